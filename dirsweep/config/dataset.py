@@ -1,0 +1,110 @@
+"""Which data a trial runs on, how its labels are binned and what counts as many and few.
+
+Bins and shots belong to the dataset and are never searched: a search that could redefine
+"few-shot" could win by renaming samples (METHOD section 1).
+"""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+
+class Config(BaseModel):
+    """A frozen piece of configuration: unknown keys, NaN and infinity are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, data: Any) -> Any:
+        """Python counts true as 1; in a configuration it is a slip."""
+        for key, field in cls.model_fields.items() if isinstance(data, dict) else ():
+            if isinstance(data.get(key), bool) and bool not in (
+                field.annotation,
+                *get_args(field.annotation),
+            ):
+                raise ValueError(f"{key} takes neither true nor false")
+        return data
+
+
+class BinWidth(Config):
+    """Bins of one width: [start + k * width, start + (k + 1) * width) for every whole k."""
+
+    name: Literal["width"] = "width"
+    width: PositiveFloat
+    """Width of a bin, in label units."""
+    start: float = 0.0
+    """Where one bin begins, in label units; bins go on from there in both directions."""
+
+
+class BinEdges(Config):
+    """Bins between given edges; the last bin includes its upper edge."""
+
+    name: Literal["edges"] = "edges"
+    edges: Annotated[tuple[float, ...], Field(min_length=2)]
+    """Rising edges, in label units."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> "BinEdges":
+        for low, high in zip(self.edges, self.edges[1:], strict=False):
+            if not low < high:
+                raise ValueError(f"edges must rise, but {high:g} follows {low:g}")
+        return self
+
+
+class Diamonds(Config):
+    """The diamonds table that is shipped: price in dollars, bins of $250, one fixed split."""
+
+    name: Literal["diamonds"] = "diamonds"
+
+
+class Csv(Config):
+    """Any table with a numeric target."""
+
+    name: Literal["csv"] = "csv"
+    path: str
+    """The CSV file; a relative path starts at the folder of the file that names it."""
+    target: str
+    """Column of the label."""
+    bins: Annotated[BinWidth | BinEdges, Field(discriminator="name")]
+    """How the label range is cut into bins."""
+    categorical: tuple[str, ...] = ()
+    """Columns to one-hot encode besides those that hold text."""
+    ignore: tuple[str, ...] = ()
+    """Columns that are no input."""
+    split_column: str | None = None
+    """Column that says train, val or test; without it a balanced split is cut (`split_seed`)."""
+    group_column: str | None = None
+    """Rows that agree in this column (a subject) stay on one side of the split we cut."""
+    split_seed: int = 0
+    """Seed of the balanced split."""
+    held_out_per_bin: PositiveInt = 30
+    """At most this many rows of a bin go to val, and as many to test; never over a third each."""
+    many_above: PositiveInt = 100
+    """A bin with more training samples than this is many-shot."""
+    few_below: PositiveInt = 20
+    """A bin with fewer training samples than this is few-shot."""
+
+    @model_validator(mode="after")
+    def _one_split(self) -> "Csv":
+        if self.few_below > self.many_above + 1:
+            raise ValueError(
+                f"few_below ({self.few_below}) must not exceed many_above + 1 ({self.many_above + 1})"
+            )
+        changed = {"split_seed", "held_out_per_bin", "group_column"} & self.model_fields_set
+        if self.split_column is not None and any(
+            getattr(self, name) != type(self).model_fields[name].default for name in changed
+        ):
+            names = " and ".join(sorted(changed))
+            raise ValueError(f"split_column decides the split, so {names} would do nothing; leave it out")
+        return self
+
+
+DatasetConfig = Annotated[Diamonds | Csv, Field(discriminator="name")]
