@@ -1,0 +1,57 @@
+"""Files in, train and val splits out; the test split stays sealed (METHOD section 5).
+
+One file per dataset (`diamonds`, `csv`); what they share lies beside them. `load` is the way in.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from dirsweep.config import Csv, DatasetConfig, Diamonds
+from dirsweep.data import csv, diamonds
+from dirsweep.data.dataset import Dataset, Split
+from dirsweep.data.encoding import TableEncoding
+from dirsweep.data.propose import Column, inspect_csv, propose_bins, read_labels
+from dirsweep.data.show import describe
+from dirsweep.data.table import read_table
+from dirsweep.data.target import TargetUnit, target_unit
+
+__all__ = [
+    "Column",
+    "Dataset",
+    "Split",
+    "TableEncoding",
+    "TargetUnit",
+    "describe",
+    "inspect_csv",
+    "load",
+    "propose_bins",
+    "read_labels",
+    "read_table",
+    "target_unit",
+]
+
+
+def load(config: DatasetConfig) -> Dataset:
+    """The dataset of `config`, without its test rows; read once per process unless the file changes.
+
+    Raises:
+        ValueError: names the file and what is wrong with it or does not fit it.
+    """
+    return _load(config, _version(config))
+
+
+def _version(config: DatasetConfig) -> tuple[int, ...]:
+    """Time and size of a CSV file, so that one written anew is read anew."""
+    if isinstance(config, Csv) and Path(config.path).is_file():
+        status = Path(config.path).stat()
+        return (status.st_mtime_ns, status.st_size, status.st_ino)
+    return ()
+
+
+@lru_cache(maxsize=4)
+def _load(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
+    match config:
+        case Diamonds():
+            return diamonds.load(config)
+        case Csv():
+            return csv.load(config)
