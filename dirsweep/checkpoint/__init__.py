@@ -1,0 +1,26 @@
+"""Save and find a trial's state: checkpoints, attempts, epoch records.
+
+The trial owns its folder, so a dead worker, a lost node, a lost driver and a fork are one restore
+path: read the last whole checkpoint and the records, and go on.
+"""
+
+from dirsweep.checkpoint.files import Checkpoint, Superseded, claim, clear, discard, latest, save
+from dirsweep.checkpoint.journal import Journal, Stopped, read_records
+from dirsweep.checkpoint.state import load_optimizer, optimizer_tensors, pack, unpack
+
+__all__ = [
+    "Checkpoint",
+    "Journal",
+    "Stopped",
+    "Superseded",
+    "claim",
+    "clear",
+    "discard",
+    "latest",
+    "load_optimizer",
+    "optimizer_tensors",
+    "pack",
+    "read_records",
+    "save",
+    "unpack",
+]

@@ -1,0 +1,89 @@
+"""Checkpoint files and attempts of one trial.
+
+A checkpoint's name carries what orders it and the checksum of its content:
+`checkpoints/EPOCH-STEP-ATTEMPT-SHA256.safetensors`. Each start of a trial claims the next attempt
+number; a writer that finds a higher one stops, for after a `kill -9` of the driver its workers live
+on for some seconds, and a node that was cut off trains on.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import socket
+from dataclasses import dataclass
+
+from dirsweep.checkpoint.state import Notes, Tensors, pack, unpack
+from dirsweep.storage import Folder
+
+log = logging.getLogger(__name__)
+KEPT = 2
+
+
+class Superseded(RuntimeError):
+    """A later attempt at this trial has begun; this one must write nothing more."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a trial after `step` steps of the epoch that follows `epoch` whole ones."""
+
+    epoch: int
+    step: int
+    attempt: int
+    tensors: Tensors
+    notes: Notes
+
+
+def claim(folder: Folder) -> int:
+    """Take the next attempt number of the trial in `folder`."""
+    who = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+    attempt = _highest_attempt(folder) + 1
+    while not folder.put_if_absent(f"attempts/{attempt:03d}", who):
+        attempt += 1
+    return attempt
+
+
+def check_current(folder: Folder, attempt: int) -> None:
+    """Raise Superseded if a higher attempt than `attempt` exists."""
+    if _highest_attempt(folder) > attempt:
+        raise Superseded(
+            f"{folder.path}: attempt {attempt} stops, attempt {_highest_attempt(folder)} has begun"
+        )
+
+
+def _highest_attempt(folder: Folder) -> int:
+    return max((int(name.rsplit("/", 1)[-1]) for name in folder.list("attempts")), default=0)
+
+
+def save(folder: Folder, attempt: int, epoch: int, step: int, tensors: Tensors, notes: Notes) -> None:
+    """Write a checkpoint whole, then remove all but the newest two. Raises Superseded."""
+    content = pack(tensors, notes)
+    checksum = hashlib.sha256(content).hexdigest()[:16]
+    check_current(folder, attempt)
+    folder.put(f"checkpoints/{epoch:06d}-{step:08d}-{attempt:03d}-{checksum}.safetensors", content)
+    for name in folder.list("checkpoints")[:-KEPT]:
+        folder.delete(name)
+
+
+def latest(folder: Folder) -> Checkpoint | None:
+    """The last whole checkpoint by (epoch, step, attempt); damaged ones are passed over with a warning."""
+    for name in reversed(folder.list("checkpoints")):
+        epoch, step, attempt, checksum = name.rsplit("/", 1)[-1].removesuffix(".safetensors").split("-")
+        content = folder.read(name)
+        if hashlib.sha256(content).hexdigest()[:16] == checksum:
+            return Checkpoint(int(epoch), int(step), int(attempt), *unpack(content))
+        log.warning("%s: checkpoint %s is damaged; the one before it is used", folder.path, name)
+    return None
+
+
+def clear(folder: Folder) -> None:
+    """Remove all checkpoints."""
+    for name in folder.list("checkpoints"):
+        folder.delete(name)
+
+
+def discard(folder: Folder) -> None:
+    """Bar the trial's writer, if one still lives, and remove its checkpoints (a pruned or failed trial)."""
+    claim(folder)
+    clear(folder)

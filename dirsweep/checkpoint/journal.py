@@ -1,0 +1,101 @@
+"""What one attempt at a trial leaves behind: epoch records first, then checkpoints.
+
+Records are the truth about epochs: of one epoch the higher attempt's counts. A checkpoint only
+saves work; it may lag behind the records, and the epochs between are trained again.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dirsweep.checkpoint.files import Checkpoint, check_current, claim, latest, save
+from dirsweep.checkpoint.state import Notes, Tensors
+from dirsweep.storage import Folder, Record
+
+RECORDS = "records.jsonl"
+BETWEEN_EPOCHS = 3.0
+"""Seconds that pass between two checkpoints at the end of epochs."""
+WITHIN_EPOCH = 300.0
+"""Seconds after which a long epoch is saved in its middle."""
+BETWEEN_LOOKS = 1.0
+"""Seconds between two looks for a stop mark."""
+
+
+class Stopped(Exception):
+    """The trial was asked to stop; it has saved its state and goes on when it is started again."""
+
+
+class Journal:
+    """The records, checkpoints and clock of one attempt."""
+
+    def __init__(
+        self, folder: Folder, emit: Callable[[Record], None], emitted: int, should_stop: Callable[[], bool]
+    ) -> None:
+        self.folder = folder
+        self.attempt = claim(folder)
+        self.checkpoint: Checkpoint | None = latest(folder)
+        self._emit = emit
+        self._emitted = emitted
+        self._should_stop = should_stop
+        records = read_records(folder)
+        self._spent = max((record["seconds"] for record in records), default=0.0)
+        self._begun: float | None = None
+        self._saved = self._looked = time.monotonic()
+        trained = self.checkpoint.epoch if self.checkpoint else 0
+        for record in records:
+            if record["epoch"] <= trained:
+                self._pass_on(record)
+
+    def start_clock(self) -> None:
+        """The first training step begins (METHOD section 1, trainer-seconds)."""
+        if self._begun is None:
+            self._begun = self._saved = time.monotonic()
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that the checkpoint lies in; None without one."""
+        return None if self.checkpoint is None else self.checkpoint.notes["stage"]
+
+    def check_current(self) -> None:
+        """Raise Superseded if a later attempt has begun."""
+        check_current(self.folder, self.attempt)
+
+    @property
+    def seconds(self) -> float:
+        """Trainer-seconds of all attempts so far."""
+        return self._spent + (0.0 if self._begun is None else time.monotonic() - self._begun)
+
+    def record(self, epoch: int, fields: dict[str, Any]) -> None:
+        """Keep the record of one epoch of the trial, then hand it on."""
+        self.check_current()
+        record = {"epoch": epoch, "attempt": self.attempt, "seconds": self.seconds, **fields}
+        self.folder.append(RECORDS, record)
+        self._pass_on(record)
+
+    def _pass_on(self, record: Record) -> None:
+        if record["epoch"] > self._emitted:
+            self._emit(record)
+
+    def keep(self, epoch: int, step: int, state: Callable[[], tuple[Tensors, Notes]]) -> None:
+        """Save the state if it is time to, or if the trial shall stop; then raise Stopped."""
+        now = time.monotonic()
+        stop = now - self._looked >= BETWEEN_LOOKS and self._look(now)
+        if stop or now - self._saved >= (WITHIN_EPOCH if step else BETWEEN_EPOCHS):
+            save(self.folder, self.attempt, epoch, step, *state())
+            self._saved = time.monotonic()
+        if stop:
+            raise Stopped
+
+    def _look(self, now: float) -> bool:
+        self._looked = now
+        return self._should_stop()
+
+
+def read_records(folder: Folder) -> list[Record]:
+    """One record per epoch, in order; of several the one of the highest attempt."""
+    found: dict[int, Record] = {}
+    for record in folder.records(RECORDS)[0]:
+        known = found.get(record["epoch"])
+        if known is None or record["attempt"] >= known["attempt"]:
+            found[record["epoch"]] = record
+    return [found[epoch] for epoch in sorted(found)]

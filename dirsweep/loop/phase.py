@@ -1,0 +1,85 @@
+"""What a phase of training is made of: the trial it belongs to, its settings, what its steps change."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dirsweep.checkpoint import Journal
+from dirsweep.checkpoint.state import Tensors
+from dirsweep.config import Loss, LRDecay, Optimizer, TrialConfig
+from dirsweep.data import Dataset
+from dirsweep.data.target import TargetUnit
+from dirsweep.methods import Batch
+from dirsweep.models import Model
+
+Term = Callable[[Batch, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What all phases of one trial share."""
+
+    config: TrialConfig
+    dataset: Dataset
+    unit: TargetUnit
+    model: Model
+    journal: Journal
+    epochs: int
+    """Epochs of all phases together."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What `train` must know of one phase of stage 1, or of stage 2."""
+
+    stage: str
+    """"stage1", "stage1.then.0" ... or "stage2"."""
+    first: int
+    """Epochs of the trial before this phase."""
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    decay: LRDecay
+    warmup: float
+    loss: Loss
+    bin_weight: NDArray[np.float64]
+    """(K,) sample weight of each bin, mean 1 over the training split."""
+    layers: str = "all"
+    frozen_batch_norm: bool = False
+    balanced: bool = False
+    """Draw every bin equally often, with replacement, instead of each sample once."""
+    select: str = "last"
+    term: Term | None = None
+    """What the phase adds to the base loss: (batch, input of the trained part) to a scalar."""
+    after_step: Callable[[Batch], None] | None = None
+    memory: Tensors = field(default_factory=dict)
+    """Tensors of the method that live on between steps; saved with the checkpoint."""
+
+
+@dataclass
+class Best:
+    """The epoch to hand on, so far."""
+
+    value: float = math.inf
+    epoch: int = 0
+    weights: Tensors = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the steps of a phase work on: tensors of the training split, and what they change."""
+
+    inputs: Tensor
+    target: Tensor
+    weight: Tensor
+    bin: Tensor
+    trained: nn.Module
+    optimizer: torch.optim.Optimizer
+    sums: Tensor
+    """(2,) base loss and term of this epoch, summed over samples."""
+    best: Best

@@ -1,0 +1,35 @@
+"""Learning rate of a step, and the order of the training rows in an epoch."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dirsweep.config import Constant, Cosine, StepDecay
+from dirsweep.loop.phase import Phase, Trial
+from dirsweep.randomness import seed_of
+
+
+def rate(phase: Phase, step: int, steps: int) -> float:
+    """Learning rate of a step (0 .. steps - 1) of the phase: a linear warm-up, then the decay."""
+    peak = phase.optimizer.lr
+    rising = phase.warmup * steps
+    if step + 1 < rising:
+        return peak * (step + 1) / rising
+    match phase.decay:
+        case Constant():
+            return peak
+        case Cosine():
+            return peak * 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
+        case StepDecay(at=at, factor=factor):
+            return peak * factor ** sum(step >= fraction * steps for fraction in at)
+
+
+def order(trial: Trial, phase: Phase, epoch: int) -> Tensor:
+    """(N,) training rows in the order of this epoch."""
+    split = trial.dataset.train
+    generator = torch.Generator().manual_seed(seed_of(trial.config.seed, phase.stage, epoch, "order"))
+    if not phase.balanced:
+        return torch.randperm(len(split.label), generator=generator)
+    chance = torch.as_tensor(1.0 / trial.dataset.shots.counts[split.bin])
+    return torch.multinomial(chance, len(split.label), replacement=True, generator=generator)

@@ -1,0 +1,158 @@
+"""Train one phase, epoch by epoch.
+
+Each step gathers z, prediction, target and weight into one `Batch` before any method sees them, so
+a method written for one process also serves where the batch comes from several. Nothing here waits
+for the device inside a step: losses are summed there and read once an epoch.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from dirsweep.checkpoint.state import Notes
+from dirsweep.config import Adam, Optimizer
+from dirsweep.loop.phase import Best, Phase, Trial, Work
+from dirsweep.loop.predict import EVALUATION_BATCH, evaluate, on_device, precision
+from dirsweep.loop.schedule import order, rate
+from dirsweep.loop.state import restore, state
+from dirsweep.methods import Batch, base_loss
+from dirsweep.models import Model
+from dirsweep.randomness import seed_of
+
+
+def train(trial: Trial, phase: Phase) -> int:
+    """Train one phase and leave its selected weights in the model; returns the trial's epoch they are of.
+
+    Goes on from the journal's checkpoint if that lies in this phase. Raises FloatingPointError when
+    the loss or a prediction is no longer finite, Stopped and Superseded from the journal.
+    """
+    if phase.epochs == 0:
+        return phase.first
+    work = _prepare(trial, phase)
+    begun, step = restore(trial, phase, work)
+    trial.journal.start_clock()
+    for epoch in range(begun, phase.epochs):
+        _epoch(trial, phase, work, epoch, step if epoch == begun else 0)
+        shots = evaluate(trial, trial.dataset.val)
+        _require_finite(phase, epoch, work.sums, shots)
+        _keep_best(trial, phase, epoch, shots, work.best)
+        done = phase.first + epoch + 1
+        trial.journal.record(done, _record(trial, phase, work.sums, shots))
+        work.sums.zero_()
+        trial.journal.keep(done, 0, lambda: state(trial, phase, work))
+    if phase.select != "last":
+        trial.model.load_state_dict(work.best.weights)
+        return work.best.epoch
+    return phase.first + phase.epochs
+
+
+def _prepare(trial: Trial, phase: Phase) -> Work:
+    split, device = trial.dataset.train, trial.config.device
+    frozen, trained = _set_layers(trial.model, phase)
+    return Work(
+        inputs=_through(frozen, on_device(trial, split)),
+        target=torch.as_tensor(trial.unit.to_model(split.label), dtype=torch.float32, device=device),
+        weight=torch.as_tensor(phase.bin_weight[split.bin], dtype=torch.float32, device=device),
+        bin=torch.as_tensor(split.bin, device=device),
+        trained=trained,
+        optimizer=_optimizer(phase.optimizer, [p for p in trial.model.parameters() if p.requires_grad]),
+        sums=torch.zeros(2, dtype=torch.float64, device=device),
+        best=Best(),
+    )
+
+
+def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:
+    """The steps of one epoch from `first_step` on; adds the losses to `work.sums`."""
+    _set_layers(trial.model, phase)  # evaluation has left training mode
+    batches = order(trial, phase, epoch).to(trial.config.device).split(phase.batch_size)
+    for step in range(first_step, len(batches)):
+        lr = rate(phase, epoch * len(batches) + step, phase.epochs * len(batches))
+        _step(trial, phase, work, batches[step], lr, (epoch, step))
+        if step + 1 < len(batches):
+            trial.journal.keep(phase.first + epoch, step + 1, lambda: state(trial, phase, work))
+
+
+def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, place: tuple[int, int]) -> None:
+    """Forward, backward and one optimizer step on the (B,) chosen rows."""
+    with _seeded(trial, seed_of(trial.config.seed, phase.stage, *place, "layers")):
+        inputs = work.inputs[chosen]
+        with precision(trial):
+            z = work.trained(inputs)
+            prediction = trial.model.head(z).squeeze(-1)
+        batch = Batch(
+            z.float(), prediction.float(), work.target[chosen], work.weight[chosen], work.bin[chosen]
+        )
+        base = base_loss(phase.loss, batch)
+        term = torch.zeros_like(base) if phase.term is None else phase.term(batch, inputs)
+    for group in work.optimizer.param_groups:
+        group["lr"] = lr
+    work.optimizer.zero_grad(set_to_none=True)
+    (base + term).backward()
+    work.optimizer.step()
+    if phase.after_step is not None:
+        phase.after_step(batch)
+    work.sums.add_(torch.stack([base.detach(), term.detach()]), alpha=len(chosen))
+
+
+def _set_layers(model: Model, phase: Phase) -> tuple[nn.Module, nn.Module]:
+    """Put the model in training mode, except what is frozen; returns (frozen, trained) parts."""
+    frozen, trained = model.parts(phase.layers)
+    model.train().requires_grad_(True)
+    frozen.eval().requires_grad_(False)
+    if phase.frozen_batch_norm:
+        for layer in model.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eval().requires_grad_(False)
+    return frozen, trained
+
+
+def _optimizer(config: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    if isinstance(config, Adam):
+        return torch.optim.Adam(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+
+
+def _through(frozen: nn.Module, inputs: Tensor) -> Tensor:
+    """Inputs of the trained part: computed once, for the frozen part never changes (METHOD section 3)."""
+    with torch.no_grad():
+        return torch.cat([frozen(part) for part in inputs.split(EVALUATION_BATCH)])
+
+
+@contextmanager
+def _seeded(trial: Trial, seed: int) -> Iterator[None]:
+    """Run with the global generator seeded, for layers that know no other (dropout); restored after."""
+    devices = [torch.cuda.current_device()] if trial.config.device == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _require_finite(phase: Phase, epoch: int, sums: Tensor, shots: dict[str, float]) -> None:
+    if not (torch.isfinite(sums).all() and math.isfinite(shots["all/mae"])):
+        raise FloatingPointError(
+            f"{phase.stage}, epoch {epoch + 1}: the loss is no longer finite; a lower learning rate may help"
+        )
+
+
+def _record(trial: Trial, phase: Phase, sums: Tensor, shots: dict[str, float]) -> Notes:
+    base, term = (sums / len(trial.dataset.train.label)).tolist()
+    return {
+        "of": trial.epochs,
+        "stage": phase.stage,
+        "metrics": {f"val/{name}": value for name, value in shots.items()},
+        "loss": {"base": base, "term": term},
+    }
+
+
+def _keep_best(trial: Trial, phase: Phase, epoch: int, shots: dict[str, float], best: Best) -> None:
+    if phase.select == "last":
+        return
+    value = shots[phase.select.removeprefix("val/")]
+    if value < best.value:
+        best.value, best.epoch = value, phase.first + epoch + 1
+        best.weights = {name: tensor.clone() for name, tensor in trial.model.state_dict().items()}

@@ -1,0 +1,163 @@
+"""One trial, both stages, in one process: without Ray, Optuna or MLflow.
+
+`run_trial` is the diagram: data, stage 1, norms per bin, majority line, stage 2, result. On a CPU
+the same config and seed give the same numbers, twice and when stopped and resumed at any epoch.
+"""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from dirsweep import METHOD_VERSION, data, models, stage1, stage2
+from dirsweep.checkpoint import Journal, Stopped, read_records, unpack
+from dirsweep.config import TrialConfig
+from dirsweep.data import Dataset
+from dirsweep.data.encoding import TableEncoding
+from dirsweep.data.target import TargetUnit, target_unit
+from dirsweep.loop import Trial, restore_model, train
+from dirsweep.methods.majority_fit import check_threshold
+from dirsweep.result import Measured, finish, keep_measured, measure, read_measured
+from dirsweep.storage import Folder, Record
+
+__all__ = ["Stopped", "check", "predict", "run_trial"]
+
+STAGE1 = "stage1.json"
+
+
+def run_trial(
+    config: TrialConfig,
+    folder: Folder,
+    emit: Callable[[Record], None],
+    *,
+    emitted: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, float]:
+    """Train one trial in `folder`, or go on with it; returns its metrics by name ("val/few/mae").
+
+    Args:
+        config: the trial.
+        folder: the trial's own; it holds config.json, records.jsonl (one record an epoch), bins.csv,
+            val_predictions.csv, metrics.json, model.safetensors and, while it runs, checkpoints.
+        emit: is handed each epoch's record once the record is kept.
+        emitted: records up to this epoch were handed on by an earlier attempt.
+        should_stop: looked at once a second at most; when true, the state is saved and Stopped raised.
+
+    Raises ValueError for what cannot be trained (a threshold that leaves no line, a folder of another
+    trial), FloatingPointError when training diverges, Stopped, and Superseded when a later attempt has begun.
+    """
+    dataset = data.load(config.dataset)
+    check(config, dataset)
+    _claim_folder(config, dataset, folder)
+    if folder.exists("metrics.json"):
+        return _finished(folder, emit, emitted)
+    trial = _set_up(config, dataset, Journal(folder, emit, emitted, should_stop))
+
+    before = after = _pretrain(trial)
+    line = None
+    if config.stage2 is not None:
+        line = stage2.majority_line(trial, config.stage2, before.norms)
+        last = stage1.settings(config.stage1)[-1].main
+        first = trial.epochs - config.stage2.schedule.epochs
+        fine_tune = stage2.phase(trial, config.stage2, last, line, first)
+        after = measure(trial, train(trial, fine_tune)) if fine_tune.epochs else before
+    return finish(trial, before, line, after)
+
+
+def check(config: TrialConfig, dataset: Dataset) -> None:
+    """Refuse, before anything is trained, what the data cannot serve. Raises ValueError."""
+    if config.stage2 is not None:
+        check_threshold(dataset.shots.counts, config.stage2.majority_threshold)
+    target_unit(config.stage1.target_transform, dataset.train.label)
+    stages = {"stage1": config.stage1, "stage2": config.stage2}
+    for name, stage in stages.items():
+        if stage is not None and stage.select != "last":
+            shot = stage.select.split("/")[1]
+            if not dataset.shots.masks[shot][dataset.val.bin].any():
+                raise ValueError(f"{name}.select is {stage.select}, but val has no {shot}-shot samples")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is cuda, but PyTorch finds no GPU here; set device to cpu")
+
+
+def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None:
+    """Write config.json and facts.json, or find that the folder is this trial's already."""
+    facts = {"data": dataset.hash, "method_version": METHOD_VERSION}
+    for name, mine in (("config.json", config.model_dump(mode="json")), ("facts.json", facts)):
+        if not folder.put_if_absent(name, json.dumps(mine, indent=1).encode()):
+            theirs = json.loads(folder.read(name))
+            if theirs != mine:
+                raise ValueError(
+                    f"{folder.path / name}: this folder holds another trial ({_difference(theirs, mine)}); "
+                    "choose another folder"
+                )
+
+
+def _difference(theirs: dict[str, object], mine: dict[str, object]) -> str:
+    """The first place where two nested mappings differ."""
+    for key in mine:
+        if theirs.get(key) != mine[key]:
+            left, right = theirs.get(key), mine[key]
+            if isinstance(left, dict) and isinstance(right, dict):
+                return f"{key}.{_difference(left, right)}"
+            return f"{key} is {left!r} there and {right!r} here"
+    return "it has further keys"
+
+
+def _set_up(config: TrialConfig, dataset: Dataset, journal: Journal) -> Trial:
+    """Model and label unit, with the weights of the last checkpoint if there is one."""
+    torch.set_num_threads(config.threads)
+    unit = target_unit(config.stage1.target_transform, dataset.train.label)
+    model = models.build(config.encoder, dataset.train.inputs.shape[1], config.seed).to(config.device)
+    epochs = sum(setting.main.epochs for setting in stage1.settings(config.stage1))
+    epochs += config.stage2.schedule.epochs if config.stage2 else 0
+    trial = Trial(config, dataset, unit, model, journal, epochs)
+    restore_model(trial)
+    return trial
+
+
+def _pretrain(trial: Trial) -> Measured:
+    """Train the phases of stage 1 that the checkpoint has not passed, and measure what they hand on."""
+    folder = trial.journal.folder
+    settings = stage1.settings(trial.config.stage1)
+    stages = [setting.stage for setting in settings]
+    begun = trial.journal.stage
+    if begun == "stage2":
+        return read_measured(folder, STAGE1)
+    first = ended = 0
+    for number, setting in enumerate(settings):
+        if begun is None or number >= stages.index(begun):
+            if setting.reset_head and setting.stage != begun:
+                models.reset_head(trial.model, trial.config.seed, setting.stage)
+            ended = train(trial, stage1.phase(trial, setting, first, last=setting is settings[-1]))
+        first += setting.main.epochs
+    measured = measure(trial, ended)
+    keep_measured(folder, STAGE1, measured)
+    return measured
+
+
+def _finished(folder: Folder, emit: Callable[[Record], None], emitted: int) -> dict[str, float]:
+    """Hand on what an earlier attempt finished."""
+    for record in read_records(folder):
+        if record["epoch"] > emitted:
+            emit(record)
+    return dict(json.loads(folder.read("metrics.json")))
+
+
+def predict(folder: Folder, frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Predictions (N,) in label units for the (N,) rows of a table, by a finished trial's model.
+
+    Raises ValueError if the trial is not finished or a column is missing.
+    """
+    if not folder.exists("metrics.json"):
+        raise ValueError(f"{folder.path}: no finished trial (it has no metrics.json)")
+    config = TrialConfig.model_validate_json(folder.read("config.json"))
+    kept = json.loads(folder.read("inputs.json"))
+    inputs = torch.as_tensor(TableEncoding.from_json(kept["encoding"]).encode(frame))
+    model = models.build(config.encoder, inputs.shape[1], config.seed)
+    model.load_state_dict(unpack(folder.read("model.safetensors"))[0])
+    with torch.inference_mode():
+        _, prediction = model.eval()(inputs)
+    return TargetUnit(**kept["unit"]).to_label(prediction.double().numpy())

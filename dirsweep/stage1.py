@@ -1,0 +1,101 @@
+"""Stage 1: regularised pretraining, L = L_base + beta * (L_ord + alpha * L_oe) (METHOD section 2).
+
+A list of phases: the main one, then those of `stage1.then`, each saying only what it changes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dirsweep.config import NextPhase, NoNormOrdinality, NormOrdinality, PrototypesEMA, Stage1
+from dirsweep.loop import Phase, Trial
+from dirsweep.methods import Batch, bin_weights
+from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
+from dirsweep.methods.ordinal_entropy import ordinal_entropy
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The settings of one phase, with everything that it takes over from the phase before."""
+
+    stage: str
+    main: Stage1
+    """Settings in force, `epochs` among them; its `then` is of no account."""
+    layers: str = "all"
+    reset_head: bool = False
+
+
+def settings(config: Stage1) -> list[Setting]:
+    """The phases of stage 1 in order, each complete."""
+    found = [Setting("stage1", config)]
+    for number, change in enumerate(config.then):
+        found.append(_after(found[-1], f"stage1.then.{number}", change))
+    return found
+
+
+def _after(before: Setting, stage: str, change: NextPhase) -> Setting:
+    given = {name: value for name, value in change if value is not None and name in Stage1.model_fields}
+    return Setting(
+        stage,
+        before.main.model_copy(update=given),
+        before.layers if change.layers is None else change.layers,
+        change.reset_head,
+    )
+
+
+def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
+    """What `loop.train` needs for one phase that begins after `first` epochs of the trial.
+
+    Only the `last` phase of the stage hands on a selected epoch; the others hand on their last.
+    """
+    main = setting.main
+    term, after_step, memory = _regulariser(trial, _acting(setting))
+    return Phase(
+        stage=setting.stage,
+        first=first,
+        epochs=main.epochs,
+        batch_size=main.batch_size,
+        optimizer=main.optimizer,
+        decay=main.decay,
+        warmup=main.warmup,
+        loss=main.loss,
+        bin_weight=bin_weights(main.weighting, trial.dataset.shots.counts),
+        layers=setting.layers,
+        select=main.select if last else "last",
+        term=term,
+        after_step=after_step,
+        memory=memory,
+    )
+
+
+def _acting(setting: Setting) -> NormOrdinality:
+    """The norm-ordinality term of a phase: none where the encoder is frozen, for it has no gradient there."""
+    return NoNormOrdinality() if setting.layers == "head" else setting.main.norm_ordinality
+
+
+def _regulariser(
+    trial: Trial, config: NormOrdinality
+) -> tuple[Callable[[Batch, Tensor], Tensor] | None, Callable[[Batch], None] | None, dict[str, Tensor]]:
+    """beta * (L_ord + alpha * L_oe), its update after a step, and its tensors; nothing at weight 0."""
+    if isinstance(config, NoNormOrdinality) or config.weight == 0:
+        return None, None, {}
+    device = trial.config.device
+    centres = torch.as_tensor(trial.dataset.shots.bins.centres, dtype=torch.float32, device=device)
+    momentum = config.prototypes.momentum if isinstance(config.prototypes, PrototypesEMA) else None
+    running = None if momentum is None else RunningNorms.empty(len(centres), device)
+
+    def term(batch: Batch, inputs: Tensor) -> Tensor:
+        total = norm_ordinality(config, feature_norm(batch.z), batch.bin, centres, running)
+        if config.ordinal_entropy > 0:
+            total = total + config.ordinal_entropy * ordinal_entropy(batch.z, batch.bin, centres)
+        return config.weight * total
+
+    if running is None or momentum is None:
+        return term, None, {}
+
+    def after_step(batch: Batch) -> None:
+        running.update(feature_norm(batch.z.detach()), batch.bin, momentum)
+
+    return term, after_step, {"mean": running.mean, "seen": running.seen}

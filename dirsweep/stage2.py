@@ -1,0 +1,87 @@
+"""Stage 2: fit label to norm on the majority bins, then fine-tune toward the extended line.
+
+METHOD section 3. The fit is in closed form, so it has no epochs and no luck; the fine-tune sees the
+training split alone.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dirsweep.config import Stage1, Stage2
+from dirsweep.loop import Phase, Trial, precision
+from dirsweep.methods import Batch, bin_weights
+from dirsweep.methods.majority_fit import MajorityFit, fit_majority, norm_term
+from dirsweep.methods.norm_ordinality import feature_norm
+
+
+def majority_line(trial: Trial, config: Stage2, norms: NDArray[np.float64]) -> MajorityFit:
+    """The fit of stage 1's (K,) norms on the bins above theta. ValueError below two such bins."""
+    shots = trial.dataset.shots
+    return fit_majority(config.fit, config.majority_threshold, shots.bins.centres, shots.counts, norms)
+
+
+def phase(trial: Trial, config: Stage2, before: Stage1, fit: MajorityFit, first: int) -> Phase:
+    """What `loop.train` needs for the fine-tune that begins after `first` epochs of the trial.
+
+    before: the settings that stage 1 ended with; its loss, weighting, batch size and kind of
+        optimizer stay in force, its regulariser does not.
+    """
+    schedule = config.schedule
+    return Phase(
+        stage="stage2",
+        first=first,
+        epochs=schedule.epochs,
+        batch_size=before.batch_size,
+        optimizer=before.optimizer.model_copy(update={"lr": schedule.lr}),
+        decay=schedule.decay,
+        warmup=schedule.warmup,
+        loss=before.loss,
+        bin_weight=bin_weights(before.weighting, trial.dataset.shots.counts),
+        layers=config.layers,
+        frozen_batch_norm=config.freeze_batch_norm is not False,
+        balanced=config.sampling == "balanced",
+        select=config.select,
+        term=None if config.norm_weight == 0 else _term(trial, config, fit),
+    )
+
+
+def _term(trial: Trial, config: Stage2, fit: MajorityFit) -> Callable[[Batch, Tensor], Tensor]:
+    """mu * R, on norms without dropout."""
+    targets = torch.as_tensor(fit.targets, dtype=torch.float32, device=trial.config.device)
+    _, trained = trial.model.parts(config.layers)
+    drops = any(isinstance(layer, nn.Dropout) for layer in trained.modules())
+
+    def term(batch: Batch, inputs: Tensor) -> Tensor:
+        z = batch.z
+        if drops:
+            with _dropout_off(trained), precision(trial):
+                z = trained(inputs).float()
+        return config.norm_weight * norm_term(
+            feature_norm(z), batch.bin, targets, fit.scale, config.reduction
+        )
+
+    return term
+
+
+@contextmanager
+def _dropout_off(module: nn.Module) -> Iterator[None]:
+    """Run with dropout off; batch norm stays as it is set, its running statistics as they are."""
+    drops = [layer for layer in module.modules() if isinstance(layer, nn.Dropout)]
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in norms]
+    for drop in drops:
+        drop.eval()
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for drop in drops:
+            drop.train()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

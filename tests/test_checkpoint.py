@@ -1,0 +1,122 @@
+"""Checkpoints, attempts and epoch records of a trial."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dirsweep import checkpoint
+from dirsweep.checkpoint import Journal, Stopped, Superseded
+from dirsweep.storage import Folder
+
+
+def save(folder: Folder, epoch: int, attempt: int = 1, step: int = 0, value: float = 0.0) -> None:
+    checkpoint.save(folder, attempt, epoch, step, {"x": torch.tensor([value])}, {"stage": "stage1"})
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path):
+    folder = Folder(tmp_path)
+    tensors = {
+        "a": torch.randn(3, 2),
+        "b": torch.tensor([True, False]),
+        "c": torch.tensor(0.1, dtype=torch.float64),
+    }
+    checkpoint.save(folder, 1, 4, 7, tensors, {"best": [0.1, 3]})
+    found = checkpoint.latest(folder)
+    assert found is not None
+    assert (found.epoch, found.step, found.attempt) == (4, 7, 1)
+    assert found.notes == {"best": [0.1, 3]}
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
+
+
+def test_the_newest_two_are_kept_and_the_last_by_epoch_step_attempt_is_read(tmp_path: Path):
+    folder = Folder(tmp_path)
+    for epoch, step in ((1, 0), (2, 0), (2, 5)):
+        save(folder, epoch, step=step)
+    assert len(folder.list("checkpoints")) == 2
+    found = checkpoint.latest(folder)
+    assert found is not None
+    assert (found.epoch, found.step) == (2, 5)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    folder = Folder(tmp_path)
+    save(folder, 1)
+    save(folder, 2)
+    name = folder.list("checkpoints")[-1]
+    content = bytearray(folder.read(name))
+    content[-1] ^= 1
+    folder.put(name, bytes(content))
+    found = checkpoint.latest(folder)
+    assert found is not None
+    assert found.epoch == 1
+    assert "is damaged" in caplog.text
+
+
+def test_a_writer_stops_when_a_later_attempt_has_begun(tmp_path: Path):
+    folder = Folder(tmp_path)
+    first, second = checkpoint.claim(folder), checkpoint.claim(folder)
+    assert (first, second) == (1, 2)
+    with pytest.raises(Superseded, match="attempt 1 stops, attempt 2 has begun"):
+        save(folder, 1, attempt=first)
+    save(folder, 1, attempt=second)
+
+
+def test_discard_bars_the_writer_and_leaves_no_checkpoint(tmp_path: Path):
+    folder = Folder(tmp_path)
+    attempt = checkpoint.claim(folder)
+    save(folder, 1, attempt)
+    checkpoint.discard(folder)
+    assert folder.list("checkpoints") == []
+    with pytest.raises(Superseded):
+        save(folder, 2, attempt)
+
+
+def test_optimizer_state_comes_back(tmp_path: Path):
+    def stepped(steps: int) -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
+        parameter = torch.nn.Parameter(torch.ones(3))
+        optimizer = torch.optim.Adam([parameter], lr=0.1)
+        for _ in range(steps):
+            parameter.grad = torch.tensor([1.0, -2.0, 3.0])
+            optimizer.step()
+        return parameter, optimizer
+
+    whole, _ = stepped(4)
+    half, optimizer = stepped(2)
+    resumed = torch.nn.Parameter(half.detach().clone())
+    restored = torch.optim.Adam([resumed], lr=0.1)
+    tensors, _ = checkpoint.unpack(checkpoint.pack(checkpoint.optimizer_tensors(optimizer), {}))
+    checkpoint.load_optimizer(restored, tensors)
+    for _ in range(2):
+        resumed.grad = torch.tensor([1.0, -2.0, 3.0])
+        restored.step()
+    assert torch.equal(resumed, whole)
+
+
+def test_of_two_records_of_an_epoch_the_higher_attempt_counts(tmp_path: Path):
+    folder = Folder(tmp_path)
+    for epoch, attempt in ((1, 1), (2, 2), (2, 1)):  # a cut-off writer appends late
+        folder.append("records.jsonl", {"epoch": epoch, "attempt": attempt, "seconds": 1.0})
+    assert [(r["epoch"], r["attempt"]) for r in checkpoint.read_records(folder)] == [(1, 1), (2, 2)]
+
+
+def test_a_journal_hands_on_what_lies_between_the_last_emitted_epoch_and_the_checkpoint(tmp_path: Path):
+    folder = Folder(tmp_path)
+    for epoch in (1, 2, 3, 4):
+        folder.append("records.jsonl", {"epoch": epoch, "attempt": 1, "seconds": float(epoch)})
+    save(folder, 3)
+    seen: list[int] = []
+    journal = Journal(folder, lambda record: seen.append(record["epoch"]), 1, lambda: False)
+    assert seen == [2, 3]  # 1 was emitted, 4 is trained again
+    assert journal.seconds == 4.0
+
+
+def test_a_stop_saves_the_state_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dirsweep.checkpoint.journal.BETWEEN_LOOKS", 0.0)
+    folder = Folder(tmp_path)
+    journal = Journal(folder, lambda record: None, 0, lambda: True)
+    with pytest.raises(Stopped):
+        journal.keep(5, 3, lambda: ({"x": torch.ones(1)}, {"stage": "stage1"}))
+    found = checkpoint.latest(folder)
+    assert found is not None
+    assert (found.epoch, found.step) == (5, 3)

@@ -1,0 +1,96 @@
+"""Learning rates, sample orders and the frozen part of a model."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from dirsweep import data, models
+from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay
+from dirsweep.loop.phase import Phase
+from dirsweep.loop.schedule import order, rate
+
+
+def phase(**fields: Any) -> Phase:
+    defaults: dict[str, Any] = {
+        "stage": "stage1",
+        "first": 0,
+        "epochs": 1,
+        "batch_size": 8,
+        "optimizer": SGD(lr=1.0),
+        "decay": Constant(),
+        "warmup": 0.0,
+        "loss": None,
+        "bin_weight": np.ones(3),
+    }
+    return Phase(**(defaults | fields))
+
+
+def test_the_rate_warms_up_in_equal_steps_and_then_holds():
+    assert [rate(phase(warmup=0.4), step, 10) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_the_cosine_begins_at_the_peak_and_is_half_in_the_middle():
+    cosine = phase(decay=Cosine())
+    assert rate(cosine, 0, 10) == 1.0
+    assert rate(cosine, 5, 10) == pytest.approx(0.5)
+    assert rate(cosine, 9, 10) == pytest.approx(0.5 * (1 + math.cos(0.9 * math.pi)))
+
+
+def test_the_step_decay_drops_at_its_fractions():
+    step = phase(decay=StepDecay(at=(0.5, 0.75), factor=0.1))
+    assert [rate(step, k, 8) for k in (3, 4, 6)] == pytest.approx([1.0, 0.1, 0.01])
+
+
+def trial_on(folder: Path) -> Any:
+    config = tiny.config(folder)
+    return SimpleNamespace(config=config, dataset=data.load(config.dataset))
+
+
+def test_the_natural_order_has_every_row_once_and_differs_by_epoch_and_stage(tmp_path: Path):
+    trial = trial_on(tmp_path)
+    first, second = order(trial, phase(), 0), order(trial, phase(), 1)
+    assert sorted(first.tolist()) == list(range(len(trial.dataset.train.label)))
+    assert first.tolist() != second.tolist()
+    assert first.tolist() != order(trial, phase(stage="stage2"), 0).tolist()
+    assert first.tolist() == order(trial, phase(), 0).tolist()
+
+
+def test_the_balanced_order_draws_every_bin_equally_often(tmp_path: Path):
+    trial = trial_on(tmp_path)
+    rows = torch.cat([order(trial, phase(balanced=True), epoch) for epoch in range(60)])
+    drawn = np.bincount(trial.dataset.train.bin[rows.numpy()], minlength=len(trial.dataset.shots.counts))
+    present = trial.dataset.shots.counts > 0
+    expected = len(rows) / present.sum()
+    assert (drawn[~present] == 0).all()
+    assert np.abs(drawn[present] / expected - 1).max() < 0.1
+
+
+@pytest.mark.parametrize("layers", ["all", "last_block", "head"])
+def test_frozen_and_trained_parts_make_up_the_encoder(layers: str):
+    model = models.build(MLP(width=5, depth=3), 4, seed=0).eval()
+    inputs = torch.randn(6, 4)
+    frozen, trained = model.parts(layers)
+    assert torch.equal(trained(frozen(inputs)), model(inputs)[0])
+
+
+def test_weights_follow_from_the_seed_alone():
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    one, two = (models.build(MLP(width=5), 4, seed=7) for _ in range(2))
+    assert all(
+        torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    )
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not torch.equal(one.head.weight, models.build(MLP(width=5), 4, seed=8).head.weight)
+
+
+def test_dropout_never_falls_on_z():
+    model = models.build(MLP(width=50, depth=1, dropout=0.9), 4, seed=0).train()
+    inputs = torch.randn(6, 4)
+    assert torch.equal(model(inputs)[0], model(inputs)[0])
