@@ -1,0 +1,12 @@
+"""Show a sweep in MLflow: a parent run for the sweep, a child run per trial.
+
+The only package that imports MLflow. What is written here is a view: the ledger and the trials' folders
+are the truth, so a tracking failure is told once, retried and counted, and never reaches a trial. Importing
+this imports no MLflow; the tracker's own thread does that while the first trials already run.
+"""
+
+from dirsweep.tracking.store import check, default_uri
+from dirsweep.tracking.tracker import Tracker
+from dirsweep.tracking.ui import serve_ui, ui_command
+
+__all__ = ["Tracker", "check", "default_uri", "serve_ui", "ui_command"]

@@ -1,0 +1,159 @@
+"""Where the runs are kept: an sqlite file beside the sweeps, or a tracking server named by its URI.
+
+MLflow is imported inside the functions, after `quiet` has set what must be set before: its telemetry off,
+its log lines and printed links off, and no retries of its own (a request that fails waits in the tracker's
+queue, where the sweep's end can still count it; MLflow's own seven retries take minutes).
+"""
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dirsweep.storage import Folder
+
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+TIMEOUT = 5  # seconds for one request to a server
+
+TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+_QUIET = TELEMETRY_OFF | {
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT),
+}
+
+
+def default_uri(storage: Path) -> str:
+    """The embedded store of the sweeps in `storage`: an sqlite file, for a disk of this machine."""
+    return f"sqlite:///{storage.resolve() / DATABASE}"
+
+
+def shown(uri: str) -> str:
+    """The URI without user name and password, fit for a message."""
+    parts = urlsplit(uri)
+    return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri
+
+
+def check(uri: str) -> None:
+    """See that `uri` names a store that we can write to and, if it is a server, that it answers.
+
+    Raises:
+        ValueError: not an sqlite or http(s) URI, no place to put the sqlite file, or no answer from the
+            server within `TIMEOUT` seconds.
+    """
+    database = database_path(uri)
+    if database is not None:
+        _check_database(uri, database)
+        return
+    quiet()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        open_client(uri).search_experiments(max_results=1)
+    except MlflowException as error:
+        raise ValueError(
+            f"--tracking-uri {shown(uri)}: no MLflow tracking server answers there ({brief(error, uri)}); "
+            "start it, correct the address, or leave the option out to track in a file beside the sweep"
+        ) from error
+
+
+def database_path(uri: str) -> Path | None:
+    """The file of an sqlite URI, None for a server's.
+
+    Raises:
+        ValueError: any other kind of URI.
+    """
+    if uri.startswith("sqlite:///") and uri != "sqlite:///":
+        return Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith(("http://", "https://")) and urlsplit(uri).hostname:
+        return None
+    plain = "" if ":" in uri.removeprefix("file:") else uri.removeprefix("file:").removeprefix("//")
+    raise ValueError(
+        f"--tracking-uri {shown(uri)}: neither an sqlite file nor a server (MLflow writes no folders of "
+        f"runs any more); use sqlite:///{Path(plain).absolute() / DATABASE} or http://HOST:PORT of an "
+        "`mlflow server`"
+    )
+
+
+def _check_database(uri: str, database: Path) -> None:
+    if database.exists():
+        with database.open("rb") as file:
+            head = file.read(16)
+        if head not in (b"", b"SQLite format 3\0"):
+            raise ValueError(
+                f"--tracking-uri {uri}: the file exists and is not an sqlite database; name another"
+            )
+    place = next(folder for folder in database.absolute().parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise ValueError(f"--tracking-uri {uri}: cannot write in {place}; name a file in a folder of yours")
+
+
+def artifact_location(uri: str) -> str | None:
+    """Where a new experiment's files go: beside the sqlite file; None leaves it to the server."""
+    database = database_path(uri)
+    return None if database is None else (database.absolute().parent / ARTIFACTS).as_uri()
+
+
+def quiet() -> None:
+    """Turn MLflow's telemetry, log lines and own retries off in this process, before it is imported."""
+    os.environ.update(_QUIET)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def open_client(uri: str) -> Any:
+    """An `MlflowClient` of the store; makes an sqlite file that is not there yet (1 to 6 s)."""
+    quiet()
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    if not event.contains(Engine, "connect", _settings):
+        event.listen(Engine, "connect", _settings)
+    database = database_path(uri)
+    if database is not None and not database.exists():
+        _make(database)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _make(database: Path) -> None:
+    """Put a database with MLflow's tables in place whole.
+
+    MLflow builds them by some sixty migrations; a kill in their midst, or two sweeps that start at once,
+    leave a file that no later start can repair.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with tempfile.TemporaryDirectory(prefix="dirsweep-") as folder:
+        fresh = Path(folder) / DATABASE
+        made = SqlAlchemyStore(f"sqlite:///{fresh}", (database.absolute().parent / ARTIFACTS).as_uri())
+        made.engine.dispose()  # the last connection to close brings everything into the one file
+        Folder(database.parent).put_if_absent(database.name, fresh.read_bytes())
+
+
+def _settings(connection: Any, _: Any) -> None:
+    """Let the embedded database wait for the disk at checkpoints, not at each of a dozen commits a trial.
+
+    A power cut may take the last commits, never the file's integrity. Readers (the UI) do not block the
+    writer in this mode.
+    """
+    from sqlite3 import Connection
+
+    if not isinstance(connection, Connection):
+        return
+    for _, _, file in connection.execute("PRAGMA database_list").fetchall():
+        if file and Path(file).name == DATABASE:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def brief(error: Exception, uri: str) -> str:
+    """An error in one line, without credentials and without the statement that SQLAlchemy adds."""
+    text = " ".join(str(error).partition("[SQL:")[0].split()) or type(error).__name__
+    host = urlsplit(uri).netloc
+    return (text.replace(host, host.rpartition("@")[2]) if host else text)[:300]
