@@ -1,0 +1,219 @@
+"""The append-only record of a sweep, and its replay.
+
+Everything that decides what a sweep does next (asks, reports, tells, budgets) is one numbered,
+checksummed record in `ledger.jsonl`; nothing else is a source of truth, so a sweep that died
+anywhere goes on from this file. A record that was being written when the driver died is cut short
+and passed over: what it said is asked or reported again. A record that is missing in the middle is
+damage, and refused.
+"""
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dirsweep.storage import Folder, Record
+
+FILE = "ledger.jsonl"
+
+Kind = Literal["open", "ask", "control", "start", "report", "tell", "budget", "run", "end"]
+State = Literal["OPEN", "COMPLETE", "PRUNED", "FAIL"]
+
+DURABLE = frozenset({"open", "ask", "control", "tell", "budget"})
+"""Kinds that wait for the disk. A lost report is made again from the trial's own records; a lost tell
+would let later asks rest on a result that is gone."""
+
+
+class Ledger:
+    """The ledger of one sweep, open for reading and writing.
+
+    `write` may be called from several threads. One process at a time may write (the driver's lock
+    sees to that); any number may read.
+    """
+
+    def __init__(self, folder: Folder, records: list[Record], dropped: int = 0) -> None:
+        self._folder = folder
+        self._records = records
+        self._lock = threading.Lock()
+        self._failure = ""
+        self.dropped = dropped
+        """Records that were cut short while being written and are passed over."""
+
+    @classmethod
+    def create(cls, folder: Folder, **fields: Any) -> "Ledger":
+        """Begin the ledger of a new sweep with its `open` record.
+
+        Args:
+            folder: the sweep's folder.
+            fields: spec, method_version, data, constraints, git (hashes), versions, trials (the budget).
+
+        Raises:
+            ValueError: there is a ledger already.
+        """
+        if folder.exists(FILE):
+            raise ValueError(
+                f"{folder.path / FILE}: there is a sweep already; resume it or choose another name"
+            )
+        ledger = cls(folder, [])
+        ledger.write("open", **fields)
+        return ledger
+
+    @classmethod
+    def open(cls, folder: Folder) -> "Ledger":
+        """Read the ledger of a sweep that was begun before.
+
+        Raises:
+            ValueError: there is none, it does not begin with `open`, or a record is missing.
+        """
+        path = folder.path / FILE
+        if not folder.exists(FILE):
+            raise ValueError(
+                f"{path}: no such file; {folder.path} holds no sweep (`dirsweep list` shows them)"
+            )
+        records, dropped = folder.records(FILE)
+        for expected, record in enumerate(records):
+            if record.get("n") != expected:
+                raise ValueError(_gap(str(path), expected, record.get("n")))
+        if not records or records[0].get("kind") != "open":
+            found = f"begins with {records[0].get('kind')!r}" if records else "holds no whole record"
+            raise ValueError(
+                f"{path}: {found}, but record 0 must be 'open'; the sweep never began, so delete its folder "
+                "and run it anew"
+            )
+        return cls(folder, records, dropped)
+
+    @property
+    def records(self) -> list[Record]:
+        """All records so far, oldest first (a copy of the list)."""
+        with self._lock:
+            return list(self._records)
+
+    @property
+    def opening(self) -> Record:
+        """The first record: what the sweep was begun with."""
+        return self._records[0]
+
+    def write(self, kind: Kind, **fields: Any) -> Record:
+        """Append one record and return it.
+
+        Raises:
+            ValueError: the disk refused it. Every later write is refused too, since what a failed
+                write left behind is known only after the ledger has been read again.
+        """
+        with self._lock:
+            if self._failure:
+                raise ValueError(self._failure)
+            record = {"n": len(self._records), "time": round(time.time(), 3), "kind": kind, **fields}
+            try:
+                self._folder.append(FILE, record, durable=kind in DURABLE)
+            except OSError as error:
+                self._failure = (
+                    f"{self._folder.path / FILE}: record {record['n']} could not be written: "
+                    f"{error.strerror or error}; make room, then `dirsweep resume {self._folder.path}`: "
+                    "nothing before this record is lost"
+                )
+                raise ValueError(self._failure) from error
+            self._records.append(record)
+            return record
+
+
+def _gap(path: str, expected: int, found: Any) -> str:
+    if isinstance(found, int) and found < expected:
+        return (
+            f"{path}: record {found} is there twice, the second time after record {expected - 1}; two "
+            f"drivers wrote at once. Keep a copy, delete all lines from the second record {found} on, resume"
+        )
+    return (
+        f"{path}: record {expected} is damaged or missing (then comes {found!r}). Restore the file "
+        f"from a copy; or keep a copy, delete all lines after record {expected - 1}, then resume from there"
+    )
+
+
+@dataclass
+class TrialRecord:
+    """What the ledger knows of one trial or control."""
+
+    trial: str
+    """Its number as text, or a control's name; also the name of its folder below `trials/`."""
+    kind: Literal["ask", "control"]
+    params: dict[str, Any]
+    """Searched values by dotted name."""
+    of: str = ""
+    """For a control: the trial it belongs to, or "default"."""
+    control: str = ""
+    """For a control: which one, "plain" or "mu0"."""
+    attrs: dict[str, Any] = field(default_factory=dict)
+    """What the sampler wants back at replay."""
+    attempts: int = 0
+    """How often it was handed out."""
+    epoch: int = 0
+    """The last epoch that was reported or told; 0 before the first."""
+    reports: list[Record] = field(default_factory=list)
+    """One record for each reported epoch, in order."""
+    state: State = "OPEN"
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The final metrics once told, before that those of the last report."""
+    seconds: float = 0.0
+    """Trainer-seconds."""
+    reason: str = ""
+    """Why it failed or was pruned."""
+    run_id: str = ""
+    """Its id at the tracking server."""
+
+
+def trials(records: Iterable[Record]) -> dict[str, TrialRecord]:
+    """Fold records into one `TrialRecord` per trial and control, in the order they were asked.
+
+    The first word counts: a report of an epoch that was reported already, a report after the tell
+    and a second tell are ignored. (A worker may outlive its driver by seconds, so they can come.)
+
+    Raises:
+        ValueError: a record speaks of a trial that was never asked.
+    """
+    found: dict[str, TrialRecord] = {}
+    for record in records:
+        _fold(found, record)
+    return found
+
+
+def _fold(found: dict[str, TrialRecord], record: Record) -> None:
+    kind, name = record["kind"], record.get("trial", "")
+    if kind in ("open", "budget", "end") or (kind == "run" and not name):
+        return
+    if kind in ("ask", "control"):
+        fresh = TrialRecord(
+            name,
+            kind,
+            record["params"],
+            record.get("of", ""),
+            record.get("control", ""),
+            record.get("attrs", {}),
+        )
+        found.setdefault(name, fresh)
+        return
+    if name not in found:
+        raise ValueError(
+            f"{FILE}: record {record['n']} is a {kind!r} of trial {name!r}, which was never asked"
+        )
+    trial = found[name]
+    if kind == "start":
+        trial.attempts = max(trial.attempts, record["attempt"])
+    elif kind == "run":
+        trial.run_id = trial.run_id or record["id"]
+    elif kind == "report" and trial.state == "OPEN" and record["epoch"] > trial.epoch:
+        trial.reports.append(record)
+        trial.epoch, trial.seconds, trial.metrics = record["epoch"], record["seconds"], record["metrics"]
+    elif kind == "tell" and trial.state == "OPEN":
+        trial.state, trial.metrics = record["state"], record["metrics"]
+        trial.epoch, trial.seconds, trial.reason = record["epoch"], record["seconds"], record["reason"]
+
+
+def budget(records: Iterable[Record]) -> int:
+    """How many trials may be asked in all: the opening budget and what was added later."""
+    return sum(record["trials"] for record in records if record["kind"] in ("open", "budget"))
+
+
+def sweep_run_id(records: Iterable[Record]) -> str:
+    """The tracking id of the sweep itself; empty before it is known."""
+    return next((record["id"] for record in records if record["kind"] == "run" and not record["trial"]), "")

@@ -1,0 +1,98 @@
+"""Read a search-space file and check all of it before anything starts."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dirsweep.config import TrialConfig, knobs, read_yaml, with_dataset_file
+from dirsweep.search.check import explain, name_problems, problems, searchable
+from dirsweep.search.model import SweepSpec
+
+__all__ = ["SweepSpec", "check_data", "json_schema", "parse_spec", "read_spec"]
+
+
+def read_spec(path: Path) -> SweepSpec:
+    """The search space in a YAML file, `dataset: FILE.yaml` in its fixed part read in.
+
+    Raises:
+        ValueError: one line per problem: the file, the key, what was found and what is allowed.
+    """
+    tree = read_yaml(path)
+    if isinstance(tree.get("fixed"), dict):
+        tree = {**tree, "fixed": with_dataset_file(tree["fixed"], path.parent)}
+    return parse_spec(tree, str(path))
+
+
+def parse_spec(tree: dict[str, Any], where: str) -> SweepSpec:
+    """The search space in a tree of plain values; `where` stands for the file in errors."""
+    searched = tree.get("searched")
+    found = name_problems(searched) if isinstance(searched, dict) else []
+    try:
+        spec = SweepSpec.model_validate(tree)
+    except ValidationError as error:
+        found += explain(error)
+    else:
+        # What a name is worth is only known once all names are right.
+        found += problems(spec) if not found else []
+    if found:
+        raise ValueError("\n".join(f"{where}: {problem}" for problem in found))
+    return spec
+
+
+def check_data(spec: SweepSpec) -> None:
+    """Load the data and check what depends on it: the majority threshold against the bins' counts.
+
+    Raises:
+        ValueError: the data cannot be loaded, or the top of the threshold's range leaves fewer than
+            two majority bins (the same error as the trial's own).
+    """
+    from dirsweep.data import (
+        load,
+    )  # not at the top: these bring pandas and torch, a plain check needs neither
+    from dirsweep.methods.majority_fit import check_threshold
+
+    name = "stage2.majority_threshold"
+    default = spec.default_config()
+    data = load(default.dataset)
+    searched = spec.searched.get(name)
+    if searched is None and default.stage2 is None:
+        return
+    theta = (
+        default.stage2.majority_threshold
+        if searched is None and default.stage2
+        else max(spec.searched[name].probes())
+    )
+    try:
+        check_threshold(data.shots.counts, theta)
+    except ValueError as error:
+        raise ValueError(f"'{'fixed' if searched is None else 'searched'}.{name}': {error}") from None
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a search-space file, for editors: knows every searchable name and its meaning."""
+    schema = SweepSpec.model_json_schema(by_alias=True)
+    trial = TrialConfig.model_json_schema(ref_template="#/$defs/{model}")
+    schema["$defs"].update(trial.pop("$defs"))
+    # A dataset may also be a name or a file.
+    trial["properties"]["dataset"] = {"anyOf": [{"type": "string"}, trial["properties"]["dataset"]]}
+    schema["properties"]["fixed"] = {**trial, "description": schema["properties"]["fixed"]["description"]}
+    distribution = schema["properties"]["searched"].pop("additionalProperties")
+    names: dict[str, Any] = {}
+    for knob in knobs():
+        if searchable(knob.name):
+            names.setdefault(
+                knob.name, {**distribution, "description": f"{knob.meaning} Takes: {knob.takes}."}
+            )
+    further = {name: value for name, value in names.items() if ".then.0." in name}
+    schema["properties"]["searched"].update(
+        properties={name: value for name, value in names.items() if name not in further},
+        patternProperties={_pattern(name): value for name, value in further.items()},
+        additionalProperties=False,
+    )
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _pattern(name: str) -> str:
+    return "^" + re.escape(name).replace(r"\.then\.0\.", r"\.then\.[0-9]+\.") + "$"

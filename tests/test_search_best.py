@@ -1,0 +1,111 @@
+from typing import Any
+
+import pytest
+
+from dirsweep.ledger import TrialRecord
+from dirsweep.search.best import feasible, pareto, ranked
+from dirsweep.search.constraints import constraint_values
+from dirsweep.search.spec import SweepSpec, parse_spec
+
+
+def spec_of(*constraints: dict[str, Any], objectives: tuple[str, ...] = ("val/all/mae",)) -> SweepSpec:
+    searched = {"stage1.epochs": {"int": [1, 9]}}
+    tree = {"question": "?", "searched": searched, "objectives": objectives, "constraints": constraints}
+    return parse_spec(tree, "space.yaml")
+
+
+def trial(
+    number: int, all_mae: float, few_mae: float = 0.0, many_mae: float = 0.0, **fields: Any
+) -> TrialRecord:
+    metrics = {"val/all/mae": all_mae, "val/few/mae": few_mae, "val/many/mae": many_mae}
+    return TrialRecord(str(number), "ask", {}, **{"state": "COMPLETE", "metrics": metrics, **fields})
+
+
+def control(**fields: Any) -> TrialRecord:
+    return TrialRecord(
+        "default-plain",
+        "control",
+        {},
+        **{"state": "COMPLETE", "metrics": {"val/all/mae": 1.0, "val/many/mae": 100.0}, **fields},
+    )
+
+
+def named(*records: TrialRecord) -> dict[str, TrialRecord]:
+    return {record.trial: record for record in records}
+
+
+def numbers(records: list[TrialRecord]) -> list[str]:
+    return [record.trial for record in records]
+
+
+def test_the_first_objective_decides():
+    spec = spec_of(objectives=("val/few/mae", "val/all/mae"))
+    found = named(trial(0, all_mae=1.0, few_mae=9.0), trial(1, all_mae=8.0, few_mae=2.0))
+    assert numbers(ranked(spec, found)) == ["1", "0"]
+
+
+def test_a_tie_goes_by_the_next_objective_then_by_the_number():
+    spec = spec_of(objectives=("val/all/mae", "val/few/mae"))
+    found = named(*(trial(number, 1.0, few) for number, few in [(10, 3.0), (2, 3.0), (1, 4.0)]))
+    assert numbers(ranked(spec, found)) == ["2", "10", "1"]
+
+
+def test_only_complete_trials_are_ranked():
+    found = named(
+        trial(0, 5.0),
+        trial(1, 1.0, state="PRUNED"),
+        trial(2, 1.0, state="FAIL"),
+        trial(3, 1.0, state="OPEN"),
+        control(),
+    )
+    assert numbers(ranked(spec_of(), found)) == ["0"]
+
+
+def test_an_infeasible_trial_cannot_win():
+    spec = spec_of({"metric": "val/many/mae", "at_most": 50.0})
+    found = named(trial(0, 1.0, many_mae=50.1), trial(1, 2.0, many_mae=50.0))
+    assert numbers(ranked(spec, found)) == ["1"]
+
+
+def test_a_relative_constraint_is_a_multiple_of_the_control():
+    spec = spec_of({"metric": "val/many/mae", "at_most": 1.5, "of": "default-plain"})
+    found = named(control(), trial(0, 1.0, many_mae=150.0), trial(1, 1.0, many_mae=151.0))
+    assert constraint_values(spec, found["1"].metrics, found) == {"0 val/many/mae": 1.0}
+    assert feasible(spec, found["0"], found)
+    assert numbers(ranked(spec, found)) == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ([], "the control default-plain has not finished"),
+        ([control(state="OPEN", metrics={})], "the control default-plain has not finished"),
+        (
+            [control(state="FAIL", metrics={}, reason="no room")],
+            r"the control default-plain failed \(no room\)",
+        ),
+        ([control(metrics={})], "the control default-plain found nan for val/many/mae"),
+    ],
+)
+def test_without_its_control_a_relative_constraint_cannot_be_judged(
+    reference: list[TrialRecord], reason: str
+):
+    spec = spec_of({"metric": "val/many/mae", "at_most": 1.5, "of": "default-plain"})
+    found = named(*reference, trial(0, 1.0))
+    with pytest.raises(
+        ValueError, match=rf"'val/many/mae at most 1\.5 of default-plain' cannot be judged: {reason}"
+    ):
+        ranked(spec, found)
+
+
+def test_the_pareto_set_holds_what_none_beats():
+    spec = spec_of(objectives=("val/all/mae", "val/few/mae"))
+    points = [(1.0, 9.0), (2.0, 5.0), (3.0, 5.0), (4.0, 1.0), (4.0, 1.0), (9.0, 9.0)]
+    found = named(*(trial(number, *point) for number, point in enumerate(points)))
+    assert numbers(pareto(spec, found)) == ["0", "1", "3", "4"]
+
+
+def test_an_infeasible_trial_is_in_no_pareto_set():
+    spec = spec_of({"metric": "val/many/mae", "at_most": 50.0}, objectives=("val/all/mae", "val/few/mae"))
+    found = named(trial(0, 1.0, 1.0, many_mae=60.0), trial(1, 2.0, 2.0))
+    assert numbers(pareto(spec, found)) == ["1"]

@@ -1,0 +1,100 @@
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dirsweep.storage import Folder
+
+
+def test_a_folder_is_made_at_the_first_write(tmp_path: Path):
+    folder = Folder(tmp_path / "a").child("b")
+    assert not folder.path.exists()
+    folder.put("c/d.txt", b"hello")
+    assert folder.read("c/d.txt") == b"hello"
+    assert folder.exists("c/d.txt")
+
+
+def test_put_if_absent_writes_once(tmp_path: Path):
+    folder = Folder(tmp_path)
+    assert folder.put_if_absent("mark", b"first")
+    assert not folder.put_if_absent("mark", b"second")
+    assert folder.read("mark") == b"first"
+
+
+def test_put_replaces_the_whole_content_and_leaves_no_part(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.put("file", b"a long first content")
+    folder.put("file", b"short")
+    assert folder.read("file") == b"short"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_part_that_a_dead_writer_left_is_not_listed(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.put("a/x", b"")
+    folder.put("y", b"")
+    (tmp_path / ".y.1.ff.part").write_bytes(b"half")
+    assert folder.list() == ["a/x", "y"]
+    assert folder.list("a") == ["a/x"]
+    assert folder.list("nowhere") == []
+
+
+def test_delete_is_silent_where_there_is_nothing(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.put("x", b"")
+    folder.delete("x")
+    folder.delete("x")
+    assert not folder.exists("x")
+
+
+def test_appended_records_come_back_in_order_with_nan(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.append("log", {"n": 0, "text": "two\nlines"})
+    folder.append("log", {"n": 1, "metrics": {"val/zero/mae": math.nan}}, durable=True)
+    records, damaged = folder.records("log")
+    assert damaged == 0
+    assert [record["n"] for record in records] == [0, 1]
+    assert records[0]["text"] == "two\nlines"
+    assert math.isnan(records[1]["metrics"]["val/zero/mae"])
+
+
+def test_no_file_holds_no_records(tmp_path: Path):
+    assert Folder(tmp_path).records("log") == ([], 0)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(1, 40))
+def test_a_record_after_a_cut_one_is_whole(tmp_path: Path, cut: int):
+    folder = Folder(tmp_path)
+    folder.delete("log")
+    folder.append("log", {"n": 0})
+    folder.append("log", {"n": 1, "text": "x" * 40})
+    content = folder.read("log")
+    (tmp_path / "log").write_bytes(content[: -1 - cut])
+    folder.append("log", {"n": 2})
+    records, damaged = folder.records("log")
+    assert [record["n"] for record in records] == [0, 2]
+    assert damaged == 1
+
+
+def test_a_record_that_lacks_only_its_newline_is_whole(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.append("log", {"n": 0})
+    (tmp_path / "log").write_bytes(folder.read("log")[:-1])
+    folder.append("log", {"n": 1})
+    assert folder.records("log") == ([{"n": 0}, {"n": 1}], 0)
+
+
+@pytest.mark.parametrize("place", [0, 5, 9, 12])
+def test_one_changed_byte_is_found(tmp_path: Path, place: int):
+    folder = Folder(tmp_path)
+    folder.append("log", {"n": 0})
+    folder.append("log", {"n": 1})
+    content = bytearray(folder.read("log"))
+    content[place] ^= 1
+    (tmp_path / "log").write_bytes(bytes(content))
+    records, damaged = folder.records("log")
+    assert [record["n"] for record in records] == [1]
+    assert damaged == 1
