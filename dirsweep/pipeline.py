@@ -19,8 +19,8 @@ from dirsweep.data import Dataset
 from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.loop import Trial, restore_model, train
-from dirsweep.methods.majority_fit import check_threshold
 from dirsweep.result import Measured, finish, keep_measured, measure, read_measured
+from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder, Record
 
 __all__ = ["Stopped", "check", "predict", "run_trial"]

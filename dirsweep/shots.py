@@ -126,3 +126,18 @@ def cut_shots(bins: Bins, training_label: Floats, many_above: int, few_below: in
         raise ValueError("the training split is empty")
     counts = np.bincount(bins.index(training_label), minlength=len(bins)).astype(np.int64)
     return Shots(bins, counts, many_above, few_below)
+
+
+def check_threshold(counts: NDArray[np.int64], theta: int) -> None:
+    """ValueError unless at least two bins have more than `theta` of the (K,) training counts."""
+    if (counts > theta).sum() >= 2:
+        return
+    largest = np.sort(counts)[::-1][:2]
+    if len(largest) < 2 or largest[1] == 0:
+        advice = "no threshold leaves two, since the training labels fall into one bin; cut narrower bins"
+    else:
+        advice = f"choose at most {largest[1] - 1}, the largest threshold that leaves two"
+    raise ValueError(
+        f"stage2.majority_threshold {theta} leaves fewer than two majority bins (bins with more than {theta} "
+        f"training samples): the largest bin has n_b = {largest[0]}; {advice}"
+    )

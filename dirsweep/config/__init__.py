@@ -7,44 +7,41 @@ section 1); bins, shots and metrics are in label units.
 """
 
 from dirsweep.config.dataset import BinEdges, BinWidth, Config, Csv, DatasetConfig, Diamonds
+from dirsweep.config.encoder import MLP
 from dirsweep.config.errors import explain, nearest, unknown
 from dirsweep.config.files import read_trial, read_yaml, with_dataset_file
 from dirsweep.config.names import Knob, knobs
-from dirsweep.config.trial import (
-    INV,
+from dirsweep.config.ordinality import (
     KL,
+    Hinge,
+    Isotonic,
+    NoNormOrdinality,
+    NormOrdinality,
+    PrototypesBatch,
+    PrototypesEMA,
+    Rank,
+)
+from dirsweep.config.overrides import merged
+from dirsweep.config.stages import SELECTABLE, Fit, NextPhase, Schedule, Stage1, Stage2
+from dirsweep.config.training import (
+    INV,
     L1,
     LDS,
-    MLP,
     MSE,
-    SELECTABLE,
     SGD,
     SQINV,
     Adam,
     Constant,
     Cosine,
-    Fit,
-    Hinge,
     Huber,
-    Isotonic,
     Loss,
     LRDecay,
-    NextPhase,
-    NoNormOrdinality,
-    NormOrdinality,
     Optimizer,
-    PrototypesBatch,
-    PrototypesEMA,
-    Rank,
-    Schedule,
-    Stage1,
-    Stage2,
     StepDecay,
-    TrialConfig,
     Unweighted,
     Weighting,
-    merged,
 )
+from dirsweep.config.trial import TrialConfig
 
 __all__ = [
     "INV",

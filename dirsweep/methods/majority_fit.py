@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dirsweep.config import Fit
 from dirsweep.methods.norm_ordinality import bin_means
+from dirsweep.shots import check_threshold
 
 Floats = NDArray[np.float64]
 
@@ -50,21 +51,6 @@ class MajorityFit:
         """How far the fit extrapolates: the farthest bin outside M's label range, in units of that range."""
         (low, high), (lowest, highest) = self.majority_range, self.label_range
         return max(low - lowest, highest - high) / (high - low)
-
-
-def check_threshold(counts: NDArray[np.int64], theta: int) -> None:
-    """ValueError unless at least two bins have more than `theta` of the (K,) training counts."""
-    if (counts > theta).sum() >= 2:
-        return
-    largest = np.sort(counts)[::-1][:2]
-    if len(largest) < 2 or largest[1] == 0:
-        advice = "no threshold leaves two, since the training labels fall into one bin; cut narrower bins"
-    else:
-        advice = f"choose at most {largest[1] - 1}, the largest threshold that leaves two"
-    raise ValueError(
-        f"stage2.majority_threshold {theta} leaves fewer than two majority bins (bins with more than {theta} "
-        f"training samples): the largest bin has n_b = {largest[0]}; {advice}"
-    )
 
 
 def fit_majority(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from dirsweep.config import TrialConfig, knobs, read_yaml, with_dataset_file
 from dirsweep.search.check import explain, name_problems, problems, searchable
 from dirsweep.search.model import SweepSpec
+from dirsweep.shots import check_threshold
 
 __all__ = ["SweepSpec", "check_data", "json_schema", "parse_spec", "read_spec"]
 
@@ -48,10 +49,7 @@ def check_data(spec: SweepSpec) -> None:
         ValueError: the data cannot be loaded, or the top of the threshold's range leaves fewer than
             two majority bins (the same error as the trial's own).
     """
-    from dirsweep.data import (
-        load,
-    )  # not at the top: these bring pandas and torch, a plain check needs neither
-    from dirsweep.methods.majority_fit import check_threshold
+    from dirsweep.data import load  # not at the top: pandas takes a while, and reading a space needs none
 
     name = "stage2.majority_threshold"
     default = spec.default_config()

@@ -19,6 +19,8 @@ from dirsweep.tracking.runs import PARENT, Owed, Point, Runs
 logger = logging.getLogger(__name__)
 
 LIMIT = 10_000  # items that wait at most (about 50 MB); epochs beyond are dropped and counted
+SHARE = 0.25
+"""Of its time the thread works at most this: MLflow and Tune share one interpreter, and trials come first."""
 FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0  # seconds; doubled from the one to the other
 
 STATUS = {
@@ -136,6 +138,7 @@ class Tracker:
         runs: Runs | None = None
         while (taken := self._take()) is not None:
             key, owed = taken
+            begun = time.monotonic()
             try:
                 runs = runs or self._open_runs()
                 gone = runs.deliver(key, owed)
@@ -143,6 +146,12 @@ class Tracker:
                 self._failed(key, owed, error)
             else:
                 self._delivered(gone)
+                self._rest((time.monotonic() - begun) * (1 / SHARE - 1))
+
+    def _rest(self, seconds: float) -> None:
+        """Leave the interpreter to the sweep for a while; what comes in meanwhile goes out together."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._abandoned, seconds)
 
     def _take(self) -> tuple[str, Owed] | None:
         """The run that has waited longest, after a pause if the last one failed; None ends the thread."""

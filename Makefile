@@ -1,0 +1,49 @@
+# Every target makes what it needs inside .venv; nothing else on the machine is touched.
+# Another interpreter: make sweep PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help sweep test check format ui bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+sweep: .venv/installed  ## install, sweep the two-stage method on the diamonds table, print the leaderboard
+	@$(BIN)/dirsweep run search_spaces/all.yaml
+
+test: .venv/installed-test  ## run all tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed-test  ## lint, format, types, layers; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed-test  ## rewrite the code in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: .venv/installed  ## open the records of ./sweeps in the browser
+	@$(BIN)/dirsweep ui
+
+bench: .venv/installed-test  ## measure the overhead of a sweep, as ratios
+	@set -e; for script in tests/benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean:  ## remove .venv and caches; sweeps and trials stay
+	rm -rf .venv build dirsweep.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find dirsweep tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dirsweep needs Python 3.11 or newer: make sweep PYTHON=python3.12")'
+	@echo "Installing dirsweep into .venv (once; PyTorch is large, so this takes a few minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) -e .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	@$(INSTALL) -e '.[test]'
+	@touch $@

@@ -1,0 +1,78 @@
+"""What several commands read and print alike."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from dirsweep.config import TrialConfig
+    from dirsweep.search.model import SweepSpec
+
+Storage = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the sweeps.")]
+Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's folder, or its name in --storage.")]
+
+SWEEPS = Path("sweeps")
+WIDTH = 100
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Where tables go; text that is not for a terminal is 100 columns wide."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else WIDTH, highlight=False, emoji=False)
+
+
+def show(picture: "RenderableType") -> None:
+    """Print a table; a path that is too long runs on instead of being cut."""
+    console().print(picture, crop=False)
+
+
+def sweep_folder(name: str, storage: Path) -> Path:
+    """The folder of a sweep named by its path or by its name in `storage`. ValueError if there is none."""
+    for folder in (Path(name), storage / name):
+        if (folder / "ledger.jsonl").exists():
+            return folder
+    raise ValueError(f"{name}: no sweep there, nor in {storage}/; `dirsweep list` shows those there are")
+
+
+def shorter(path: Path) -> Path:
+    """A path from where the user is, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def next_free(parent: Path, stem: str) -> str:
+    """The first of stem-1, stem-2 ... that is not taken in `parent`."""
+    number = 1
+    while (parent / f"{stem}-{number}").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+def checked_trial(path: Path, values: dict[str, Any] | None = None) -> "TrialConfig":
+    """The trial in a file, checked against its data too. ValueError that names the file."""
+    from dirsweep import data, pipeline
+    from dirsweep.config import explain, read_trial
+
+    config = read_trial(path, values)
+    try:
+        pipeline.check(config, data.load(config.dataset))
+    except ValueError as error:
+        raise ValueError(explain(error, str(path))) from None
+    return config
+
+
+def checked_spec(path: Path) -> "SweepSpec":
+    """The search space in a file, checked against its data too. ValueError that names the file."""
+    from dirsweep.search.spec import check_data, read_spec
+
+    spec = read_spec(path)
+    try:
+        check_data(spec)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return spec

@@ -1,0 +1,244 @@
+"""Commands on sweeps: run, resume, watch, stop, report, browse."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dirsweep.cli.shared import SWEEPS, Storage, Sweep, checked_spec, next_free, shorter, show, sweep_folder
+
+if TYPE_CHECKING:
+    from dirsweep.search.model import SweepSpec
+    from dirsweep.sweep import Outcome, Resources
+
+app = typer.Typer()
+
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Trials at once  [default: as many as the CPUs allow]")
+]
+Cpus = Annotated[int, typer.Option(min=1, help="CPUs of a trial.")]
+Gpus = Annotated[float, typer.Option(min=0.0, help="GPUs of a trial; 0.5 lets two share one.")]
+Uri = Annotated[
+    str | None, typer.Option(metavar="URI", help="MLflow server  [default: sqlite in the storage folder]")
+]
+Untracked = Annotated[bool, typer.Option("--no-tracking", help="Record nothing in MLflow.")]
+
+
+@app.command()
+def run(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A search space (YAML).")],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Sweep's name  [default: SPEC-N]")] = None,
+    storage: Storage = SWEEPS,
+    trials: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Instead of the space's budget.")
+    ] = None,
+    tracking_uri: Uri = None,
+    no_tracking: Untracked = False,
+    workers: Workers = None,
+    cpus_per_trial: Cpus = 1,
+    gpus_per_trial: Gpus = 0.0,
+) -> None:
+    """Run a sweep and print its leaderboard. Ctrl-C leaves one that `dirsweep resume` finishes.
+
+    Example: dirsweep run search_spaces/strength.yaml --trials 12
+    """
+    chosen = next_free(storage, spec.stem) if name is None else name
+    if Path(chosen).name != chosen:
+        raise ValueError(f"--name {chosen!r}: a sweep's name is the name of one folder, without a slash")
+    _refuse_both(tracking_uri, no_tracking)
+    folder = storage / chosen
+    typer.echo(f"sweep {folder}: checking {spec}, then starting Ray (Ctrl-C stops; nothing is lost)")
+    space = checked_spec(spec)
+    if trials is not None:
+        space = _with_trials(space, trials)
+
+    from dirsweep import sweep, tracking
+    from dirsweep.cli.live import watching
+
+    if not no_tracking:  # before the sweep's folder is made
+        tracking.check(tracking_uri or tracking.default_uri(storage))
+    with watching() as on_change:
+        outcome = sweep.run(
+            space,
+            folder,
+            resources=_resources(workers, cpus_per_trial, gpus_per_trial),
+            tracking_uri=tracking_uri,
+            tracking=not no_tracking,
+            on_change=on_change,
+        )
+    _conclude(outcome)
+
+
+@app.command()
+def resume(
+    sweep: Sweep,
+    trials: Annotated[str | None, typer.Option(metavar="+N", help="Trials beyond the budget so far.")] = None,
+    storage: Storage = SWEEPS,
+    tracking_uri: Uri = None,
+    no_tracking: Untracked = False,
+    workers: Workers = None,
+    cpus_per_trial: Cpus = 1,
+    gpus_per_trial: Gpus = 0.0,
+) -> None:
+    """Go on with a sweep, or add trials to it.
+
+    Example: dirsweep resume sweeps/all-1 --trials +8
+    """
+    folder = sweep_folder(sweep, storage)
+    extra = _extra(trials)
+    _refuse_both(tracking_uri, no_tracking)
+    typer.echo(f"sweep {folder}: reading its ledger, then starting Ray")
+    _tell_of_damage(folder)
+
+    from dirsweep import sweep as sweeps
+    from dirsweep.cli.live import watching
+
+    with watching() as on_change:
+        outcome = sweeps.resume(
+            folder,
+            extra_trials=extra,
+            resources=_resources(workers, cpus_per_trial, gpus_per_trial),
+            tracking_uri=tracking_uri,
+            tracking=not no_tracking,
+            on_change=on_change,
+        )
+    _conclude(outcome)
+
+
+def _extra(trials: str | None) -> int:
+    """N of "+N". ValueError if it is none."""
+    if trials is None:
+        return 0
+    number = trials.removeprefix("+")
+    if not number.isdecimal() or int(number) == 0:
+        raise ValueError(f"--trials {trials!r}: write +N for N more trials than before")
+    return int(number)
+
+
+def _with_trials(spec: "SweepSpec", trials: int) -> "SweepSpec":
+    tree = spec.model_dump(mode="json", by_alias=True)
+    return type(spec).model_validate({**tree, "budget": {**tree["budget"], "trials": trials}})
+
+
+def _refuse_both(uri: str | None, off: bool) -> None:
+    if off and uri is not None:
+        raise ValueError("--tracking-uri would do nothing beside --no-tracking; leave one out")
+
+
+def _resources(workers: int | None, cpus: int, gpus: float) -> "Resources":
+    from dirsweep.sweep import Resources
+
+    return Resources(workers=workers, cpus_per_trial=cpus, gpus_per_trial=gpus)
+
+
+def _tell_of_damage(folder: Path) -> None:
+    from dirsweep import report
+
+    said = report.damage(report.load(folder))
+    if said:
+        typer.echo(said, err=True)
+
+
+def _conclude(outcome: "Outcome") -> None:
+    """Print the leaderboard; the status tells scripts whether the sweep is finished and has a winner."""
+    from dirsweep import report
+
+    typer.echo()
+    show(report.leaderboard(report.load(outcome.folder)))
+    typer.echo(f"\n{outcome.message}")
+    if shutil.which("dirsweep") is None:  # after `make sweep`, which activates nothing
+        typer.echo(f"(`dirsweep` is {shorter(Path(sys.executable).parent / 'dirsweep')})")
+    if outcome.why == "stopped":
+        raise typer.Exit(130)
+    if outcome.best is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(sweep: Sweep, storage: Storage = SWEEPS) -> None:
+    """Say how far a sweep is, also from another terminal.
+
+    Example: dirsweep status all-1
+    """
+    from dirsweep import report
+    from dirsweep import sweep as sweeps
+
+    found = sweeps.status(sweep_folder(sweep, storage))
+    driver = f" by {found.driver}" if found.driver else ""
+    typer.echo(f"{found.folder}: {found.state}{driver}")
+    show(report.draw(found.progress))
+
+
+@app.command("list")
+def list_sweeps(storage: Storage = SWEEPS) -> None:
+    """List the sweeps in the storage folder.
+
+    Example: dirsweep list
+    """
+    from dirsweep import report
+    from dirsweep import sweep as sweeps
+
+    found = sweeps.list_sweeps(storage)
+    if not found:
+        typer.echo(f"no sweep in {storage}/; begin one with: dirsweep run search_spaces/all.yaml")
+    for one in found:
+        typer.echo(f"{one.folder!s:<24} {one.state:<12} {report.counts(one.progress)}")
+
+
+@app.command()
+def stop(sweep: Sweep, storage: Storage = SWEEPS) -> None:
+    """Stop a sweep that runs in another terminal.
+
+    Its trials save their state; `dirsweep resume` goes on.
+
+    Example: dirsweep stop all-1
+    """
+    from dirsweep import sweep as sweeps
+
+    typer.echo(sweeps.stop(sweep_folder(sweep, storage)))
+
+
+@app.command()
+def report(
+    sweep: Sweep,
+    as_json: Annotated[bool, typer.Option("--json", help="Every trial as one JSON object.")] = False,
+    storage: Storage = SWEEPS,
+) -> None:
+    """Print a sweep's leaderboard, beside its controls.
+
+    Example: dirsweep report all-1 --json
+    """
+    import json
+
+    from dirsweep import report as reports
+
+    found = reports.load(sweep_folder(sweep, storage))
+    if as_json:
+        typer.echo(json.dumps(reports.as_json(found), indent=1, allow_nan=False))
+    else:
+        show(reports.leaderboard(found))
+
+
+@app.command()
+def ui(
+    storage: Storage = SWEEPS,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")
+    ] = 5000,
+    tracking_uri: Uri = None,
+) -> None:
+    """Open the sweeps' records in the browser.
+
+    Example: dirsweep ui --storage sweeps
+    """
+    from dirsweep import tracking
+
+    typer.echo("starting MLflow ...")
+    tracking.serve_ui(
+        storage,
+        port,
+        tracking_uri or tracking.default_uri(storage),
+        lambda address: typer.echo(f"{address}  (Ctrl-C ends it)"),
+    )

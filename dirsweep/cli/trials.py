@@ -1,0 +1,144 @@
+"""Commands on one trial: train it, predict with it."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dirsweep.cli.shared import SWEEPS, checked_trial, next_free, show
+
+app = typer.Typer()
+
+TRIALS = Path("trials")
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A trial's configuration (YAML).")],
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a knob by its dotted name.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The trial's folder  [default: trials/CONFIG-N]")
+    ] = None,
+) -> None:
+    """Train one trial here and print its errors per shot.
+
+    With --out DIR of a trial that was stopped, the trial goes on.
+
+    Example: dirsweep train sweeps/all-1/best.yaml --set stage2.norm_weight=0.5
+    """
+    wanted = dict(map(parsed, values or []))
+    folder = out or TRIALS / next_free(TRIALS, config.stem)
+    typer.echo(f"training {config} in {folder}")
+    trial = checked_trial(config, wanted)
+
+    from dirsweep import pipeline, report
+    from dirsweep.checkpoint import Superseded, read_records
+    from dirsweep.storage import Folder
+
+    known = max((record["epoch"] for record in read_records(Folder(folder))), default=0)
+    if known:
+        typer.echo(f"{known} epochs of it are there already")
+    try:
+        with interrupts() as interrupted:
+            metrics = pipeline.run_trial(
+                trial, Folder(folder), _show_epoch, emitted=known, should_stop=interrupted
+            )
+    except pipeline.Stopped:
+        typer.echo(f"stopped; go on with: dirsweep train {folder / 'config.json'} --out {folder}", err=True)
+        raise typer.Exit(130) from None
+    except Superseded as error:
+        typer.echo(f"error: {folder}: {error}", err=True)
+        raise typer.Exit(1) from None
+    show(report.trial_table(metrics))
+    typer.echo(f"\nmodel, predictions and bins: {folder}/")
+
+
+def parsed(assignment: str) -> tuple[str, Any]:
+    """NAME=VALUE with VALUE read as YAML. ValueError if it is none."""
+    import yaml
+
+    name, equals, text = assignment.partition("=")
+    if not equals or not name:
+        raise ValueError(f"--set wants NAME=VALUE, found {assignment!r}")
+    try:
+        return name, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {name}: {text!r} is not valid YAML") from None
+
+
+def _show_epoch(record: dict[str, Any]) -> None:
+    from dirsweep.report import epoch_line
+
+    typer.echo(epoch_line(record))
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; a second one ends the process at once."""
+    pressed = False
+
+    def press(number: int, frame: Any) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@app.command()
+def predict(
+    source: Annotated[
+        str, typer.Argument(metavar="SWEEP_OR_TRIAL", help="A sweep (its best trial) or a trial's folder.")
+    ],
+    table: Annotated[
+        Path, typer.Argument(metavar="DATA.csv", help="Rows with the columns it was trained on.")
+    ],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write; else to stdout.")] = None,
+) -> None:
+    """Predict the label of each row of a table.
+
+    The rows come back with a column `prediction`, in units of the label.
+
+    Example: dirsweep predict sweeps/all-1 new.csv --out predicted.csv
+    """
+    from dirsweep import data, pipeline
+    from dirsweep.storage import Folder
+
+    folder, frame = _trial_folder(source), data.read_table(table)
+    if "prediction" in frame.columns:
+        raise ValueError(f"{table}: has a column 'prediction' already; rename it")
+    try:
+        frame["prediction"] = pipeline.predict(Folder(folder), frame)
+    except ValueError as error:
+        raise ValueError(f"{table}, by {folder}: {error}") from None
+    text = frame.to_csv(index=False)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        Folder(out.parent).put(out.name, text.encode())
+        typer.echo(f"{len(frame)} predictions in {out}")
+
+
+def _trial_folder(source: str) -> Path:
+    """The folder of a trial, or of a sweep's best one."""
+    from dirsweep import report
+
+    for folder in (Path(source), SWEEPS / source):
+        if (folder / "ledger.jsonl").exists():
+            best = report.load(folder).best
+            if best is None:
+                raise ValueError(f"{folder}: no winner yet; `dirsweep report {folder}` says why")
+            return folder / "trials" / best.trial
+    if not (Path(source) / "config.json").exists():
+        raise ValueError(f"{source}: neither a sweep nor a trial (no ledger.jsonl, no config.json)")
+    return Path(source)

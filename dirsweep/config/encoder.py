@@ -1,0 +1,21 @@
+"""What turns an input into the feature z."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from dirsweep.config.dataset import Config
+
+
+class MLP(Config):
+    """A multilayer perceptron for tables: `depth` blocks of linear, (batch norm,) ReLU, dropout."""
+
+    name: Literal["mlp"] = "mlp"
+    width: PositiveInt = 256
+    """Units of each hidden layer; the feature z is the last one, after its ReLU."""
+    depth: PositiveInt = 2
+    """Number of hidden layers."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability of dropping a hidden unit in training; never on z itself."""
+    batch_norm: bool = False
+    """Normalise each hidden layer over the batch."""

@@ -1,0 +1,125 @@
+"""The two stages: regularised pretraining in phases; majority-shot fit and fine-tune."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from dirsweep.config.dataset import Config
+from dirsweep.config.ordinality import KL, NoNormOrdinality, NormOrdinality
+from dirsweep.config.training import L1, Adam, Cosine, Loss, LRDecay, Optimizer, Unweighted, Weighting
+
+SELECTABLE = tuple(
+    f"val/{shot}/{metric}"
+    for shot in ("all", "many", "median", "few")
+    for metric in ("mae", "gm", "mse", "balanced_mae")
+)
+"""Validation metrics that can choose an epoch or serve as an objective; smaller is better."""
+
+Selection = Literal[("last", *SELECTABLE)]  # type: ignore[valid-type]
+
+
+class NextPhase(Config):
+    """A further phase of stage 1: says only what changes; what is left out stays as in the phase before."""
+
+    epochs: PositiveInt
+    """Passes over the training split."""
+    batch_size: PositiveInt | None = None
+    """Samples in a step."""
+    optimizer: Optimizer | None = None
+    """A phase begins with a fresh optimizer; left out, of the same kind and rate."""
+    decay: LRDecay | None = None
+    """How the learning rate falls over the phase."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the phase in which the rate rises from 0."""
+    loss: Loss | None = None
+    """Base loss."""
+    weighting: Weighting | None = None
+    """Sample weights."""
+    norm_ordinality: NormOrdinality | None = None
+    """The norm-ordinality term."""
+    layers: Literal["all", "last_block", "head"] | None = None
+    """Which layers are trained; `head` is a linear probe."""
+    reset_head: bool = False
+    """Draw the head's weights anew when the phase begins (regressor retraining)."""
+
+    @model_validator(mode="after")
+    def _no_gradient(self) -> "NextPhase":
+        if self.layers == "head" and self.norm_ordinality not in (None, NoNormOrdinality()):
+            raise ValueError(
+                "norm_ordinality would do nothing in a phase that trains the head alone; leave it out"
+            )
+        return self
+
+
+class Stage1(Config):
+    """Stage 1: train the encoder and the head end to end, with norm ordinality."""
+
+    epochs: PositiveInt = 30
+    """Passes over the training split."""
+    batch_size: PositiveInt = 256
+    """Samples in a step."""
+    optimizer: Optimizer = Adam()
+    """Optimizer of the weights."""
+    decay: LRDecay = Cosine()
+    """How the learning rate falls over the epochs."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the epochs in which the rate rises from 0."""
+    loss: Loss = L1()
+    """Base loss, on the standardised label."""
+    weighting: Weighting = Unweighted()
+    """Sample weights, mean 1 over the training split."""
+    target_transform: Literal["standard", "log"] = "standard"
+    """What the model predicts: the standardised label, or the standardised log of it."""
+    norm_ordinality: NormOrdinality = KL()
+    """The regulariser that makes norms rise with the label."""
+    select: Selection = "last"
+    """Which epoch is handed on: the last, or the best by a validation metric (of the last phase)."""
+    then: tuple[NextPhase, ...] = ()
+    """Further phases."""
+
+
+class Fit(Config):
+    """The closed-form fit of norm on label over the majority bins."""
+
+    weighted: bool = False
+    """Weigh each bin by its training count."""
+    ridge: NonNegativeFloat = 0.0
+    """Ridge penalty on the slope, added to the (weighted) variance of the standardised labels."""
+    curve: Literal["line", "exponential"] = "line"
+    """A line, or an exponential curve (the line is fitted on log F)."""
+
+
+class Schedule(Config):
+    """Schedule of the fine-tune."""
+
+    epochs: NonNegativeInt = 10
+    """Passes over the training split; 0 returns stage 1 bit for bit."""
+    lr: PositiveFloat = 1.0e-4
+    """Peak learning rate; the optimizer is the kind that stage 1 ended with."""
+    decay: LRDecay = Cosine()
+    """How the learning rate falls."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the epochs in which the rate rises from 0."""
+
+
+class Stage2(Config):
+    """Stage 2: fit label to norm on the majority bins, fine-tune toward the extended line."""
+
+    majority_threshold: NonNegativeInt = 100
+    """theta: the fit uses bins with more training samples than this; it never moves the shots."""
+    fit: Fit = Fit()
+    """How the majority line is fitted."""
+    norm_weight: NonNegativeFloat = 1.0
+    """mu, the weight of the norm term; 0 is the control that only fine-tunes."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Whether the norm term is averaged or summed over the bins in the batch."""
+    schedule: Schedule = Schedule()
+    """Epochs and learning rate."""
+    layers: Literal["all", "last_block"] = "all"
+    """Trained layers: all, or the encoder's last block and the head."""
+    freeze_batch_norm: bool | None = None
+    """Keep batch norm's statistics and weights as stage 1 left them; null: wherever there is batch norm."""
+    sampling: Literal["balanced", "natural"] = "balanced"
+    """Draw samples so that every bin comes up equally often, or as they come."""
+    select: Selection = "last"
+    """Which epoch is handed on: the last, or the best by a validation metric."""

@@ -1,0 +1,139 @@
+"""How weights are trained: optimizers, learning-rate decay, base losses and sample weightings.
+
+Variants are unions told apart by `name`, so that a knob which would do nothing cannot be set.
+Schedules are fractions of the epochs, so that searching the epochs never invalidates another knob.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from dirsweep.config.dataset import Config
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Adam(Config):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["adam"] = "adam"
+    lr: PositiveFloat = 1.0e-3
+    """Peak learning rate."""
+    weight_decay: NonNegativeFloat = 0.0
+    """L2 penalty on the weights."""
+
+
+class SGD(Config):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: PositiveFloat = 0.1
+    """Peak learning rate."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of the last step that is kept."""
+    weight_decay: NonNegativeFloat = 0.0
+    """L2 penalty on the weights."""
+
+
+Optimizer = Annotated[Adam | SGD, Field(discriminator="name")]
+
+
+class Constant(Config):
+    """The learning rate stays at its peak."""
+
+    name: Literal["constant"] = "constant"
+
+
+class Cosine(Config):
+    """The learning rate falls to 0 along half a cosine."""
+
+    name: Literal["cosine"] = "cosine"
+
+
+class StepDecay(Config):
+    """The learning rate is multiplied by `factor` at each fraction of the epochs."""
+
+    name: Literal["step"] = "step"
+    at: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (2 / 3, 8 / 9)
+    """Fractions of the epochs at which the rate drops."""
+    factor: Fraction = 0.1
+    """What the rate is multiplied by."""
+
+
+LRDecay = Annotated[Constant | Cosine | StepDecay, Field(discriminator="name")]
+
+
+class L1(Config):
+    """Absolute error."""
+
+    name: Literal["l1"] = "l1"
+
+
+class MSE(Config):
+    """Squared error."""
+
+    name: Literal["mse"] = "mse"
+
+
+class Huber(Config):
+    """Quadratic below `beta`, linear above."""
+
+    name: Literal["huber"] = "huber"
+    beta: PositiveFloat = 1.0
+    """Error, in units of the standardised label, at which the loss turns linear."""
+
+
+Loss = Annotated[L1 | MSE | Huber, Field(discriminator="name")]
+
+
+class Unweighted(Config):
+    """Every sample weighs 1."""
+
+    name: Literal["none"] = "none"
+
+
+class INV(Config):
+    """Weight proportional to 1 / n_b, n_b clipped to [clip_low, clip_high] (DIR recipe for ages)."""
+
+    name: Literal["inv"] = "inv"
+    clip_low: PositiveInt = 5
+    """Smallest count that is used, in training samples of a bin."""
+    clip_high: PositiveInt = 1000
+    """Largest count that is used, in training samples of a bin."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "INV":
+        if self.clip_low > self.clip_high:
+            raise ValueError(f"clip_low ({self.clip_low}) exceeds clip_high ({self.clip_high})")
+        return self
+
+
+class SQINV(Config):
+    """Weight proportional to 1 / sqrt(n_b)."""
+
+    name: Literal["sqinv"] = "sqinv"
+
+
+class LDS(Config):
+    """Label distribution smoothing (Yang et al., 2021): weights from counts smoothed over bins."""
+
+    name: Literal["lds"] = "lds"
+    kernel: Literal["gaussian", "triang", "laplace"] = "gaussian"
+    """Shape of the smoothing kernel."""
+    size: Annotated[int, Field(ge=3, multiple_of=1)] = 5
+    """Width of the kernel in bins, odd."""
+    sigma: PositiveFloat = 2.0
+    """Spread of the gaussian or laplace kernel, in bins; the triangle has none and refuses it."""
+    root: bool = True
+    """Smooth the square roots of the counts, as the reference code does with SQINV."""
+
+    @model_validator(mode="after")
+    def _odd(self) -> "LDS":
+        if self.size % 2 == 0:
+            raise ValueError(f"size must be odd, so that the kernel has a centre; found {self.size}")
+        if self.kernel == "triang" and self.sigma != 2.0:
+            raise ValueError("the triangular kernel has no sigma; leave it out")
+        return self
+
+
+Weighting = Annotated[Unweighted | INV | SQINV | LDS, Field(discriminator="name")]

@@ -1,0 +1,40 @@
+"""A sweep as one JSON object, for scripts: `trials`, `controls` and `best`."""
+
+import math
+from typing import Any
+
+from dirsweep.ledger import TrialRecord
+from dirsweep.report.load import SweepReport
+
+
+def as_json(report: SweepReport) -> dict[str, Any]:
+    """Plain JSON values; a number that is NaN or infinite is null.
+
+    `trials` and `best` (null without a complete, feasible trial) are objects with number, status, params,
+    metrics and seconds; `controls` have name, of and control in place of the number.
+    """
+    controls = [trial for trial in report.trials.values() if trial.kind == "control"]
+    return {
+        "trials": [_trial(trial) for trial in report.asked],
+        "controls": [
+            {"name": trial.trial, "of": trial.of, "control": trial.control, **_result(trial)}
+            for trial in controls
+        ],
+        "best": None if report.best is None else _trial(report.best),
+    }
+
+
+def _trial(trial: TrialRecord) -> dict[str, Any]:
+    return {"number": int(trial.trial), **_result(trial)}
+
+
+def _result(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "status": trial.state,
+        "params": trial.params,
+        "metrics": {
+            name: value if value is not None and math.isfinite(value) else None
+            for name, value in trial.metrics.items()
+        },
+        "seconds": trial.seconds,
+    }

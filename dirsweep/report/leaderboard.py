@@ -1,0 +1,140 @@
+"""The leaderboard: the top trials beside the controls that a win is measured against (METHOD section 6)."""
+
+import math
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dirsweep.ledger import TrialRecord
+from dirsweep.report.load import DEFAULT, SweepReport, damage
+from dirsweep.report.numbers import SHOTS, digits, duration, written
+from dirsweep.report.trial import ordinality_line
+
+TOP = 5
+ENDED = {"OPEN": "open", "PRUNED": "pruned", "FAIL": "failed"}
+COLUMNS = [(metric, shot) for metric in ("mae", "gm") for shot in SHOTS]
+
+
+def leaderboard(report: SweepReport) -> RenderableType:
+    """The whole report of a sweep; fits 80 columns where names and numbers are of usual length."""
+    head = [Text(report.spec.question.strip(), style="bold"), Text(_trials_in_words(report))]
+    if report.dropped:
+        head.append(Text(damage(report)))
+    if report.best is None:
+        return Group(*head, Text(_why_no_winner(report)))
+    table = _table(report, report.best)
+    return Group(*head, table, *_notes(report, report.best), *_winner(report, report.best))
+
+
+def _trials_in_words(report: SweepReport) -> str:
+    counts, asked = report.states, len(report.asked)
+    parts = [
+        f"{counts['COMPLETE']} complete",
+        f"{counts['PRUNED']} pruned",
+        f"{counts['FAIL']} failed",
+        f"{counts['OPEN']} open",
+    ]
+    if report.spec.constraints and not report.unranked:
+        parts.append(f"{counts['COMPLETE'] - len(report.ranked)} complete but over a constraint")
+    spent = duration(sum(trial.seconds for trial in report.trials.values()))
+    noun = "trial" if asked == 1 else "trials"
+    return f"{asked} {noun}: {', '.join(parts)}; {spent} of training, controls included."
+
+
+def _why_no_winner(report: SweepReport) -> str:
+    failed = next((trial for trial in report.asked if trial.state == "FAIL"), None)
+    if report.unranked:
+        return f"No winner yet: {report.unranked}"
+    if report.states["COMPLETE"]:
+        return "No winner: every complete trial is over a constraint; loosen `constraints`."
+    if failed is not None:
+        return f"No winner: no trial is complete. Trial {failed.trial} failed: {failed.reason}"
+    return "No winner yet: no trial is complete."
+
+
+def _table(report: SweepReport, best: TrialRecord) -> Table:
+    top = report.ranked[:TOP]
+    controls = [*report.controls(best.trial), *report.controls(DEFAULT)]
+    shown = [trial for trial in (*top, *controls) if trial.state == "COMPLETE"]
+    decimals = [digits(trial.metrics.get(_name(*column)) for trial in shown) for column in COLUMNS]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("trial\n\nsamples", no_wrap=True)
+    for metric, shot in COLUMNS:
+        count = written(best.metrics.get(f"val/{shot}/count"), 0)
+        table.add_column(f"{metric.upper()}\n{shot}\n{count}", justify="right", no_wrap=True)
+    table.add_column("trainer\nseconds", justify="right", no_wrap=True)
+    for place, trial in enumerate(top):
+        table.add_row(
+            _label(report, trial),
+            *_values(trial, decimals),
+            style="bold" if trial is best else None,
+            end_section=place == len(top) - 1,
+        )
+    for control in controls:
+        table.add_row(control.trial, *_values(control, decimals))
+    return table
+
+
+def _name(metric: str, shot: str) -> str:
+    return f"val/{shot}/{metric}"
+
+
+def _values(trial: TrialRecord, decimals: list[int]) -> list[str]:
+    if trial.state != "COMPLETE":
+        return [ENDED[trial.state], *("" for _ in COLUMNS)]
+    values = [trial.metrics.get(_name(*column)) for column in COLUMNS]
+    return [*map(written, values, decimals), written(trial.seconds or None, 1)]
+
+
+def _label(report: SweepReport, trial: TrialRecord) -> str:
+    if trial is report.best:
+        return f"{trial.trial} best"
+    return f"{trial.trial} pareto" if trial.trial in report.pareto else trial.trial
+
+
+def _notes(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
+    """What a reader must know to read the table."""
+    tried = report.states["COMPLETE"] + report.states["PRUNED"]
+    goals = ", ".join(report.spec.objectives)
+    lines = [
+        f"Errors on val, in label units; minimised: {goals}. plain: without norm ordinality and stage 2; "
+        f"mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed part.",
+        *(_against(best, control) for control in report.controls(best.trial) if control.state == "COMPLETE"),
+        f"The best of {tried} trials, so its val figure is optimistic; each trial ran with one seed.",
+        f"Trial {best.trial}'s {ordinality_line(best.metrics)}.",
+    ]
+    return [Text(line) for line in lines]
+
+
+def _against(best: TrialRecord, control: TrialRecord) -> str:
+    changes = []
+    for shot in SHOTS:
+        ours, theirs = (trial.metrics.get(_name("mae", shot), math.nan) for trial in (best, control))
+        change = round(100 * (ours / theirs - 1), 1) + 0.0 if theirs else math.nan  # + 0.0: no "-0.0"
+        changes.append(f"{shot} {'-' if math.isnan(change) else f'{change:+.1f}%'}")
+    return f"MAE of {best.trial} against {control.trial}: {', '.join(changes)}."
+
+
+def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
+    params = Table(box=None, show_header=False, pad_edge=False, title="", padding=(0, 2, 0, 2))
+    for name, value in best.params.items():
+        params.add_row(name, Text(written(value) if isinstance(value, float) else str(value)))
+    folder = report.folder
+    where = [
+        f"train it again   dirsweep train {_short(folder / 'best.yaml')}",
+        f"its records      {_short(folder / 'trials' / best.trial)}/ (bins.csv, val_predictions.csv, ...)",
+        f"the sweep's      {_short(folder)}/ (ledger.jsonl, spec.yaml, trials/)",
+        f"browse them      make ui, or dirsweep ui --storage {_short(folder.parent)}",
+    ]
+    paths = Text("\n".join(where), no_wrap=True, overflow="ignore")
+    return [Text(f"\nTrial {best.trial} is the winner:", style="bold"), params, Text(), paths]
+
+
+def _short(path: Path) -> str:
+    """A path from where the user is, if it lies below."""
+    here = Path.cwd()
+    whole = path.resolve()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)

@@ -1,0 +1,75 @@
+"""Read a sweep's folder: its spec, its trials and controls, and who leads."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from dirsweep.ledger import FILE, Ledger, TrialRecord, trials
+from dirsweep.search.best import pareto, ranked
+from dirsweep.search.model import SweepSpec
+from dirsweep.search.spec import read_spec
+from dirsweep.storage import Folder
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """A sweep as its ledger tells it.
+
+    trials: trials and controls by name, in the order asked.
+    ranked: complete, feasible trials, best first.
+    pareto: names of the ranked trials that no other beats in all objectives.
+    unranked: why nothing could be ranked, "" if it could.
+    dropped: damaged lines of the ledger that were passed over.
+    """
+
+    folder: Path
+    spec: SweepSpec
+    trials: dict[str, TrialRecord]
+    ranked: list[TrialRecord]
+    pareto: frozenset[str]
+    unranked: str
+    dropped: int
+
+    @property
+    def asked(self) -> list[TrialRecord]:
+        """The trials without the controls."""
+        return [trial for trial in self.trials.values() if trial.kind == "ask"]
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The winner so far."""
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many trials are COMPLETE, PRUNED, FAIL and OPEN."""
+        return Counter(trial.state for trial in self.asked)
+
+    def controls(self, of: str) -> list[TrialRecord]:
+        """The controls of a trial, or of the space's "default" configuration."""
+        return [trial for trial in self.trials.values() if trial.kind == "control" and trial.of == of]
+
+
+def load(folder: Path) -> SweepReport:
+    """The sweep in `folder`, finished or not. ValueError that names the file if it cannot be read."""
+    ledger = Ledger.open(Folder(folder))
+    spec = read_spec(folder / "spec.yaml")
+    found = trials(ledger.records)
+    try:
+        order, front = ranked(spec, found), pareto(spec, found)
+    except ValueError as error:  # a constraint is relative to a control that has not finished yet
+        return SweepReport(folder, spec, found, [], frozenset(), str(error), ledger.dropped)
+    names = frozenset(trial.trial for trial in front) if len(spec.objectives) > 1 else frozenset()
+    return SweepReport(folder, spec, found, order, names, "", ledger.dropped)
+
+
+def damage(report: SweepReport) -> str:
+    """What to say of a ledger with a line that was cut short; "" for a whole one."""
+    if not report.dropped:
+        return ""
+    return (
+        f"{report.folder / FILE}: {report.dropped} record(s) were cut short when a driver died; "
+        "what they said is asked or reported again"
+    )

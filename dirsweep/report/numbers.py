@@ -1,0 +1,29 @@
+"""Write numbers for people: three significant digits, no exponents, a dash where there is none."""
+
+import math
+from collections.abc import Iterable
+
+SHOTS = ("all", "many", "median", "few")
+
+
+def digits(values: Iterable[float | None]) -> int:
+    """Decimals that show three significant digits of the smallest of some values, at most 6."""
+    sizes = [abs(value) for value in values if value is not None and math.isfinite(value) and value != 0]
+    return min(6, max(0, 2 - math.floor(math.log10(min(sizes))))) if sizes else 0
+
+
+def written(value: float | None, decimals: int | None = None) -> str:
+    """A number with `decimals`, by default as many as make three significant digits; "-" for none or NaN."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:,.{digits([value]) if decimals is None else decimals}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "12 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,182 @@
+"""The books of a sweep: what is asked, started, reported and told, in the ledger and at the tracker.
+
+Each entry is in the ledger before anything follows from it. Trials are asked and told in the search
+thread, so a slow sampler never stalls the trials that run; everything else happens in the caller's.
+"""
+
+import math
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dirsweep.config import TrialConfig
+from dirsweep.ledger import Ledger, State, TrialRecord, budget, trials
+from dirsweep.search.core import Search
+from dirsweep.search.model import SweepSpec
+from dirsweep.storage import Folder
+from dirsweep.sweep.controls import Control, record_config
+from dirsweep.sweep.progress import LOGGED
+
+if TYPE_CHECKING:
+    from dirsweep.tracking import Tracker
+
+TRIALS = "trials"
+TRACKED_AT_THE_END = (*LOGGED, "fit/r2", "train/all/spearman", "train/all/out_of_order", "seconds")
+"""Final metrics that the tracker keeps: its pages slow down with many."""
+
+
+class Book:
+    """The books of one sweep, open for one driver's life."""
+
+    def __init__(
+        self,
+        spec: SweepSpec,
+        folder: Path,
+        ledger: Ledger,
+        tracker: "Tracker | None",
+        logged: tuple[str, ...],
+    ) -> None:
+        """Open the books.
+
+        Args:
+            logged: metrics of an epoch that are kept; the rest is in the trial's own records.
+        """
+        self.spec, self.folder, self.ledger = spec, folder, ledger
+        self.records = trials(ledger.records)
+        self.total = budget(ledger.records)
+        self._search = Search(spec, ledger)
+        self._tracker = tracker
+        self._tracked: set[str] = set()
+        self._logged = logged
+        self._ask: Future[tuple[int, dict[str, Any]]] | None = None
+        self._tells: list[tuple[TrialRecord, Future[State]]] = []
+
+    def config(self, key: str) -> TrialConfig:
+        """The configuration of a trial or control. ValueError if its values do not go together."""
+        return record_config(self.spec, self.records[key])
+
+    def trial_folder(self, key: str) -> Folder:
+        """The folder that the trial owns."""
+        return Folder(self.folder / TRIALS / key)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the budget allows another trial, or one is being asked already."""
+        return self._ask is not None or self._search.asked < self.total
+
+    def ask(self, seconds: float) -> str | None:
+        """The key of a new trial; None if the sampler takes longer than `seconds` (then call again)."""
+        self._ask = self._ask or self._search.submit_ask()
+        try:
+            number, params = self._ask.result(timeout=seconds)
+        except TimeoutError:
+            return None
+        self._ask = None
+        key = str(number)
+        self.records[key] = TrialRecord(key, "ask", params)
+        return key
+
+    def add_control(self, control: Control) -> None:
+        """Enter a control."""
+        fields = {"of": control.of, "control": control.control, "params": control.params}
+        self.ledger.write("control", trial=control.key, **fields)
+        self.records[control.key] = TrialRecord(
+            control.key, "control", control.params, control.of, control.control
+        )
+
+    def start(self, key: str) -> None:
+        """A worker has taken up the trial."""
+        record = self.records[key]
+        record.attempts += 1
+        self.ledger.write("start", trial=key, attempt=record.attempts)
+        self._track(record)
+
+    def report(self, key: str, result: Mapping[str, Any], metrics: Mapping[str, float]) -> bool:
+        """Enter the report of an epoch; False, and nothing entered, if the ledger has that epoch."""
+        record = self.records[key]
+        if result["epoch"] <= record.epoch:
+            return False
+        kept = {name: metrics[name] for name in self._logged if name in metrics}
+        fields = {name: result[name] for name in ("epoch", "of", "stage", "seconds")}
+        record.reports.append(self.ledger.write("report", trial=key, **fields, metrics=kept))
+        record.epoch, record.seconds, record.metrics = result["epoch"], result["seconds"], kept
+        if self._tracker:
+            numbers = {**kept, "seconds": record.seconds}
+            self._tracker.log_epoch(key, numbers, record.epoch, result["stage"])
+        return True
+
+    def tell(
+        self,
+        key: str,
+        state: State,
+        reason: str = "",
+        *,
+        metrics: Mapping[str, float] | None = None,
+        epoch: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Say how a trial ended; what is left out stays as the last report has it.
+
+        A control is no trial of the sampler's, so it is told to the ledger alone.
+        """
+        record = self.records[key]
+        record.state, record.reason = state, reason
+        record.metrics = record.metrics if metrics is None else dict(metrics)
+        record.epoch = record.epoch if epoch is None else epoch
+        record.seconds = record.seconds if seconds is None else seconds
+        told: Future[State]
+        if record.kind == "ask":
+            told = self._search.submit_tell(
+                int(key), state, record.metrics, epoch=record.epoch, seconds=record.seconds, reason=reason
+            )
+        else:
+            told = Future()
+            told.set_result(self._tell_control(record))
+        self._tells.append((record, told))
+
+    def _tell_control(self, record: TrialRecord) -> State:
+        lacking = [
+            name for name in self.spec.objectives if not math.isfinite(record.metrics.get(name, math.nan))
+        ]
+        if record.state == "COMPLETE" and lacking:
+            record.state, record.reason = "FAIL", f"no finite result: {', '.join(lacking)}"
+        fields = {name: getattr(record, name) for name in ("state", "epoch", "seconds", "metrics", "reason")}
+        self.ledger.write("tell", trial=record.trial, **fields)
+        return record.state
+
+    def settle(self, *, wait: bool = False) -> list[TrialRecord]:
+        """Trials whose tell is written by now; what went wrong in the search thread is raised here."""
+        settled = []
+        while self._tells and (wait or self._tells[0][1].done()):
+            record, told = self._tells.pop(0)
+            record.state = told.result()
+            if record.state != "COMPLETE" and record.attempts:
+                self._discard_checkpoints(record.trial)
+            if self._tracker:
+                self._track(record)
+                table = self.trial_folder(record.trial).path / "bins.csv"
+                final = {name: record.metrics[name] for name in TRACKED_AT_THE_END if name in record.metrics}
+                files = [table] if table.exists() else []
+                self._tracker.end_trial(record.trial, record.state, final, files, record.reason)
+            settled.append(record)
+        return settled
+
+    def close(self) -> None:
+        """Wait for the search thread to write what it was given."""
+        self._search.close()
+
+    def _track(self, record: TrialRecord) -> None:
+        if self._tracker is None or record.trial in self._tracked:
+            return
+        self._tracked.add(record.trial)
+        config = self.config(record.trial)
+        tags = {"control": record.control, "of": record.of, "seed": str(config.seed), "device": config.device}
+        self._tracker.start_trial(
+            record.trial, record.params, {name: tag for name, tag in tags.items() if tag}
+        )
+
+    def _discard_checkpoints(self, key: str) -> None:
+        from dirsweep import checkpoint  # torch, which a sweep of trials that all finish does without
+
+        checkpoint.discard(self.trial_folder(key))

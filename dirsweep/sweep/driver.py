@@ -1,0 +1,284 @@
+"""What a sweep does next: which trial a worker gets, and what follows from what trials say.
+
+Knows nothing of Ray (`tune` calls it from Tune's loop, in one thread). Everything here follows from
+the ledger, so a new driver goes on where a dead one stopped. Order of work: the default
+configuration's controls, trials that were left open, new trials while the budget lasts, and when all
+of them are told, the best trial's controls.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from dirsweep.ledger import TrialRecord
+from dirsweep.search.best import ranked
+from dirsweep.sweep import controls, stopping
+from dirsweep.sweep.book import Book
+from dirsweep.sweep.progress import OnChange, Progress, progress
+from dirsweep.sweep.rungs import Rungs
+from dirsweep.trainable import ERROR_FILE, Assignment
+
+ATTEMPTS = 3
+"""A trial that fails this often in one driver's life has failed."""
+SAMPLER_SECONDS = 0.2
+"""How long a suggestion may hold up the trials that run; long enough for TPE."""
+POLL_SECONDS = 1.0
+"""Between two looks for a stop mark, and between two signs of life."""
+
+
+class Driver:
+    """One driver's life on one sweep."""
+
+    def __init__(self, book: Book, rungs: Rungs | None, workers: int, on_change: OnChange) -> None:
+        self.failure: Exception | None = None
+        """What ends the sweep early; raised once Tune has let go."""
+        self.stop = stopping.Stop(book.folder)
+        self._book, self._rungs, self._workers, self._on_change = book, rungs, workers, on_change
+        self._begun = self._looked = time.monotonic()
+        minutes = book.spec.budget.minutes
+        self._deadline = self._begun + minutes * 60 if minutes else math.inf
+        self._handed: dict[str, float] = {}
+        """Trials that Tune has, with the share of their epochs that is done."""
+        self._started: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._waiting: deque[str] = deque()
+        self._exhausted = False
+        self._heard = False
+        self._resume()
+
+    # ---- what a worker gets
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is handed out: all is done, or the sweep ends early."""
+        return self._exhausted or self.stop.begun or self.failure is not None
+
+    def next(self) -> Assignment | None:
+        """The next trial for a worker; None if there is none now, or if the sweep is `over`."""
+        while not self.over:
+            self._settle()
+            if self._waiting:
+                assignment = self._hand_out(self._waiting.popleft())
+                if assignment:
+                    return assignment
+            elif self._may_ask():
+                key = self._book.ask(SAMPLER_SECONDS if self._handed else POLL_SECONDS)
+                if key is None:
+                    return None
+                self._waiting.append(key)
+            elif self._handed:
+                return None
+            else:
+                self._queue_last_controls()
+                self._exhausted = not self._waiting
+        return None
+
+    def _may_ask(self) -> bool:
+        if not self._book.may_ask or time.monotonic() > self._deadline:
+            return False
+        relative = any(constraint.of is not None for constraint in self._book.spec.constraints)
+        return not (relative and self._book.records["default-plain"].state == "OPEN")
+
+    def _queue_last_controls(self) -> None:
+        """Queue the controls that are due once nothing is open."""
+        self._settle(wait=True)
+        self._queue_controls(controls.DEFAULT, {})
+        best = ranked(self._book.spec, self._book.records)
+        if best and not self._waiting:
+            self._queue_controls(best[0].trial, best[0].params)
+        self._settle(wait=True)
+
+    def _queue_controls(self, of: str, params: dict[str, Any]) -> None:
+        """Queue controls that the ledger lacks; one whose very configuration was run takes its numbers."""
+        spec, records = self._book.spec, self._book.records
+        for control in controls.due(of, params, records):
+            config = controls.trial_config(spec, of, control.control, params)
+            open_now = [record.trial for record in records.values() if record.state == "OPEN"]
+            if any(self._book.config(key) == config for key in open_now):
+                continue  # its numbers are on their way: it comes up again when nothing is open
+            twin = controls.same_config(spec, config, records.values())
+            self._book.add_control(control)
+            if twin is None:
+                self._waiting.append(control.key)
+            else:
+                reason = f"same configuration as {twin.trial}"
+                self._book.tell(control.key, "COMPLETE", reason, metrics=twin.metrics, epoch=twin.epoch)
+
+    def _hand_out(self, key: str) -> Assignment | None:
+        try:
+            config = self._book.config(key)
+        except ValueError as error:  # searched values that do not go together
+            self._book.tell(key, "FAIL", str(error))
+            return None
+        self._handed[key] = 0.0
+        return Assignment(
+            key=key,
+            config=config.model_dump_json(),
+            folder=str(self._book.trial_folder(key).path),
+            emitted=self._book.records[key].epoch,
+            stop=str(self.stop.mark),
+        )
+
+    # ---- what trials say
+
+    def started(self, key: str) -> None:
+        """A worker has taken up the trial."""
+        self._book.start(key)
+        self._started.add(key)
+        record = self._book.records[key]
+        self._changed(f"{_name(record)} {'goes on' if record.epoch else 'starts'}")
+
+    def reported(self, key: str, result: Mapping[str, Any]) -> bool:
+        """Take in a report; whether the trial should end now."""
+        self._heard = True
+        if key not in self._handed:
+            return True
+        metrics = _metrics(result)
+        if result.get("final"):
+            self._finish(key, result["state"], metrics, result["reason"])
+            return True
+        if not self._book.report(key, result, metrics):
+            return False
+        self._handed[key] = result["fraction"]
+        record = self._book.records[key]
+        if record.kind == "ask" and self._meets_rung(key, record.epoch, result["of"], record.metrics):
+            self._prune(record)
+            return True
+        self._changed("")
+        return False
+
+    def _meets_rung(self, key: str, epoch: int, of: int, metrics: Mapping[str, float]) -> bool:
+        """Whether a rung ends the trial."""
+        return self._rungs is not None and self._rungs.stops(key, epoch, of, metrics)
+
+    def ended(self, key: str) -> None:
+        """Tune has let go of the trial; without a final report it was stopped, or its worker misbehaved."""
+        if key in self._handed:
+            self.failed(key, "the trial ended without a result")
+
+    def failed(self, key: str, error: str) -> None:
+        """An attempt at the trial failed; it is handed out again unless that was the last one."""
+        self._release(key)
+        self._look_for_stop(at_once=True)  # a trial may have seen the mark first
+        if self.over:
+            return
+        self._failures[key] = self._failures.get(key, 0) + 1
+        reason = next(
+            (line.strip() for line in reversed(error.splitlines()) if line.strip()), "no reason given"
+        )
+        self._book.trial_folder(key).put(ERROR_FILE, error.encode())
+        if self._failures[key] >= ATTEMPTS and not self._heard:
+            self.failure = ValueError(
+                f"no worker gets as far as a trial's first report: {reason} (all of it is in "
+                f"{self._book.trial_folder(key).path / ERROR_FILE}). Mend the workers' installation, then "
+                f"`dirsweep resume {self._book.folder}`: nothing is lost"
+            )
+        elif self._failures[key] < ATTEMPTS:
+            self._waiting.appendleft(key)
+            attempt = f"attempt {self._failures[key]} of {ATTEMPTS}"
+            self._changed(f"{_name(self._book.records[key])}: {attempt} failed ({reason}), trying again")
+        else:
+            self._book.tell(key, "FAIL", reason)
+
+    def _finish(self, key: str, state: str, metrics: dict[str, float], reason: str) -> None:
+        self._release(key)
+        if state == "OPEN":  # the disk is full, which is no trial's fault
+            hint = f"make room, then `dirsweep resume {self._book.folder}`: nothing is lost"
+            self.failure = ValueError(f"{reason}; {hint}")
+        elif state == "COMPLETE":
+            epoch, seconds = int(metrics["epoch"]), metrics["seconds"]
+            self._book.tell(key, "COMPLETE", metrics=metrics, epoch=epoch, seconds=seconds)
+        else:
+            self._book.tell(key, "FAIL", reason)
+
+    def _prune(self, record: TrialRecord) -> None:
+        self._release(record.trial)
+        self._book.tell(record.trial, "PRUNED", f"behind at epoch {record.epoch}")
+
+    def _release(self, key: str) -> None:
+        self._handed.pop(key, None)
+        self._started.discard(key)
+
+    # ---- the sweep's life
+
+    def step(self) -> None:
+        """Once in a while: take in tells, look for a stop mark, give a sign of life."""
+        self._settle()
+        self._look_for_stop()
+        if time.monotonic() - self._looked >= POLL_SECONDS:
+            self._changed("")
+
+    def _look_for_stop(self, *, at_once: bool = False) -> None:
+        if self.stop.look(at_once=at_once):
+            self._changed("stopping: running trials save their state")
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether trials are to be ended as they are."""
+        return self.failure is not None or self.stop.overdue
+
+    @property
+    def why(self) -> str:
+        """Why the sweep ends: stopped, time, or finished."""
+        if not self._exhausted:
+            return "stopped"
+        return "time" if self._book.may_ask else "finished"
+
+    def _settle(self, *, wait: bool = False) -> None:
+        for record in self._book.settle(wait=wait):
+            self._changed(f"{_name(record)} {_outcome(record, self._book.spec.objectives)}")
+
+    def progress(self, message: str = "") -> Progress:
+        """Where the sweep is now."""
+        return progress(
+            self._book.records.values(),
+            self._book.total,
+            running={key: self._handed[key] for key in self._started},
+            workers=self._workers,
+            seconds=time.monotonic() - self._begun,
+            message=message,
+        )
+
+    def _changed(self, message: str) -> None:
+        self._looked = time.monotonic()
+        self._on_change(self.progress(message))
+
+    def _resume(self) -> None:
+        """Rebuild the rungs and the queue from the ledger."""
+        records = self._book.records
+        behind = {
+            report["trial"]
+            for report in self._book.ledger.records
+            if report["kind"] == "report"
+            and records[report["trial"]].kind == "ask"
+            and self._meets_rung(report["trial"], report["epoch"], report["of"], report["metrics"])
+        }
+        self._queue_controls(controls.DEFAULT, {})
+        for record in list(records.values()):
+            if record.state == "OPEN" and record.trial not in self._waiting:
+                if record.trial in behind:  # the driver died between the decision and the tell
+                    self._prune(record)
+                else:
+                    self._waiting.append(record.trial)
+
+
+def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a result as Tune flattens it: "metrics/val/all/mae" is val/all/mae."""
+    prefix = "metrics/"
+    return {name.removeprefix(prefix): value for name, value in result.items() if name.startswith(prefix)}
+
+
+def _name(record: TrialRecord) -> str:
+    return f"trial {record.trial}" if record.kind == "ask" else f"control {record.trial}"
+
+
+def _outcome(record: TrialRecord, objectives: tuple[str, ...]) -> str:
+    match record.state:
+        case "COMPLETE":
+            return "is complete: " + ", ".join(f"{name} {record.metrics[name]:.4g}" for name in objectives)
+        case "PRUNED":
+            return f"is pruned: {record.reason}"
+        case _:
+            return f"failed: {record.reason}"

@@ -1,0 +1,95 @@
+"""How far a sweep is, as data; `report` and `cli` draw it.
+
+Everything follows from the ledger's trials, so `dirsweep status` in another terminal says the same as
+the driver does.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from dirsweep.ledger import TrialRecord
+
+SHOWN = tuple(f"val/{shot}/{metric}" for metric in ("mae", "gm") for shot in ("all", "many", "median", "few"))
+"""Metrics whose best value is shown while a sweep runs."""
+LOGGED = (*SHOWN, "val/all/mse", "val/all/balanced_mae")
+"""Metrics of an epoch that the ledger and the tracker keep; the rest is in the trial's records."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sweep at one moment.
+
+    total: trials of the budget; controls are counted apart.
+    done, failed, pruned: trials told so.
+    running: trials and controls that are in a worker now.
+    controls: controls that are complete.
+    best: smallest value of each of `SHOWN` over complete trials.
+    seconds: wall seconds since this driver began.
+    left: estimated wall seconds to the end, None before the first result.
+    trainer_seconds: summed over all trials and controls (METHOD section 1).
+    message: what happened last, in words.
+    """
+
+    total: int
+    done: int = 0
+    running: int = 0
+    failed: int = 0
+    pruned: int = 0
+    controls: int = 0
+    best: Mapping[str, float] | None = None
+    seconds: float = 0.0
+    left: float | None = None
+    trainer_seconds: float = 0.0
+    message: str = ""
+
+
+OnChange = Callable[[Progress], None]
+
+
+def progress(
+    records: Iterable[TrialRecord],
+    total: int,
+    *,
+    running: Mapping[str, float] | None = None,
+    workers: int = 1,
+    seconds: float = 0.0,
+    message: str = "",
+) -> Progress:
+    """Progress from the ledger's trials.
+
+    running: the trials in a worker, with the share of their epochs that is done.
+    """
+    records, running = list(records), running or {}
+    trials = [record for record in records if record.kind == "ask"]
+    complete = [record for record in trials if record.state == "COMPLETE"]
+    controls = [record for record in records if record.kind == "control" and record.state == "COMPLETE"]
+    states = Counter(record.state for record in trials)
+    spent = [record.seconds for record in records if record.state != "OPEN" and record.seconds > 0]
+    ended = sum(states.values()) - states["OPEN"]
+    to_run = (
+        max(0, total - ended) + sum(record.state == "OPEN" for record in controls) - sum(running.values())
+    )
+    return Progress(
+        total=total,
+        done=len(complete),
+        running=len(running),
+        failed=states["FAIL"],
+        pruned=states["PRUNED"],
+        controls=len(controls),
+        best=_best(complete),
+        seconds=seconds,
+        left=max(0.0, to_run) * sum(spent) / len(spent) / workers if spent else None,
+        trainer_seconds=sum(record.seconds for record in records),
+        message=message,
+    )
+
+
+def _best(complete: list[TrialRecord]) -> dict[str, float]:
+    found = {name: [record.metrics.get(name) for record in complete] for name in SHOWN}
+    finite = {
+        name: [value for value in values if value is not None and math.isfinite(value)]
+        for name, values in found.items()
+    }
+    return {name: min(values) for name, values in finite.items() if values}

@@ -1,0 +1,61 @@
+"""What a sweep was made with: the facts of the ledger's `open` record and the tracker's tags."""
+
+import hashlib
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dirsweep
+from dirsweep import METHOD_VERSION
+from dirsweep.data import Dataset
+from dirsweep.search.model import SweepSpec
+
+PACKAGES = ("dirsweep", "ray", "torch", "optuna", "numpy", "pandas", "scipy", "pydantic")
+SOURCE = Path(dirsweep.__file__).resolve().parents[1]
+
+
+def opening(spec: SweepSpec, dataset: Dataset) -> dict[str, Any]:
+    """Fields of the ledger's `open` record."""
+    return {
+        "spec": spec.hash,
+        "method_version": METHOD_VERSION,
+        "data": dataset.hash,
+        "constraints": constraints_hash(),
+        "git": git_commit(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "trials": spec.budget.trials,
+    }
+
+
+def tags(spec: SweepSpec, opened: dict[str, Any]) -> dict[str, str]:
+    """Tags of the sweep and of each of its trials, from the ledger's `open` record."""
+    config = spec.default_config()
+    return {
+        "git_commit": opened["git"],
+        "data_hash": opened["data"],
+        "constraints_hash": opened["constraints"],
+        "spec_hash": opened["spec"],
+        "method_version": str(opened["method_version"]),
+        "seed": str(config.seed),
+        "device": config.device,
+    }
+
+
+def constraints_hash() -> str:
+    """sha256 of the constraints file beside the source tree; empty for an installed package."""
+    file = SOURCE / "constraints.txt"
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+
+
+def git_commit() -> str:
+    """Commit of the repository here, else of dirsweep's own, "-dirty" if changed; may be empty."""
+    for place in (Path.cwd(), SOURCE):
+        command = ["git", "-C", str(place), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        except (OSError, subprocess.SubprocessError):  # no git, no repository, no commit yet
+            continue
+        return found.stdout.strip()
+    return ""

@@ -1,0 +1,116 @@
+"""Ray for the length of a sweep: its size, its settings, its start and its end.
+
+Without RAY_ADDRESS every driver starts a Ray of its own on this machine, so no worker of an earlier,
+dead driver can report to it. With RAY_ADDRESS the cluster there is used and left running.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from dirsweep.config import Config
+
+WORKER_SETTINGS = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a config are relative to where the user is
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",  # for a stopped trial to let go of its actor
+}
+"""Settings that Ray's workers read."""
+SETTINGS = WORKER_SETTINGS | {
+    "RAY_AUTH_MODE": "token",  # also for a cluster at RAY_ADDRESS, where Ray's default is off
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table whatever its verbosity
+    "RAY_TUNE_CALLBACKS": "dirsweep.sweep.tune.Silence",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # else a report without a metric ends the sweep
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # the ledger is the only truth: no snapshots
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # they go to the ledger and the trial's folder
+}
+"""Settings of the driver, where the user's environment does not say otherwise."""
+
+
+class Resources(Config):
+    """What a trial takes and how many run at once."""
+
+    cpus_per_trial: PositiveInt = 1
+    """CPU cores a trial is given."""
+    gpus_per_trial: NonNegativeFloat = 0.0
+    """GPUs a trial is given; a part (0.5) shares one, without a limit on its memory."""
+    workers: Annotated[int | None, Field(ge=1)] = None
+    """Trials that run at once on this machine: by default its cores over `cpus_per_trial`. On a cluster
+    (RAY_ADDRESS) its size decides, and this is refused."""
+    reuse_actors: bool | None = None
+    """Let a worker process run one trial after another: by default on CPU, and on GPU not, so that each
+    trial starts with a clean device."""
+
+    @property
+    def local_workers(self) -> int:
+        """Trials that run at once on this machine."""
+        return self.workers or max(1, len(os.sched_getaffinity(0)) // self.cpus_per_trial)
+
+    @property
+    def reuses_actors(self) -> bool:
+        """Whether one worker process runs several trials."""
+        return self.gpus_per_trial == 0 if self.reuse_actors is None else self.reuse_actors
+
+
+@contextmanager
+def ray_session(resources: Resources) -> Iterator[int]:
+    """Start Ray, or join the one at RAY_ADDRESS or in this process; gives how many trials run at once.
+
+    Raises:
+        ValueError: Ray cannot start, or has no room for even one trial.
+    """
+    ours = {name: value for name, value in SETTINGS.items() if name not in os.environ}
+    if "ray" in sys.modules:
+        # Ray has read its mode at its import: set now, it would reach Ray's processes and not this one. A
+        # Ray started here has tokens anyway.
+        ours.pop("RAY_AUTH_MODE", None)
+    os.environ.update(ours)
+    import ray
+
+    owner = not ray.is_initialized()
+    try:
+        if owner:
+            _start(ray, resources)
+        yield _room(ray.cluster_resources(), resources)
+    finally:
+        if owner:
+            ray.shutdown()
+        for name in ours:
+            del os.environ[name]
+
+
+def _start(ray: Any, resources: Resources) -> None:
+    where: dict[str, Any]
+    if "RAY_ADDRESS" in os.environ:
+        if resources.workers is not None:
+            raise ValueError("workers is for a sweep on one machine; with RAY_ADDRESS set leave it out")
+        where = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
+    else:
+        where = {"num_cpus": resources.local_workers * resources.cpus_per_trial, "include_dashboard": False}
+    try:
+        ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (RuntimeError, ConnectionError, OSError) as error:
+        place = os.environ.get("RAY_ADDRESS", "on this machine")
+        raise ValueError(
+            f"Ray cannot start ({place}): {error}; nothing is lost, `dirsweep resume` goes on from here"
+        ) from error
+
+
+def _room(found: dict[str, float], resources: Resources) -> int:
+    cpus, gpus = found.get("CPU", 0.0), found.get("GPU", 0.0)
+    room = cpus / resources.cpus_per_trial
+    if resources.gpus_per_trial:
+        room = min(room, gpus / resources.gpus_per_trial)
+    if room < 1:
+        raise ValueError(
+            f"a trial asks for {resources.cpus_per_trial} CPUs and {resources.gpus_per_trial:g} GPUs, but "
+            f"Ray has {cpus:g} CPUs and {gpus:g} GPUs; ask for less per trial"
+        )
+    return int(room)

@@ -1,0 +1,213 @@
+"""Run a sweep, or go on with one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from dirsweep import METHOD_VERSION, data, ledger, trainable
+from dirsweep.ledger import Ledger, TrialRecord
+from dirsweep.search.best import ranked
+from dirsweep.search.model import ASHA, SweepSpec
+from dirsweep.search.spec import check_data, read_spec
+from dirsweep.storage import Folder
+from dirsweep.sweep import lock, provenance, stopping
+from dirsweep.sweep.progress import LOGGED, OnChange, Progress, progress
+from dirsweep.sweep.rungs import Rungs
+from dirsweep.sweep.session import Resources, ray_session
+
+if TYPE_CHECKING:
+    from dirsweep.tracking import Tracker
+
+SPEC = "spec.yaml"
+BEST = "best.yaml"
+TRACKING_SECONDS = 30.0
+"""How long the end of a sweep waits for the tracker to deliver what is left."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep ended.
+
+    why: "finished", "stopped" (a signal or `dirsweep stop`; `resume` goes on) or "time" (the budget's
+        minutes are over; `resume` grants as many again).
+    best: the winner, None if no trial is complete and feasible.
+    """
+
+    folder: Path
+    why: str
+    progress: Progress
+    best: TrialRecord | None
+    message: str
+
+
+def run(
+    spec: SweepSpec,
+    folder: Path,
+    *,
+    resources: Resources | None = None,
+    tracking_uri: str | None = None,
+    tracking: bool = True,
+    on_change: OnChange = lambda progress: None,
+    trial: Callable[[Any], None] = trainable.trial,
+) -> Outcome:
+    """Run a new sweep in `folder`.
+
+    Args:
+        resources: what a trial takes and how many run at once.
+        tracking_uri: an MLflow store; by default the embedded one beside the folder.
+        on_change: is handed each change, and a sign of life every second.
+        trial: what a worker runs; takes an `Assignment`.
+
+    Raises:
+        ValueError: the folder is taken, the data do not fit the spec, no tracking server answers, Ray
+            cannot start, the disk is full.
+    """
+    with lock.held(folder):
+        if any(file.name != lock.FILE for file in folder.iterdir()):
+            raise ValueError(
+                f"{folder}: there is something already; `dirsweep resume {folder}` goes on with a sweep, "
+                "another --name begins a new one"
+            )
+        check_data(spec)
+        uri = _tracking_uri(folder, tracking_uri) if tracking else None
+        opening = provenance.opening(spec, data.load(spec.default_config().dataset))
+        tree = spec.model_dump(mode="json", by_alias=True)
+        Folder(folder).put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
+        records = Ledger.create(Folder(folder), **opening)
+        return _drive(spec, folder, records, resources or Resources(), uri, on_change, trial)
+
+
+def resume(
+    folder: Path,
+    *,
+    extra_trials: int = 0,
+    resources: Resources | None = None,
+    tracking_uri: str | None = None,
+    tracking: bool = True,
+    on_change: OnChange = lambda progress: None,
+    trial: Callable[[Any], None] = trainable.trial,
+) -> Outcome:
+    """Go on with the sweep in `folder`, with `extra_trials` more than it was to have; else as `run`.
+
+    Raises:
+        ValueError: there is no sweep, another driver runs it, it was begun with another spec, other data
+            or another version of the method; or as `run`.
+    """
+    if not (folder / ledger.FILE).exists():
+        raise ValueError(f"{folder}: holds no sweep (no {ledger.FILE}); `dirsweep list` shows what there is")
+    with lock.held(folder):
+        spec = read_spec(folder / SPEC)
+        records = Ledger.open(Folder(folder))
+        check_data(spec)
+        _check_same(folder, spec, records.opening)
+        uri = _tracking_uri(folder, tracking_uri) if tracking else None
+        if extra_trials:
+            records.write("budget", trials=extra_trials)
+        stopping.remove_mark(folder)
+        return _drive(spec, folder, records, resources or Resources(), uri, on_change, trial)
+
+
+def _check_same(folder: Path, spec: SweepSpec, opening: Mapping[str, Any]) -> None:
+    """Refuse to go on under other conditions: the numbers would not be comparable."""
+    here = {
+        "spec": (spec.hash, f"{folder / SPEC} was changed; put it back"),
+        "data": (data.load(spec.default_config().dataset).hash, "the data were changed; put them back"),
+        "method_version": (METHOD_VERSION, "dirsweep was changed; install the version that began it"),
+    }
+    for name, (found, remedy) in here.items():
+        if opening[name] != found:
+            raise ValueError(
+                f"{folder / ledger.FILE}: the sweep was begun with {name} {opening[name]}, but here it is "
+                f"{found}: {remedy}, or begin a new sweep"
+            )
+
+
+def _drive(
+    spec: SweepSpec,
+    folder: Path,
+    records: Ledger,
+    resources: Resources,
+    uri: str | None,
+    on_change: OnChange,
+    trial: Callable[[Any], None],
+) -> Outcome:
+    """One driver's life, from Ray's start to its end."""
+    from dirsweep.sweep.book import Book  # these bring Optuna, which `status` and `stop` do without
+    from dirsweep.sweep.driver import Driver
+
+    rungs = _rungs(spec)
+    logged = tuple(dict.fromkeys((*LOGGED, *((rungs.metric,) if rungs else ()))))
+    tracker = _tracker(uri, spec, folder, records) if uri else None
+    try:
+        book = Book(spec, folder, records, tracker, logged)
+        on_change(progress(book.records.values(), book.total, message="Ray and its workers start"))
+        with ray_session(resources) as workers:
+            from dirsweep.sweep.tune import drive  # Ray, which reads its settings when it is imported
+
+            driver = Driver(book, rungs, workers, on_change)
+            try:
+                with driver.stop.on_signals():
+                    drive(driver, trial, resources)
+            finally:
+                book.close()
+        best = _winner(spec, book.records)
+        if best is not None:
+            config = spec.config(best.params).model_dump(mode="json")
+            Folder(folder).put(BEST, yaml.safe_dump(config, sort_keys=False).encode())
+        records.write("end", why=driver.why)
+        if tracker:
+            summary = {f"best/{name}": best.metrics[name] for name in spec.objectives} if best else {}
+            files = [folder / name for name in (SPEC, BEST) if (folder / name).exists()]
+            tracker.end_sweep("COMPLETE" if driver.why == "finished" else "OPEN", summary, files)
+    finally:
+        if tracker:
+            tracker.close(TRACKING_SECONDS)
+    return Outcome(folder, driver.why, driver.progress(), best, _parting(folder, driver.why))
+
+
+def _tracking_uri(folder: Path, given: str | None) -> str:
+    from dirsweep import tracking
+
+    uri = given or tracking.default_uri(folder.parent)
+    tracking.check(uri)
+    return uri
+
+
+def _tracker(uri: str, spec: SweepSpec, folder: Path, records: Ledger) -> "Tracker":
+    from dirsweep.tracking import Tracker
+
+    def on_run(key: str, run: str) -> None:
+        records.write("run", trial=key, id=run)
+
+    known = {record["trial"]: record["id"] for record in records.records if record["kind"] == "run"}
+    tracker = Tracker(uri, folder.name, known, on_run)
+    tracker.start_sweep(provenance.tags(spec, records.opening))
+    return tracker
+
+
+def _winner(spec: SweepSpec, records: Mapping[str, TrialRecord]) -> TrialRecord | None:
+    try:
+        return next(iter(ranked(spec, records)), None)
+    except ValueError:  # stopped before the control that a constraint is relative to was complete
+        return None
+
+
+def _rungs(spec: SweepSpec) -> Rungs | None:
+    match spec.scheduler:
+        case ASHA(metric=metric, rungs=at, reduction=reduction):
+            return Rungs(metric, at, reduction)
+        case _:
+            return None
+
+
+def _parting(folder: Path, why: str) -> str:
+    match why:
+        case "stopped":
+            return f"stopped; `dirsweep resume {folder}` goes on where it was"
+        case "time":
+            return f"the budget's minutes are over; `dirsweep resume {folder}` grants as many again"
+        case _:
+            return f"finished; `dirsweep resume {folder} --trials +N` adds trials"

@@ -1,0 +1,65 @@
+"""What becomes of a sweep, seen from another terminal: its status, a stop mark, the list of sweeps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dirsweep import ledger
+from dirsweep.ledger import Ledger, budget, trials
+from dirsweep.storage import Folder
+from dirsweep.sweep import lock, stopping
+from dirsweep.sweep.lock import Holder
+from dirsweep.sweep.progress import Progress, progress
+
+
+@dataclass(frozen=True)
+class Status:
+    """A sweep as its ledger and lock show it.
+
+    state: "running", "stopping", or, without a driver, "finished", "stopped", "time" or "interrupted" (the
+        driver died).
+    driver: who runs it now.
+    """
+
+    folder: Path
+    state: str
+    driver: Holder | None
+    progress: Progress
+
+
+def status(folder: Path) -> Status:
+    """The status of the sweep in `folder`. ValueError if there is none."""
+    book = Ledger.open(Folder(folder))
+    records, driver = book.records, lock.holder(folder)
+    known = trials(records)
+    running = {
+        record.trial: 0.0
+        for record in known.values()
+        if driver is not None and record.state == "OPEN" and record.attempts
+    }
+    shown = progress(
+        known.values(), budget(records), running=running, seconds=records[-1]["time"] - records[0]["time"]
+    )
+    if driver is not None:
+        state = "stopping" if (folder / stopping.FILE).exists() else "running"
+    else:
+        state = records[-1]["why"] if records[-1]["kind"] == "end" else "interrupted"
+    return Status(folder, state, driver, shown)
+
+
+def stop(folder: Path) -> str:
+    """Ask the driver of the sweep in `folder` to stop; says what will happen. ValueError if none runs it."""
+    found = status(folder)
+    if found.driver is None:
+        raise ValueError(
+            f"{folder}: no driver runs this sweep (it is {found.state}); there is nothing to stop"
+        )
+    stopping.leave_mark(folder)
+    return (
+        f"{folder}: running trials save their state and end within {stopping.GRACE_SECONDS:.0f} seconds; "
+        f"`dirsweep resume {folder}` goes on"
+    )
+
+
+def list_sweeps(storage: Path) -> list[Status]:
+    """The sweeps in the folder `storage`, by name."""
+    return [status(file.parent) for file in sorted(storage.glob(f"*/{ledger.FILE}"))]

@@ -1,0 +1,169 @@
+"""Ray Tune, driven by a `Driver`: the thin part that knows Tune's classes and its manners.
+
+Tune places trials on workers and carries their reports. It decides nothing: our scheduler is asked
+first about each report, our searcher hands out trials, and at each step we look for trials that
+Tune holds in error (an actor that died idle fails the next trial without telling anyone). Tune is
+given metrics only, and a temporary folder. It pickles what it is given: these classes leave their
+state at home, for no pickle is ever read.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ray import tune
+from ray.tune import Stopper
+from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from dirsweep.sweep.driver import Driver
+from dirsweep.sweep.session import Resources
+
+Trainable = Callable[[Any], None]
+Result = TypeVar("Result")
+
+
+class _Link:
+    """A part of Tune that hands everything on to the driver, and an error to Tune's end.
+
+    Raised inside Tune's loop, an error would come out as the text of a traceback; so it is kept, the
+    sweep ends, and it is raised then.
+    """
+
+    driver: Driver
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def guarded(self, call: Callable[..., Result], *arguments: Any, otherwise: Result) -> Result:
+        try:
+            return call(*arguments)
+        except Exception as error:
+            self.driver.failure = self.driver.failure or error
+            return otherwise
+
+
+class _Searcher(_Link, Searcher):
+    """Hands out trials, and hears of their ends."""
+
+    def __init__(self, driver: Driver, held: dict[str, Trial]) -> None:
+        super().__init__()
+        self.driver, self.held = driver, held
+
+    def suggest(self, trial_id: str) -> Any:
+        assignment = self.guarded(self.driver.next, otherwise=None)
+        if assignment is None:
+            return Searcher.FINISHED if self.driver.over else None
+        return dict(assignment)
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        if not error:  # `_Steps` finds those in error, also the ones that Tune does not report
+            trial = self.held.pop(trial_id, None)
+            if trial is not None:
+                self.guarded(self.driver.ended, trial.config["key"], otherwise=None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the only truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called: a resumed sweep is a new experiment for Tune."""
+
+
+class _Scheduler(_Link, FIFOScheduler):
+    """Takes in each report, before any other part of Tune sees it."""
+
+    def __init__(self, driver: Driver, held: dict[str, Trial]) -> None:
+        super().__init__()
+        self.driver, self.held = driver, held
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self.held[trial.trial_id] = trial
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        ends = self.guarded(self.driver.reported, trial.config["key"], result, otherwise=True)
+        return TrialScheduler.STOP if ends else TrialScheduler.CONTINUE
+
+
+class _Steps(_Link, Stopper):
+    """Looks after Tune's trials at the end of each step, and ends them as they are if the driver gives up.
+
+    A stopper and no callback, for given a callback Tune counts its kinds, and so imports MLflow.
+    """
+
+    def __init__(self, driver: Driver, held: dict[str, Trial]) -> None:
+        self.driver, self.held = driver, held
+        self.started: set[str] = set()
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        for trial_id, trial in list(self.held.items()):
+            if trial.status == Trial.ERROR:
+                del self.held[trial_id]
+                self.guarded(self.driver.failed, trial.config["key"], _error(trial), otherwise=None)
+            elif trial.status == Trial.RUNNING and trial_id not in self.started:
+                self.started.add(trial_id)
+                self.guarded(self.driver.started, trial.config["key"], otherwise=None)
+        self.guarded(self.driver.step, otherwise=None)
+        return self.driver.gives_up
+
+
+class Silence(TrialProgressCallback):
+    """In the place of Tune's progress callback, which prints each trial's end at any verbosity.
+
+    Named in `session.SETTINGS`, so that Tune makes it itself (see `_Steps`).
+    """
+
+    def log_result(self, trial: Trial, result: dict[str, Any], error: bool = False) -> None:
+        """Nothing."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Nothing."""
+
+
+def drive(driver: Driver, trainable: Trainable, resources: Resources) -> None:
+    """Run trials until the driver has no more; raises what went wrong in it."""
+    held: dict[str, Trial] = {}
+    """Trials that Tune has, by Tune's id."""
+    per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+    with tempfile.TemporaryDirectory(prefix="dirsweep-") as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, per_trial),
+            tune_config=tune.TuneConfig(
+                search_alg=_Searcher(driver, held),
+                scheduler=_Scheduler(driver, held),
+                num_samples=-1,
+                reuse_actors=resources.reuses_actors,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name="sweep",
+                storage_path=str(Path(folder)),
+                stop=_Steps(driver, held),
+                failure_config=tune.FailureConfig(max_failures=0),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+    if driver.failure is not None:
+        raise driver.failure
+
+
+def _name(trial: Trial) -> str:
+    return f"{trial.config['key']}-{trial.trial_id}"
+
+
+def _error(trial: Trial) -> str:
+    """What Tune knows of a trial's error, the cause in the last line.
+
+    Of a worker that died Ray says what happened in the first line, and then where.
+    """
+    file = Path(trial.error_file) if trial.error_file else None
+    text = file.read_text().partition("\n")[2].strip() if file and file.exists() else "the worker was lost"
+    is_traceback = any(line.lstrip().startswith("File ") for line in text.splitlines())
+    return text if is_traceback else f"{text}\n{text.splitlines()[0]}"

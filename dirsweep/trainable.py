@@ -1,0 +1,91 @@
+"""The Ray side of a trial: an assignment in, one report per epoch out, and a `final` one.
+
+What would come again (a bad threshold, a loss that turned NaN) is reported as FAIL, not raised, for
+Tune and the sweep take an exception for a fault worth another attempt. A trial that was stopped
+reports no `final`: it stays open and goes on at resume. Tune gets numbers only; checkpoints and
+records are in the trial's own folder.
+
+Importing this brings neither torch nor Ray: the driver names `trial` before Ray has its settings.
+"""
+
+import errno
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypedDict
+
+from dirsweep.config import TrialConfig
+from dirsweep.storage import Folder, Record
+
+POLL_SECONDS = 1.0
+ERROR_FILE = "error.txt"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Assignment(TypedDict):
+    """What a worker is told."""
+
+    key: str
+    """Name of the trial in its sweep: "7", "default-plain"."""
+    config: str
+    """A TrialConfig as JSON: text, for Tune takes a tree apart and copies it at each report."""
+    folder: str
+    """The trial's folder."""
+    emitted: int
+    """Last epoch that the ledger holds; the trial reports from the next one on."""
+    stop: str
+    """The sweep's stop mark: while this file is there, trials save and end."""
+
+
+def trial(assignment: Assignment) -> None:
+    """Run one trial and report to Tune; the function that a sweep hands to Tune."""
+    stopped = stop_check(Path(assignment["stop"]))
+    if stopped():
+        return
+    from dirsweep import pipeline
+
+    folder = Folder(Path(assignment["folder"]))
+    try:
+        config = TrialConfig.model_validate_json(assignment["config"])
+        metrics = pipeline.run_trial(
+            config, folder, report_epoch, emitted=assignment["emitted"], should_stop=stopped
+        )
+    except pipeline.Stopped:
+        return
+    except (ValueError, FloatingPointError) as error:
+        folder.put(ERROR_FILE, traceback.format_exc().encode())
+        report_final("FAIL", {}, reason=str(error))
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        report_final("OPEN", {}, reason=f"{folder.path}: {error.strerror}")
+    else:
+        report_final("COMPLETE", metrics)
+
+
+def report_epoch(record: Record) -> None:
+    """Report one epoch (`pipeline`'s record) to Tune."""
+    from ray import tune
+
+    tune.report({**record, "fraction": record["epoch"] / record["of"]})
+
+
+def report_final(state: str, metrics: dict[str, float], reason: str = "") -> None:
+    """Report how the trial ended; OPEN is an end that is not the trial's own (the disk is full)."""
+    from ray import tune
+
+    tune.report({"final": True, "state": state, "reason": reason, "metrics": metrics})
+
+
+def stop_check(mark: Path) -> Callable[[], bool]:
+    """Whether `mark` is there, looked up at most once a second."""
+    checked, found = -POLL_SECONDS, False
+
+    def stopped() -> bool:
+        nonlocal checked, found
+        if not found and time.monotonic() - checked >= POLL_SECONDS:
+            checked, found = time.monotonic(), mark.exists()
+        return found
+
+    return stopped

@@ -1,0 +1,117 @@
+"""What a trial costs beside its training: our sweep against bare Ray Tune with its stock Optuna searcher.
+
+Trials that do nothing but report one epoch and one final result; two workers that are reused, the same
+settings of Ray and the same function in the worker on both sides. Counted from the first final result to
+the last, per trial, so starting Ray and importing are left out. Bare Tune runs first and last, and its mean
+is what the ratios are to.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from dirsweep import ledger, sweep, trainable
+from dirsweep.search.spec import parse_spec
+from dirsweep.storage import Folder
+from dirsweep.sweep.session import ray_session
+
+TRIALS = 150
+RESOURCES = sweep.Resources(workers=2)
+MOST, MOST_TRACKED = 1.1, 1.5
+
+SPEC = parse_spec(
+    {
+        "question": "What does a trial cost that does nothing?",
+        "fixed": {"dataset": "diamonds"},
+        "searched": {
+            "stage1.norm_ordinality.name": {"choice": ["kl", "hinge"]},
+            "stage1.norm_ordinality.weight": {"log": [1.0e-3, 10.0]},
+            "stage1.norm_ordinality.tau": {"log": [0.05, 5.0], "when": {"stage1.norm_ordinality.name": "kl"}},
+            "stage2.norm_weight": {"log": [1.0e-3, 10.0]},
+        },
+        "budget": {"trials": TRIALS},
+    },
+    "overhead.py",
+)
+
+
+def nothing(given: dict[str, Any]) -> None:
+    """A trial that trains nothing: its error is its weight of norm ordinality."""
+    given = json.loads(given["config"])["stage1"]["norm_ordinality"] if "config" in given else given
+    metrics = {"val/all/mae": given.get("weight", 1.0), "epoch": 1, "seconds": 1.0e-3}
+    record = {"epoch": 1, "of": 1, "stage": "stage1", "seconds": 1.0e-3, "metrics": metrics}
+    trainable.report_epoch(record)
+    trainable.report_final("COMPLETE", metrics)
+
+
+def space(trial: optuna.Trial) -> None:
+    """The same four parameters for Tune's Optuna searcher."""
+    kind = trial.suggest_categorical("name", ["kl", "hinge"])
+    trial.suggest_float("weight", 1.0e-3, 10.0, log=True)
+    if kind == "kl":
+        trial.suggest_float("tau", 0.05, 5.0, log=True)
+    trial.suggest_float("norm_weight", 1.0e-3, 10.0, log=True)
+
+
+def bare(folder: Path) -> float:
+    """Seconds per trial of Ray Tune as it comes."""
+    with ray_session(RESOURCES):
+        from ray import tune
+        from ray.tune.search.optuna import OptunaSearch
+
+        ends: list[float] = []
+
+        class Clock(tune.Callback):
+            def on_trial_result(self, *arguments: Any, result: dict[str, Any], **named: Any) -> None:
+                if result.get("final"):
+                    ends.append(time.time())
+
+        search = OptunaSearch(space, metric="metrics/val/all/mae", mode="min", seed=0)
+        tune.Tuner(
+            tune.with_resources(nothing, {"cpu": 1}),
+            tune_config=tune.TuneConfig(search_alg=search, num_samples=TRIALS, reuse_actors=True),
+            run_config=tune.RunConfig(storage_path=str(folder), callbacks=[Clock()], verbose=0),
+        ).fit()
+    return per_trial(ends)
+
+
+def ours(folder: Path, *, tracking: bool) -> tuple[float, float]:
+    """Seconds per trial of a sweep, its controls included, and seconds from the last result to the end."""
+    sweep.run(SPEC, folder / "sweep", resources=RESOURCES, tracking=tracking, trial=nothing)
+    ended = time.time()
+    records = Folder(folder / "sweep").records(ledger.FILE)[0]
+    tells = [record["time"] for record in records if record["kind"] == "tell"]
+    return per_trial(tells), ended - max(tells)
+
+
+def per_trial(ends: list[float]) -> float:
+    """Seconds between two results, from the first to the last."""
+    return (max(ends) - min(ends)) / (len(ends) - 1)
+
+
+def main() -> None:
+    """Measure and print; exit status 1 if a ratio is larger than it may be."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        first = bare(place / "first")
+        plain, shutdown = ours(place / "plain", tracking=False)
+        tracked, delivery = ours(place / "tracked", tracking=True)
+        last = bare(place / "last")
+    base = (first + last) / 2
+    runs = f"({first * 1e3:.1f}, {last * 1e3:.1f})"
+    print(f"bare Ray Tune + OptunaSearch   {base * 1e3:6.1f} ms a trial {runs}")
+    for name, found, most in (("a sweep", plain, MOST), ("a sweep, with tracking", tracked, MOST_TRACKED)):
+        ratio = f"ratio {found / base:.2f} (at most {most})"
+        print(f"{name:30} {found * 1e3:6.1f} ms a trial, {ratio}")
+    print(f"after the last result: {shutdown:.1f} s; with tracking, which catches up then, {delivery:.1f} s")
+    if plain / base > MOST or tracked / base > MOST_TRACKED:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Small sweeps for tests: a spec on the tiny table, and a driver in a process of its own.
+
+python tests/sweeping.py run|resume FOLDER WORKERS    (the spec of `run` is FOLDER.yaml)
+"""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tiny
+import yaml
+
+from dirsweep import ledger, sweep
+from dirsweep.ledger import Ledger, TrialRecord
+from dirsweep.search.model import SweepSpec
+from dirsweep.search.spec import parse_spec, read_spec
+from dirsweep.storage import Folder, Record
+
+MARK = "DIRSWEEP_TEST_PROCESS"
+
+
+def spec(folder: Path, config: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:
+    """A space over mu and the learning rate; `config` by dotted name changes the fixed part."""
+    fixed = tiny.config(folder).with_overrides(config or {}).model_dump(mode="json")
+    tree = {
+        "question": "How strong should the norm term be?",
+        "fixed": fixed,
+        "searched": {
+            "stage2.norm_weight": {"log": [0.01, 10.0]},
+            "stage1.optimizer.lr": {"log": [1.0e-4, 1.0e-2]},
+        },
+        "sampler": {"name": "tpe", "startup": 2},
+        "budget": {"trials": 4},
+    }
+    return parse_spec({**tree, **fields}, "spec")
+
+
+def write(spec: SweepSpec, folder: Path) -> None:
+    """Leave the spec where the process that runs the sweep in `folder` finds it."""
+    tree = spec.model_dump(mode="json", by_alias=True)
+    folder.with_suffix(".yaml").write_text(yaml.safe_dump(tree))
+
+
+@dataclass
+class Process:
+    """A driver in a process of its own, which ends with the `with` block at the latest.
+
+    `mark` is in its environment and that of all it starts.
+    """
+
+    action: str
+    folder: Path
+    workers: int
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        command = [sys.executable, "-W", "error", __file__, self.action, str(self.folder), str(self.workers)]
+        self.output = self.folder.parent / f"{self.mark}.txt"
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                command,
+                env={**os.environ, MARK: self.mark},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def wait(self) -> str:
+        """What it printed, once it has ended."""
+        self.process.wait(timeout=120)
+        return self.output.read_text()
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.process.pid, number)
+
+    def left_behind(self) -> list[str]:
+        """Command lines of processes that it started and that still live."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"{MARK}={self.mark}".encode() in (place / "environ").read_bytes():
+                    found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:  # it ended meanwhile, or is not ours to look at
+                continue
+        return found
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
+    """Wait until `condition` holds; AssertionError if it takes longer than `seconds`."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(0.02)
+
+
+def records(folder: Path) -> list[Record]:
+    """The ledger's records; none before there is a ledger."""
+    return Folder(folder).records(ledger.FILE)[0]
+
+
+def trials(folder: Path) -> dict[str, TrialRecord]:
+    """The ledger's trials."""
+    return ledger.trials(Ledger.open(Folder(folder)).records)
+
+
+def main(action: str, folder: Path, workers: int) -> None:
+    """Run or resume a sweep and print how it ended."""
+    common: dict[str, Any] = {"resources": sweep.Resources(workers=workers), "tracking": False}
+    try:
+        if action == "run":
+            print(sweep.run(read_spec(folder.with_suffix(".yaml")), folder, **common).message)
+        else:
+            print(sweep.resume(folder, **common).message)
+    except ValueError as error:
+        sys.exit(f"refused: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

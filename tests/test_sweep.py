@@ -1,0 +1,180 @@
+"""Real sweeps on Ray: uninterrupted, killed, stopped, with dying workers."""
+
+import json
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import sweeping
+import yaml
+
+from dirsweep import sweep
+from dirsweep.config import TrialConfig
+from dirsweep.storage import Folder
+
+pytestmark = pytest.mark.slow
+
+ASHA = {"name": "asha", "metric": "val/all/mae", "rungs": [0.25, 0.5], "reduction": 2}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of one worker, with pruning, that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "sweep"
+    sweeping.write(one_worker_spec(folder.parent), folder)
+    with sweeping.Process("run", folder, workers=1) as driver:
+        assert driver.wait() == f"finished; `dirsweep resume {folder} --trials +N` adds trials\n"
+    sweeping.wait_for(lambda: not driver.left_behind(), "Ray's processes to end", 10)
+    return folder
+
+
+def one_worker_spec(folder: Path) -> sweeping.SweepSpec:
+    budget = {"trials": 5}
+    return sweeping.spec(folder, {"stage1.epochs": 10}, scheduler=ASHA, budget=budget)
+
+
+def test_a_sweep_runs_default_controls_then_its_budget_then_the_best_trials_controls(whole: Path):
+    trials = sweeping.trials(whole)
+    best = min(
+        (trial for trial in trials.values() if trial.kind == "ask" and trial.state == "COMPLETE"),
+        key=lambda trial: trial.metrics["val/all/mae"],
+    )
+    asked = [str(number) for number in range(5)]
+    controls = [f"{best.trial}-plain", f"{best.trial}-mu0"]
+    assert list(trials) == ["default-plain", "default-mu0", *asked, *controls]
+    assert all(trial.state in ("COMPLETE", "PRUNED") for trial in trials.values())
+    assert sweeping.records(whole)[-1]["why"] == "finished"
+
+
+def test_a_pruned_trial_is_told_pruned_and_keeps_no_checkpoint(whole: Path):
+    pruned = [trial for trial in sweeping.trials(whole).values() if trial.state == "PRUNED"]
+    assert pruned
+    for trial in pruned:
+        assert trial.kind == "ask"
+        assert trial.epoch in (3, 6)  # the rungs at 0.25 and 0.5 of 12 epochs
+        assert Folder(whole / "trials" / trial.trial).list("checkpoints") == []
+
+
+def test_the_ledger_has_every_epoch_once(whole: Path):
+    for trial in sweeping.trials(whole).values():
+        if trial.attempts:
+            assert [report["epoch"] for report in trial.reports] == list(range(1, trial.epoch + 1))
+    reports = [(r["trial"], r["epoch"]) for r in sweeping.records(whole) if r["kind"] == "report"]
+    assert len(reports) == len(set(reports))
+
+
+def test_the_best_trial_is_written_as_a_configuration(whole: Path):
+    best = TrialConfig.model_validate(yaml.safe_load((whole / "best.yaml").read_text()))
+    trials = sweeping.trials(whole)
+    number = next(trial.of for trial in trials.values() if trial.control == "plain" and trial.of != "default")
+    assert best.stage2.norm_weight == trials[number].params["stage2.norm_weight"]
+
+
+def test_a_killed_driver_is_resumed_and_asks_and_finds_what_it_would_have(whole: Path, tmp_path: Path):
+    folder = tmp_path / "sweep"
+    folder.with_suffix(".yaml").write_text(whole.with_suffix(".yaml").read_text())
+    with sweeping.Process("run", folder, workers=1) as driver:
+        sweeping.wait_for(lambda: has(folder, "report", "2"), "trial 2")
+        driver.send(signal.SIGKILL)
+    before = sweeping.trials(folder)
+    assert sweep.status(folder).state == "interrupted"
+
+    with sweeping.Process("resume", folder, workers=1) as driver:
+        driver.wait()
+    after, undisturbed = sweeping.trials(folder), sweeping.trials(whole)
+    assert list(after) == list(undisturbed)
+    for key, trial in after.items():
+        assert trial.params == undisturbed[key].params
+        assert trial.state == undisturbed[key].state
+        assert numbers(trial.metrics) == numbers(undisturbed[key].metrics)
+        if before.get(key) and before[key].state != "OPEN":
+            assert trial.seconds == before[key].seconds
+    asks = [r["trial"] for r in sweeping.records(folder) if r["kind"] == "ask"]
+    tells = [r["trial"] for r in sweeping.records(folder) if r["kind"] == "tell"]
+    assert asks == ["0", "1", "2", "3", "4"]
+    assert len(tells) == len(set(tells)) == len(after)
+
+
+def has(folder: Path, kind: str, trial: str) -> bool:
+    return any(r["kind"] == kind and r["trial"] == trial for r in sweeping.records(folder))
+
+
+def numbers(metrics: dict[str, float]) -> dict[str, float]:
+    """All metrics but the time taken; NaN as -1, so that they compare."""
+    found = {name: value for name, value in metrics.items() if not name.endswith("seconds")}
+    return {name: -1.0 if math.isnan(value) else value for name, value in found.items()}
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A sweep of two workers: one is killed, a second driver tries, `stop` ends it, then it is resumed."""
+    folder = tmp_path_factory.mktemp("disturbed") / "sweep"
+    searched = {
+        "stage1.optimizer.lr": {"choice": [1.0e-3, 1.0e30]},
+        "stage2.norm_weight": {"log": [0.01, 10.0]},
+    }
+    config = {"stage1.epochs": 80, "stage1.batch_size": 8}
+    spec = sweeping.spec(folder.parent, config, searched=searched, sampler={"name": "random"}, seed=1)
+    sweeping.write(spec, folder)
+    seen = {}
+    trial = folder / "trials" / "default-plain"
+    with sweeping.Process("run", folder, workers=2) as driver:
+        sweeping.wait_for(lambda: bool(list(trial.glob("checkpoints/*.safetensors"))), "a checkpoint")
+        os.kill(json.loads((trial / "attempts" / "001").read_text())["pid"], signal.SIGKILL)
+        with sweeping.Process("resume", folder, workers=1) as second:
+            seen["second driver"] = second.wait()
+        seen["status"] = sweep.status(folder).state
+        sweeping.wait_for(lambda: has(folder, "tell", "default-plain"), "default-plain to end")
+        seen["stop"] = sweep.stop(folder)
+        seen["stopped"] = driver.wait()
+    seen["status after"] = sweep.status(folder).state
+    seen["open"] = " ".join(key for key, trial in sweeping.trials(folder).items() if trial.state == "OPEN")
+    sweeping.wait_for(lambda: not driver.left_behind(), "Ray's processes to end", 10)
+    with sweeping.Process("resume", folder, workers=2) as driver:
+        seen["resumed"] = driver.wait()
+    return folder, seen
+
+
+def test_a_second_driver_is_refused_while_the_first_lives(disturbed: tuple[Path, dict[str, str]]):
+    folder, seen = disturbed
+    assert seen["second driver"].startswith(f"refused: {folder}: another driver runs this sweep (process ")
+    assert seen["status"] == "running"
+
+
+def test_a_trial_whose_worker_died_goes_on_from_its_checkpoint(disturbed: tuple[Path, dict[str, str]]):
+    folder, _ = disturbed
+    trial = sweeping.trials(folder)["default-plain"]
+    assert trial.state == "COMPLETE"
+    assert trial.attempts >= 2
+    kept = Folder(folder / "trials" / "default-plain").records("records.jsonl")[0]
+    first_of_second = next(record["epoch"] for record in kept if record["attempt"] == 2)
+    assert first_of_second > 1
+    assert [report["epoch"] for report in trial.reports] == list(range(1, 81))
+
+
+def test_a_stopped_sweep_leaves_its_trials_open_and_is_resumed(disturbed: tuple[Path, dict[str, str]]):
+    folder, seen = disturbed
+    assert seen["stopped"].endswith(f"stopped; `dirsweep resume {folder}` goes on where it was\n")
+    assert seen["status after"] == "stopped"
+    assert seen["open"]
+    assert seen["resumed"] == f"finished; `dirsweep resume {folder} --trials +N` adds trials\n"
+    assert not (folder / "STOP").exists()
+    asked = [trial for trial in sweeping.trials(folder).values() if trial.kind == "ask"]
+    assert len(asked) == 4
+    assert all(trial.state != "OPEN" for trial in asked)
+
+
+def test_a_trial_that_diverges_fails_with_its_reason_and_the_others_go_on(
+    disturbed: tuple[Path, dict[str, str]],
+):
+    folder, _ = disturbed
+    asked = [trial for trial in sweeping.trials(folder).values() if trial.kind == "ask"]
+    failed = [trial for trial in asked if trial.params["stage1.optimizer.lr"] == 1.0e30]
+    assert 0 < len(failed) < 4
+    for trial in asked:
+        assert trial.state == ("FAIL" if trial in failed else "COMPLETE")
+    for trial in failed:
+        assert "loss" in trial.reason
+        assert (folder / "trials" / trial.trial / "error.txt").exists()

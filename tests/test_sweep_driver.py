@@ -1,0 +1,261 @@
+"""What the driver decides, without Ray: the test stands where Tune does."""
+
+import math
+from pathlib import Path
+
+import pytest
+import sweeping
+
+from dirsweep.ledger import Ledger
+from dirsweep.search.model import SweepSpec
+from dirsweep.storage import Folder
+from dirsweep.sweep import stopping
+from dirsweep.sweep.book import Book
+from dirsweep.sweep.driver import Driver
+from dirsweep.sweep.progress import LOGGED, Progress
+from dirsweep.sweep.rungs import Rungs
+from dirsweep.trainable import Assignment
+
+MAE = "metrics/val/all/mae"
+
+
+class Bench:
+    """A driver on a sweep in `folder`; made again, it is the driver that resumes."""
+
+    def __init__(self, folder: Path, spec: SweepSpec, rungs: Rungs | None = None) -> None:
+        self.shown: list[Progress] = []
+        place = Folder(folder)
+        ledger = (
+            Ledger.open(place)
+            if place.exists("ledger.jsonl")
+            else Ledger.create(place, spec=spec.hash, trials=spec.budget.trials)
+        )
+        self.book = Book(spec, folder, ledger, None, LOGGED)
+        self.driver = Driver(self.book, rungs, 2, self.shown.append)
+
+    def take(self) -> Assignment:
+        """The next trial, taken up by a worker."""
+        assignment = self.driver.next()
+        assert assignment is not None
+        self.driver.started(assignment["key"])
+        return assignment
+
+    def report(self, key: str, epoch: int, mae: float, of: int = 4) -> bool:
+        numbers = {"epoch": epoch, "of": of, "fraction": epoch / of, "stage": "stage1", "seconds": 0.5}
+        return self.driver.reported(key, {**numbers, MAE: mae})
+
+    def finish(self, key: str, mae: float, state: str = "COMPLETE", reason: str = "") -> None:
+        numbers = {"metrics/epoch": 4, "metrics/seconds": 1.5, MAE: mae}
+        assert self.driver.reported(key, {"final": True, "state": state, "reason": reason, **numbers})
+
+    def run_controls(self) -> None:
+        for key in ("default-plain", "default-mu0"):
+            assert self.take()["key"] == key
+            self.finish(key, 9.0)
+
+    def states(self) -> dict[str, str]:
+        """States in the ledger."""
+        self.book.settle(wait=True)
+        return {key: trial.state for key, trial in sweeping.trials(self.book.folder).items()}
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> SweepSpec:
+    return sweeping.spec(tmp_path, budget={"trials": 2})
+
+
+@pytest.fixture
+def bench(tmp_path: Path, spec: SweepSpec) -> Bench:
+    return Bench(tmp_path / "sweep", spec)
+
+
+def test_controls_trials_and_the_best_trials_controls_come_in_this_order(bench: Bench):
+    bench.run_controls()
+    for key, mae in (("0", 8.0), ("1", 7.0)):
+        assert bench.take()["key"] == key
+        bench.finish(key, mae)
+    assert bench.take()["key"] == "1-plain"
+    assert bench.take()["key"] == "1-mu0"
+    assert bench.driver.next() is None
+    assert not bench.driver.over
+    for key in ("1-plain", "1-mu0"):
+        bench.finish(key, 9.0)
+    assert bench.driver.next() is None
+    assert bench.driver.over
+    assert bench.driver.why == "finished"
+
+
+def test_a_control_of_a_configuration_that_was_run_takes_its_numbers(tmp_path: Path):
+    only_mu = {"stage2.norm_weight": {"log": [0.01, 10.0]}}
+    bench = Bench(tmp_path / "sweep", sweeping.spec(tmp_path, searched=only_mu, budget={"trials": 1}))
+    bench.run_controls()
+    bench.take()
+    bench.finish("0", 8.0)
+    assert bench.driver.next() is None
+    assert bench.driver.over
+    twin = bench.book.records["0-plain"]
+    assert (twin.state, twin.attempts, twin.seconds) == ("COMPLETE", 0, 0.0)
+    assert twin.metrics["val/all/mae"] == 9.0
+    assert twin.reason == "same configuration as default-plain"
+
+
+def test_two_controls_of_one_configuration_are_run_once(tmp_path: Path):
+    config = {"stage1.norm_ordinality.name": "none", "stage2": None}
+    searched = {"stage1.optimizer.lr": {"log": [1.0e-4, 1.0e-2]}}
+    bench = Bench(
+        tmp_path / "sweep", sweeping.spec(tmp_path, config, searched=searched, budget={"trials": 1})
+    )
+    assert bench.take()["key"] == "default-plain"
+    assert bench.take()["key"] == "0"
+    bench.finish("default-plain", 9.0)
+    bench.finish("0", 8.0)
+    assert bench.driver.next() is None
+    assert bench.states() == dict.fromkeys(
+        ("default-plain", "0", "default-mu0", "0-plain", "0-mu0"), "COMPLETE"
+    )
+
+
+def test_a_trial_that_fails_three_times_has_failed_and_says_why(bench: Bench):
+    bench.run_controls()
+    for _ in range(3):
+        assert bench.take()["key"] == "0"
+        bench.driver.failed("0", "  File somewhere\nRuntimeError: the worker is unwell")
+    assert bench.take()["key"] == "1"
+    assert bench.states()["0"] == "FAIL"
+    trial = sweeping.trials(bench.book.folder)["0"]
+    assert (trial.reason, trial.attempts) == ("RuntimeError: the worker is unwell", 3)
+    assert "File somewhere" in (bench.book.folder / "trials" / "0" / "error.txt").read_text()
+
+
+def test_a_trial_that_ends_without_a_result_is_handed_out_again(bench: Bench):
+    bench.run_controls()
+    bench.take()
+    bench.report("0", 1, 9.0)
+    bench.driver.ended("0")
+    again = bench.take()
+    assert (again["key"], again["emitted"]) == ("0", 1)
+
+
+def test_a_trial_that_reports_its_failure_is_not_handed_out_again(bench: Bench):
+    bench.run_controls()
+    bench.take()
+    bench.finish("0", math.nan, state="FAIL", reason="the loss is no longer finite")
+    assert bench.take()["key"] == "1"
+    assert bench.states()["0"] == "FAIL"
+
+
+def test_a_result_that_is_nan_is_a_failure(bench: Bench):
+    assert bench.take()["key"] == "default-plain"
+    bench.finish("default-plain", math.nan)
+    bench.take()
+    bench.take()
+    bench.finish("0", math.nan)
+    assert bench.states() == {"default-plain": "FAIL", "default-mu0": "OPEN", "0": "FAIL"}
+
+
+def test_an_epoch_that_the_ledger_has_is_dropped(bench: Bench):
+    key = bench.take()["key"]
+    for epoch in (1, 2, 2, 1, 3):
+        assert not bench.report(key, epoch, 9.0 - epoch)
+    assert [report["epoch"] for report in bench.book.records[key].reports] == [1, 2, 3]
+
+
+def test_a_trial_behind_at_a_rung_is_pruned_and_a_control_never_is(tmp_path: Path, spec: SweepSpec):
+    bench = Bench(tmp_path / "sweep", spec, Rungs("val/all/mae", (0.25,), 2))
+    for key, mae in (("default-plain", 1.0), ("default-mu0", 99.0)):
+        bench.take()
+        assert not bench.report(key, 1, mae)
+    bench.take()
+    bench.take()
+    assert not bench.report("0", 1, 8.0)
+    assert bench.report("1", 1, 9.0)
+    assert bench.states()["1"] == "PRUNED"
+    bench.driver.ended("1")  # Tune lets go of it
+    assert bench.states()["1"] == "PRUNED"
+
+
+def test_a_decision_to_prune_that_was_not_told_is_told_at_resume(tmp_path: Path, spec: SweepSpec):
+    bench = Bench(tmp_path / "sweep", spec)
+    bench.run_controls()
+    for key, mae in (("0", 8.0), ("1", 9.0)):
+        bench.take()
+        bench.report(key, 1, mae)
+    resumed = Bench(tmp_path / "sweep", spec, Rungs("val/all/mae", (0.25,), 2))
+    assert resumed.states()["1"] == "PRUNED"
+    assert resumed.take()["key"] == "0"
+
+
+def test_open_trials_are_handed_out_first_at_resume_with_the_last_epoch_known(
+    tmp_path: Path, spec: SweepSpec
+):
+    bench = Bench(tmp_path / "sweep", spec)
+    bench.run_controls()
+    bench.take()
+    bench.report("0", 1, 9.0)
+    bench.report("0", 2, 8.0)
+    resumed = Bench(tmp_path / "sweep", spec)
+    again = resumed.take()
+    assert (again["key"], again["emitted"]) == ("0", 2)
+    assert resumed.take()["key"] == "1"
+
+
+def test_a_stop_mark_leaves_trials_open(bench: Bench):
+    key = bench.take()["key"]
+    stopping.leave_mark(bench.book.folder)
+    bench.driver.ended(key)  # the trial saw the mark before the driver did
+    assert bench.driver.over
+    assert bench.driver.next() is None
+    assert bench.driver.why == "stopped"
+    assert bench.states()[key] == "OPEN"
+    assert any("stopping" in progress.message for progress in bench.shown)
+
+
+def test_a_full_disk_ends_the_sweep_and_leaves_the_trial_open(bench: Bench):
+    key = bench.take()["key"]
+    bench.driver.reported(key, {"final": True, "state": "OPEN", "reason": "x: No space left on device"})
+    assert bench.driver.over
+    assert bench.driver.gives_up
+    assert "No space left on device; make room, then `dirsweep resume" in str(bench.driver.failure)
+    assert bench.states()[key] == "OPEN"
+
+
+def test_no_trial_is_asked_after_the_budgets_minutes(tmp_path: Path):
+    spec = sweeping.spec(tmp_path, budget={"trials": 2, "minutes": 1.0e-9})
+    bench = Bench(tmp_path / "sweep", spec)
+    bench.run_controls()
+    assert bench.driver.next() is None
+    assert bench.driver.over
+    assert bench.driver.why == "time"
+
+
+def test_trials_wait_for_the_control_that_a_constraint_is_relative_to(tmp_path: Path):
+    constraint = {"metric": "val/all/mae", "at_most": 1.0, "of": "default-plain"}
+    bench = Bench(tmp_path / "sweep", sweeping.spec(tmp_path, constraints=[constraint]))
+    bench.take()
+    bench.take()
+    assert bench.driver.next() is None
+    bench.finish("default-plain", 9.0)
+    assert bench.take()["key"] == "0"
+
+
+def test_progress_counts_trials_and_estimates_the_time_left(bench: Bench):
+    bench.run_controls()
+    bench.take()
+    bench.report("0", 1, 8.0)
+    seen = bench.shown[-1]
+    assert (seen.total, seen.done, seen.running, seen.controls) == (2, 0, 1, 2)
+    # 2 trials less a quarter, of 1.5 trainer-seconds each as the controls had, on 2 workers
+    assert seen.left == pytest.approx(1.75 * 1.5 / 2)
+    bench.finish("0", 7.0)
+    bench.take()
+    assert bench.shown[-1].best == {"val/all/mae": 7.0}
+    assert bench.shown[-1].trainer_seconds == pytest.approx(3 * 1.5)
+
+
+def test_workers_that_never_report_end_the_sweep_and_leave_its_trials_open(bench: Bench):
+    for _ in range(3):
+        bench.driver.failed(bench.take()["key"], "ModuleNotFoundError: No module named 'torch'")
+    assert bench.driver.over
+    assert "ModuleNotFoundError: No module named 'torch'" in str(bench.driver.failure)
+    assert "dirsweep resume" in str(bench.driver.failure)
+    assert bench.states()["default-plain"] == "OPEN"

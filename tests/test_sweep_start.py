@@ -1,0 +1,87 @@
+"""What a sweep refuses before Ray starts, and what other terminals see of it."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sweeping
+
+from dirsweep import sweep
+from dirsweep.ledger import Ledger
+from dirsweep.storage import Folder
+from dirsweep.sweep import stopping
+from dirsweep.sweep.session import Resources
+
+
+def begin(folder: Path, **fields: Any) -> None:
+    """A sweep that was begun and is gone."""
+    spec = sweeping.spec(folder.parent)
+    sweeping.write(spec, folder)
+    folder.mkdir()
+    folder.with_suffix(".yaml").rename(folder / "spec.yaml")
+    opening = {"spec": spec.hash, "data": "none", "method_version": 1, "trials": 4, **fields}
+    Ledger.create(Folder(folder), **opening)
+
+
+def test_a_folder_that_exists_is_refused(tmp_path: Path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "spec.yaml").write_text("")
+    with pytest.raises(
+        ValueError, match=r"dirsweep resume .*sweep` goes on with a sweep, another --name begins"
+    ):
+        sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep")
+
+
+def test_resume_refuses_a_folder_without_a_sweep(tmp_path: Path):
+    with pytest.raises(ValueError, match="holds no sweep"):
+        sweep.resume(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"spec": "other"}, "begun with spec other.*spec.yaml was changed"),
+        ({"data": "other"}, "begun with data other.*the data were changed"),
+    ],
+)
+def test_resume_refuses_a_ledger_of_another_spec_or_other_data(
+    tmp_path: Path, fields: dict[str, str], message: str
+):
+    begin(tmp_path / "sweep", **fields)
+    with pytest.raises(ValueError, match=message):
+        sweep.resume(tmp_path / "sweep", tracking=False)
+
+
+def test_a_sweep_whose_driver_died_is_interrupted_and_cannot_be_stopped(tmp_path: Path):
+    begin(tmp_path / "sweep")
+    assert sweep.status(tmp_path / "sweep").state == "interrupted"
+    assert [found.folder.name for found in sweep.list_sweeps(tmp_path)] == ["sweep"]
+    with pytest.raises(ValueError, match="no driver runs this sweep"):
+        sweep.stop(tmp_path / "sweep")
+
+
+def test_the_first_signal_leaves_a_stop_mark_and_the_second_interrupts(tmp_path: Path):
+    stop = stopping.Stop(tmp_path)
+    with stop.on_signals():
+        assert not stop.look()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.look()
+        assert stop.mark.exists()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_workers_default_to_the_machines_cores_over_those_of_a_trial(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)))
+    assert Resources(cpus_per_trial=2).local_workers == 3
+    assert Resources(cpus_per_trial=8).local_workers == 1
+    assert Resources(workers=5).local_workers == 5
+
+
+def test_actors_are_reused_on_cpu_only():
+    assert Resources().reuses_actors
+    assert not Resources(gpus_per_trial=0.5).reuses_actors
+    assert Resources(gpus_per_trial=1, reuse_actors=True).reuses_actors

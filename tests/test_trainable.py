@@ -1,0 +1,93 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from ray import tune
+
+from dirsweep import trainable
+from dirsweep.trainable import Assignment
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What a trial reports to Tune."""
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", found.append)
+    return found
+
+
+def assignment(folder: Path, emitted: int = 0, **values: Any) -> Assignment:
+    return Assignment(
+        key="0",
+        config=tiny.config(folder, **values).model_dump_json(),
+        folder=str(folder / "trial"),
+        emitted=emitted,
+        stop=str(folder / "STOP"),
+    )
+
+
+def test_a_trial_reports_each_epoch_and_once_its_final_metrics(tmp_path: Path, reports: list[dict[str, Any]]):
+    trainable.trial(assignment(tmp_path))
+    *epochs, final = reports
+    assert [(report["epoch"], report["fraction"]) for report in epochs] == [
+        (1, 0.2),
+        (2, 0.4),
+        (3, 0.6),
+        (4, 0.8),
+        (5, 1.0),
+    ]
+    assert all("final" not in report for report in epochs)
+    assert (final["final"], final["state"], final["reason"]) == (True, "COMPLETE", "")
+    assert final["metrics"]["val/all/mae"] == epochs[-1]["metrics"]["val/all/mae"]
+
+
+def test_epochs_that_the_ledger_has_are_not_reported_again(tmp_path: Path, reports: list[dict[str, Any]]):
+    trainable.trial(assignment(tmp_path, emitted=3))
+    assert [report["epoch"] for report in reports[:-1]] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"stage2__majority_threshold": 5000}, "fewer than two majority bins"),
+        ({"stage1__optimizer__lr": 1.0e30}, "no longer finite"),
+    ],
+)
+def test_what_would_come_again_is_reported_as_a_failure(
+    tmp_path: Path, reports: list[dict[str, Any]], values: dict[str, Any], reason: str
+):
+    trainable.trial(assignment(tmp_path, **values))
+    assert reports[-1]["state"] == "FAIL"
+    assert reason in reports[-1]["reason"]
+    assert "Traceback" in (tmp_path / "trial" / "error.txt").read_text()
+
+
+def test_a_stopped_trial_reports_no_final(tmp_path: Path, reports: list[dict[str, Any]]):
+    (tmp_path / "STOP").touch()
+    trainable.trial(assignment(tmp_path))
+    assert reports == []
+    assert not (tmp_path / "trial").exists()
+
+
+def test_a_full_disk_is_no_failure_of_the_trial(
+    tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    def full(*arguments: Any, **named: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    trainable.trial(assignment(tmp_path))
+    assert (reports[-1]["state"], reports[-1]["final"]) == ("OPEN", True)
+    assert "No space left on device" in reports[-1]["reason"]
+
+
+def test_the_stop_mark_is_looked_up_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    stopped = trainable.stop_check(tmp_path / "STOP")
+    assert not stopped()
+    (tmp_path / "STOP").touch()
+    assert not stopped()
+    now = 101.0
+    assert stopped()
