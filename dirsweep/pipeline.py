@@ -13,19 +13,18 @@ import torch
 from numpy.typing import NDArray
 
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
-from dirsweep.checkpoint import Journal, Stopped, read_records, unpack
+from dirsweep.checkpoint import Journal, Stopped, Store, read_records, unpack
 from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
 from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.loop import Trial, restore_model, train
 from dirsweep.result import Measured, finish, keep_measured, measure, read_measured
+from dirsweep.reuse import MEASURED, deposit, shared_stage1
 from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder, Record
 
 __all__ = ["Stopped", "check", "predict", "run_trial"]
-
-STAGE1 = "stage1.json"
 
 
 def run_trial(
@@ -35,6 +34,7 @@ def run_trial(
     *,
     emitted: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
+    store: Store | None = None,
 ) -> dict[str, float]:
     """Train one trial in `folder`, or go on with it; returns its metrics by name ("val/few/mae").
 
@@ -45,6 +45,7 @@ def run_trial(
         emit: is handed each epoch's record once the record is kept.
         emitted: records up to this epoch were handed on by an earlier attempt.
         should_stop: looked at once a second at most; when true, the state is saved and Stopped raised.
+        store: stage 1s of other trials to go on from, and to add this one's to.
 
     Raises ValueError for what cannot be trained (a threshold that leaves no line, a folder of another
     trial), FloatingPointError when training diverges, Stopped, and Superseded when a later attempt has begun.
@@ -54,16 +55,15 @@ def run_trial(
     _claim_folder(config, dataset, folder)
     if folder.exists("metrics.json"):
         return _finished(folder, emit, emitted)
-    trial = _set_up(config, dataset, Journal(folder, emit, emitted, should_stop))
-
-    before = after = _pretrain(trial)
+    with shared_stage1(config, dataset, folder, store, should_stop):
+        trial = _set_up(config, dataset, Journal(folder, emit, emitted, should_stop))
+        before = after = _pretrain(trial, store)
     line = None
     if config.stage2 is not None:
         line = stage2.majority_line(trial, config.stage2, before.norms)
         last = stage1.settings(config.stage1)[-1].main
-        first = trial.epochs - config.stage2.schedule.epochs
-        fine_tune = stage2.phase(trial, config.stage2, last, line, first)
-        after = measure(trial, train(trial, fine_tune)) if fine_tune.epochs else before
+        fine_tune = stage2.phase(trial, config.stage2, last, line, stage1.epochs(config.stage1))
+        after = measure(trial, train(trial, fine_tune).epoch) if fine_tune.epochs else before
     return finish(trial, before, line, after)
 
 
@@ -111,30 +111,33 @@ def _set_up(config: TrialConfig, dataset: Dataset, journal: Journal) -> Trial:
     torch.set_num_threads(config.threads)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
     model = models.build(config.encoder, dataset.train.inputs.shape[1], config.seed).to(config.device)
-    epochs = sum(setting.main.epochs for setting in stage1.settings(config.stage1))
-    epochs += config.stage2.schedule.epochs if config.stage2 else 0
+    epochs = stage1.epochs(config.stage1) + (config.stage2.schedule.epochs if config.stage2 else 0)
     trial = Trial(config, dataset, unit, model, journal, epochs)
     restore_model(trial)
     return trial
 
 
-def _pretrain(trial: Trial) -> Measured:
+def _pretrain(trial: Trial, store: Store | None) -> Measured:
     """Train the phases of stage 1 that the checkpoint has not passed, and measure what they hand on."""
     folder = trial.journal.folder
     settings = stage1.settings(trial.config.stage1)
     stages = [setting.stage for setting in settings]
     begun = trial.journal.stage
     if begun == "stage2":
-        return read_measured(folder, STAGE1)
-    first = ended = 0
+        return read_measured(folder, MEASURED)
+    first = 0
     for number, setting in enumerate(settings):
         if begun is None or number >= stages.index(begun):
             if setting.reset_head and setting.stage != begun:
                 models.reset_head(trial.model, trial.config.seed, setting.stage)
             ended = train(trial, stage1.phase(trial, setting, first, last=setting is settings[-1]))
         first += setting.main.epochs
-    measured = measure(trial, ended)
-    keep_measured(folder, STAGE1, measured)
+    if folder.exists(MEASURED):
+        return read_measured(folder, MEASURED)
+    measured = measure(trial, ended.epoch)
+    keep_measured(folder, MEASURED, measured)
+    if store is not None:
+        deposit(trial, store, ended.tensors, ended.notes)
     return measured
 
 

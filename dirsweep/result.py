@@ -15,6 +15,7 @@ from dirsweep.checkpoint import clear, pack
 from dirsweep.data import Split
 from dirsweep.loop import Trial, predict
 from dirsweep.methods.majority_fit import MajorityFit
+from dirsweep.reuse import reused_seconds
 from dirsweep.storage import Folder
 
 Floats = NDArray[np.float64]
@@ -87,6 +88,7 @@ def finish(trial: Trial, before: Measured, line: MajorityFit | None, after: Meas
         | {f"train/{name}": value for name, value in _ordinality(trial, after, line).items()}
         | (_fit(trial, line) if line is not None else {})
         | {"epoch": after.epoch, "epochs": trial.epochs, "seconds": trial.journal.seconds}
+        | {"reused_seconds": reused_seconds(trial.journal.folder)}
     )
     trial.journal.check_current()
     folder.put("bins.csv", _bin_table(trial, before, line, after).to_csv(index=False).encode())

@@ -3,14 +3,21 @@
 A list of phases: the main one, then those of `stage1.then`, each saying only what it changes.
 """
 
+import hashlib
+import json
+import math
+import platform
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dirsweep.config import NextPhase, NoNormOrdinality, NormOrdinality, PrototypesEMA, Stage1
-from dirsweep.loop import Phase, Trial
+from dirsweep import METHOD_VERSION
+from dirsweep.config import NextPhase, NoNormOrdinality, NormOrdinality, PrototypesEMA, Stage1, TrialConfig
+from dirsweep.data import Dataset
+from dirsweep.loop import Phase, Trial, rate
 from dirsweep.methods import Batch, bin_weights
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
@@ -33,6 +40,11 @@ def settings(config: Stage1) -> list[Setting]:
     for number, change in enumerate(config.then):
         found.append(_after(found[-1], f"stage1.then.{number}", change))
     return found
+
+
+def epochs(config: Stage1) -> int:
+    """Epochs of all phases together."""
+    return config.epochs + sum(change.epochs for change in config.then)
 
 
 def _after(before: Setting, stage: str, change: NextPhase) -> Setting:
@@ -71,15 +83,17 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
 
 
 def _acting(setting: Setting) -> NormOrdinality:
-    """The norm-ordinality term of a phase: none where the encoder is frozen, for it has no gradient there."""
-    return NoNormOrdinality() if setting.layers == "head" else setting.main.norm_ordinality
+    """The norm-ordinality term of a phase: none at weight 0, and none where the encoder is frozen."""
+    config = setting.main.norm_ordinality
+    dead = setting.layers == "head" or isinstance(config, NoNormOrdinality) or config.weight == 0
+    return NoNormOrdinality() if dead else config
 
 
 def _regulariser(
     trial: Trial, config: NormOrdinality
 ) -> tuple[Callable[[Batch, Tensor], Tensor] | None, Callable[[Batch], None] | None, dict[str, Tensor]]:
-    """beta * (L_ord + alpha * L_oe), its update after a step, and its tensors; nothing at weight 0."""
-    if isinstance(config, NoNormOrdinality) or config.weight == 0:
+    """beta * (L_ord + alpha * L_oe), its update after a step, and its tensors."""
+    if isinstance(config, NoNormOrdinality):
         return None, None, {}
     device = trial.config.device
     centres = torch.as_tensor(trial.dataset.shots.bins.centres, dtype=torch.float32, device=device)
@@ -99,3 +113,56 @@ def _regulariser(
         running.update(feature_norm(batch.z.detach()), batch.bin, momentum)
 
     return term, after_step, {"mean": running.mean, "seen": running.seen}
+
+
+def keys(config: TrialConfig, dataset: Dataset) -> list[str]:
+    """What decides the state after each epoch of stage 1, as a hash per epoch.
+
+    Two trials agree in a key exactly if they are in the same state then: same data, model, seed, kind
+    of device and versions, same phases so far and the same learning rate in each step so far. So a
+    longer stage 1 finds a shorter one if its schedule agrees as far as that goes. Nothing of stage 2
+    is in it.
+    """
+    digest = hashlib.sha256(json.dumps(_surroundings(config, dataset), sort_keys=True).encode())
+    chain, found = settings(config.stage1), []
+    for setting in chain:
+        digest.update(json.dumps(_deciding(setting, last=setting is chain[-1]), sort_keys=True).encode())
+        main = setting.main
+        steps = math.ceil(len(dataset.train.label) / main.batch_size)
+        for epoch in range(main.epochs):
+            rates = [
+                rate(main.optimizer.lr, main.decay, main.warmup, epoch * steps + step, main.epochs * steps)
+                for step in range(steps)
+            ]
+            digest.update(struct.pack(f"<{steps}d", *rates))
+            found.append(digest.copy().hexdigest())
+    return found
+
+
+def _surroundings(config: TrialConfig, dataset: Dataset) -> dict[str, object]:
+    device = torch.cuda.get_device_name() if config.device == "cuda" else platform.machine()
+    return {
+        "method_version": METHOD_VERSION,
+        "torch": torch.__version__,
+        "device": device,
+        "processes": 1,
+        "precision": config.precision,
+        "threads": config.threads,
+        "seed": config.seed,
+        "data": dataset.hash,
+        "encoder": config.encoder.model_dump(mode="json"),
+    }
+
+
+def _deciding(setting: Setting, *, last: bool) -> dict[str, object]:
+    """The settings of a phase that decide its steps, but for the learning rates; they are hashed apart."""
+    main = setting.main.model_copy(update={"norm_ordinality": _acting(setting)})
+    fields = main.model_dump(mode="json", exclude={"epochs", "decay", "warmup", "then", "select"})
+    fields["optimizer"].pop("lr")
+    return {
+        **fields,
+        "stage": setting.stage,
+        "layers": setting.layers,
+        "reset_head": setting.reset_head,
+        "select": main.select if last else "last",
+    }

@@ -32,19 +32,18 @@ def phase(**fields: Any) -> Phase:
 
 
 def test_the_rate_warms_up_in_equal_steps_and_then_holds():
-    assert [rate(phase(warmup=0.4), step, 10) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert [rate(1.0, Constant(), 0.4, step, 10) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
 def test_the_cosine_begins_at_the_peak_and_is_half_in_the_middle():
-    cosine = phase(decay=Cosine())
-    assert rate(cosine, 0, 10) == 1.0
-    assert rate(cosine, 5, 10) == pytest.approx(0.5)
-    assert rate(cosine, 9, 10) == pytest.approx(0.5 * (1 + math.cos(0.9 * math.pi)))
+    assert rate(2.0, Cosine(), 0.0, 0, 10) == 2.0
+    assert rate(2.0, Cosine(), 0.0, 5, 10) == pytest.approx(1.0)
+    assert rate(2.0, Cosine(), 0.0, 9, 10) == pytest.approx(1 + math.cos(0.9 * math.pi))
 
 
 def test_the_step_decay_drops_at_its_fractions():
-    step = phase(decay=StepDecay(at=(0.5, 0.75), factor=0.1))
-    assert [rate(step, k, 8) for k in (3, 4, 6)] == pytest.approx([1.0, 0.1, 0.01])
+    decay = StepDecay(at=(0.5, 0.75), factor=0.1)
+    assert [rate(1.0, decay, 0.0, k, 8) for k in (3, 4, 6)] == pytest.approx([1.0, 0.1, 0.01])
 
 
 def trial_on(folder: Path) -> Any:

@@ -66,6 +66,11 @@ def save(folder: Folder, attempt: int, epoch: int, step: int, tensors: Tensors, 
         folder.delete(name)
 
 
+def place(folder: Folder, epoch: int, tensors: Tensors, notes: Notes) -> None:
+    """Write a checkpoint after `epoch` whole epochs for the next attempt to go on from (a fork)."""
+    save(folder, _highest_attempt(folder), epoch, 0, tensors, notes)
+
+
 def latest(folder: Folder) -> Checkpoint | None:
     """The last whole checkpoint by (epoch, step, attempt); damaged ones are passed over with a warning."""
     for name in reversed(folder.list("checkpoints")):

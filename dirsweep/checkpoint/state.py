@@ -1,6 +1,7 @@
 """Tensors and JSON to bytes and back; no pickle, so a checkpoint cannot run code."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,13 @@ def unpack(content: bytes) -> tuple[Tensors, Notes]:
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     return load_tensors(content), json.loads(header["__metadata__"]["notes"])
+
+
+def read_notes(path: Path) -> Notes:
+    """The notes of a packed file, without reading its tensors."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return dict(json.loads(header["__metadata__"]["notes"]))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:

@@ -5,18 +5,17 @@ import math
 import torch
 from torch import Tensor
 
-from dirsweep.config import Constant, Cosine, StepDecay
+from dirsweep.config import Constant, Cosine, LRDecay, StepDecay
 from dirsweep.loop.phase import Phase, Trial
 from dirsweep.randomness import seed_of
 
 
-def rate(phase: Phase, step: int, steps: int) -> float:
-    """Learning rate of a step (0 .. steps - 1) of the phase: a linear warm-up, then the decay."""
-    peak = phase.optimizer.lr
-    rising = phase.warmup * steps
+def rate(peak: float, decay: LRDecay, warmup: float, step: int, steps: int) -> float:
+    """Learning rate of a step (0 .. steps - 1): a linear rise over `warmup` of the steps, then the decay."""
+    rising = warmup * steps
     if step + 1 < rising:
         return peak * (step + 1) / rising
-    match phase.decay:
+    match decay:
         case Constant():
             return peak
         case Cosine():

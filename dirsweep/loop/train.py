@@ -8,11 +8,12 @@ for the device inside a step: losses are summed there and read once an epoch.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from dirsweep.checkpoint.state import Notes
+from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.config import Adam, Optimizer
 from dirsweep.loop.phase import Best, Phase, Trial, Work
 from dirsweep.loop.predict import EVALUATION_BATCH, evaluate, on_device, precision
@@ -23,14 +24,21 @@ from dirsweep.models import Model
 from dirsweep.randomness import seed_of
 
 
-def train(trial: Trial, phase: Phase) -> int:
-    """Train one phase and leave its selected weights in the model; returns the trial's epoch they are of.
+@dataclass(frozen=True)
+class Trained:
+    """How a phase ended: the trial's epoch that it hands on, and its state after the last one."""
+
+    epoch: int
+    tensors: Tensors
+    notes: Notes
+
+
+def train(trial: Trial, phase: Phase) -> Trained:
+    """Train one phase (of at least one epoch) and leave its selected weights in the model.
 
     Goes on from the journal's checkpoint if that lies in this phase. Raises FloatingPointError when
     the loss or a prediction is no longer finite, Stopped and Superseded from the journal.
     """
-    if phase.epochs == 0:
-        return phase.first
     work = _prepare(trial, phase)
     begun, step = restore(trial, phase, work)
     trial.journal.start_clock()
@@ -43,10 +51,12 @@ def train(trial: Trial, phase: Phase) -> int:
         trial.journal.record(done, _record(trial, phase, work.sums, shots))
         work.sums.zero_()
         trial.journal.keep(done, 0, lambda: state(trial, phase, work))
-    if phase.select != "last":
-        trial.model.load_state_dict(work.best.weights)
-        return work.best.epoch
-    return phase.first + phase.epochs
+    tensors, notes = state(trial, phase, work)
+    if phase.select == "last":
+        return Trained(phase.first + phase.epochs, tensors, notes)
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    trial.model.load_state_dict(work.best.weights)
+    return Trained(work.best.epoch, tensors, notes)
 
 
 def _prepare(trial: Trial, phase: Phase) -> Work:
@@ -69,7 +79,8 @@ def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) 
     _set_layers(trial.model, phase)  # evaluation has left training mode
     batches = order(trial, phase, epoch).to(trial.config.device).split(phase.batch_size)
     for step in range(first_step, len(batches)):
-        lr = rate(phase, epoch * len(batches) + step, phase.epochs * len(batches))
+        place, total = epoch * len(batches) + step, phase.epochs * len(batches)
+        lr = rate(phase.optimizer.lr, phase.decay, phase.warmup, place, total)
         _step(trial, phase, work, batches[step], lr, (epoch, step))
         if step + 1 < len(batches):
             trial.journal.keep(phase.first + epoch, step + 1, lambda: state(trial, phase, work))

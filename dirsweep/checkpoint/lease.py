@@ -1,0 +1,99 @@
+"""Who is training a stage 1 that others wait for: a lease with a heartbeat.
+
+A lease is a numbered file, put if absent; its owner rewrites a beat beside it. A waiter trusts no
+clock but its own: only when it has seen the same beat for `PATIENCE` seconds does it hold the owner
+for dead and take the next number. An owner that was cut off meanwhile trains on to the same
+result, so nothing worse than double work can come of it.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dirsweep.checkpoint.journal import Stopped
+from dirsweep.storage import Folder
+
+BEAT = 5.0
+"""Seconds between two beats."""
+PATIENCE = 30.0
+"""Seconds without a beat after which a waiter takes over."""
+POLL = 0.5
+"""Seconds between two looks of a waiter."""
+
+
+@contextmanager
+def lease(
+    folder: Folder, key: str, ready: Callable[[], bool], should_stop: Callable[[], bool]
+) -> Iterator[bool]:
+    """Hold the lease on `key`, or wait until what its owner makes is `ready`.
+
+    Yields True to the owner, who makes it inside the block; False when it is ready, with nothing held.
+    Raises Stopped when `should_stop` says so while waiting.
+    """
+    number = _take_or_wait(folder, key, ready, should_stop)
+    if number is None:
+        yield False
+        return
+    released = threading.Event()
+    heart = threading.Thread(target=_beat, args=(folder, key, number, released), daemon=True)
+    heart.start()
+    try:
+        yield True
+    finally:
+        released.set()
+        heart.join()
+        folder.put(_name(key, number, "done"), b"")
+
+
+def _take_or_wait(
+    folder: Folder, key: str, ready: Callable[[], bool], should_stop: Callable[[], bool]
+) -> int | None:
+    """The number of the lease that was taken; None once it is ready."""
+    seen: tuple[int, bytes] | None = None
+    since = time.monotonic()
+    while not ready():
+        number = _highest(folder, key)
+        beat = _last_beat(folder, key, number)
+        if (number, beat) != seen:
+            seen, since = (number, beat), time.monotonic()
+        over = number == 0 or folder.exists(_name(key, number, "done"))
+        if over or time.monotonic() - since > PATIENCE:
+            if not folder.put_if_absent(_name(key, number + 1, "owner"), _who()):
+                continue
+            if not ready():  # it may have become so between the look and the lease
+                return number + 1
+            folder.put(_name(key, number + 1, "done"), b"")
+            continue
+        if should_stop():
+            raise Stopped
+        time.sleep(POLL)
+    return None
+
+
+def _beat(folder: Folder, key: str, number: int, released: threading.Event) -> None:
+    count = 0
+    while not released.wait(BEAT if count else 0):
+        count += 1
+        folder.put(_name(key, number, "beat"), str(count).encode())
+
+
+def _highest(folder: Folder, key: str) -> int:
+    numbers = [int(name.rsplit("/", 1)[-1].split(".")[0]) for name in folder.list(f"leases/{key}")]
+    return max(numbers, default=0)
+
+
+def _last_beat(folder: Folder, key: str, number: int) -> bytes:
+    name = _name(key, number, "beat")
+    return folder.read(name) if folder.exists(name) else b""
+
+
+def _name(key: str, number: int, what: str) -> str:
+    return f"leases/{key}/{number:04d}.{what}"
+
+
+def _who() -> bytes:
+    return json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()

@@ -1,0 +1,103 @@
+"""The store of stage 1s, and the lease that makes one train what many want."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from dirsweep.checkpoint import Stopped, lease
+from dirsweep.checkpoint.store import Store
+from dirsweep.storage import Folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("BEAT", 0.05), ("PATIENCE", 0.4), ("POLL", 0.02)):
+        monkeypatch.setattr(lease, name, seconds)
+
+
+def test_an_entry_comes_back_whole_and_is_written_once(tmp_path: Path):
+    store = Store(Folder(tmp_path))
+    store.put("k", {"x": torch.tensor([1.5])}, {"epoch": 3})
+    store.put("k", {"x": torch.tensor([9.9])}, {"epoch": 4})
+    found = store.get("k")
+    assert found is not None
+    assert (found[0]["x"].item(), found[1]) == (1.5, {"epoch": 3})
+    assert store.get("other") is None
+    assert [(entry.key, entry.notes) for entry in store.entries()] == [("k", {"epoch": 3})]
+
+
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_a_damaged_entry_is_removed_and_never_used(
+    tmp_path: Path, place: int, caplog: pytest.LogCaptureFixture
+):
+    folder = Folder(tmp_path)
+    store = Store(folder)
+    store.put("k", {"x": torch.ones(8)}, {"epoch": 3})
+    [name] = folder.list("states")
+    content = bytearray(folder.read(name))
+    content[place] ^= 4
+    folder.put(name, bytes(content))
+    assert store.get("k") is None
+    assert "damaged" in caplog.text
+    assert not store.has("k")
+
+
+def test_a_store_on_a_folder_that_is_not_there_is_empty(tmp_path: Path):
+    store = Store(Folder(tmp_path / "nothing"))
+    assert not store.has("k")
+    assert store.entries() == []
+    store.delete("k")
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_eight_at_once_one_makes_it_and_the_others_wait(tmp_path: Path):
+    folder, made = Folder(tmp_path), []
+
+    def want() -> None:
+        with lease.lease(folder, "k", lambda: bool(made), lambda: False) as mine:
+            if mine:
+                time.sleep(0.6)  # longer than a waiter's patience: the beat keeps it
+                made.append(threading.get_ident())
+
+    threads = [threading.Thread(target=want) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_lease_of_a_dead_owner_is_taken_over_after_patience(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.put("leases/k/0001.owner", b"{}")
+    folder.put("leases/k/0001.beat", b"7")  # and no more
+    begun = time.monotonic()
+    with lease.lease(folder, "k", lambda: False, lambda: False) as mine:
+        assert mine
+    assert time.monotonic() - begun >= 0.4
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lease_that_was_given_up_is_free_at_once(tmp_path: Path):
+    folder = Folder(tmp_path)
+    with (
+        pytest.raises(RuntimeError, match="training failed"),
+        lease.lease(folder, "k", lambda: False, lambda: False),
+    ):
+        raise RuntimeError("training failed")
+    begun = time.monotonic()
+    with lease.lease(folder, "k", lambda: False, lambda: False) as mine:
+        assert mine
+    assert time.monotonic() - begun < 0.3
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_waiter_can_be_stopped(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.put("leases/k/0001.owner", b"{}")
+    with pytest.raises(Stopped), lease.lease(folder, "k", lambda: False, lambda: True):
+        pass
