@@ -80,7 +80,21 @@ def test_searched_values_go_over_the_fixed_ones():
 STRUCTURE = {
     "a key that no space has": (
         changed(objective="val/all/mae"),
-        "unknown key 'objective'; allowed here: budget, constraints, fixed, objectives, question",
+        "unknown key 'objective'; allowed here: budget, constraints, fixed, mode, objectives, question",
+    ),
+    "a staged search without stage 2": (
+        changed(mode="staged", searched={"stage1.epochs": {"int": [1, 3]}}),
+        "mode 'staged' shares stage 1 among stage 2s, but no name of stage 2 is searched",
+    ),
+    "a stage 1 that waits for stage 2": (
+        changed(
+            mode="staged",
+            searched={
+                "stage2.sampling": {"choice": ["balanced", "natural"]},
+                "stage1.epochs": {"int": [1, 3], "when": {"stage2.sampling": "natural"}},
+            },
+        ),
+        "'searched.stage1.epochs' depends on stage2.sampling, but in mode 'staged' stage 1 comes first",
     ),
     "no question": (changed(question=None), "'question' is missing"),
     "nothing searched": (changed(searched={}), "'searched': dictionary should have at least 1 item"),

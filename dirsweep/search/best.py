@@ -3,7 +3,7 @@
 Further objectives break ties and span the Pareto set, which is shown beside the winner.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.constraints import constraint_values
@@ -27,11 +27,16 @@ def ranked(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialReco
 
 def pareto(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:
     """The ranked trials that no other ranked one beats: nowhere worse and somewhere better."""
-    candidates = ranked(spec, trials)
+    return undominated(spec, ranked(spec, trials))
+
+
+def undominated(spec: SweepSpec, complete: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials that no other one of them beats, in their order."""
+    values = [objectives(spec, trial) for trial in complete]
     return [
         trial
-        for trial in candidates
-        if not any(_dominates(objectives(spec, other), objectives(spec, trial)) for other in candidates)
+        for trial, mine in zip(complete, values, strict=True)
+        if not any(_dominates(other, mine) for other in values)
     ]
 
 

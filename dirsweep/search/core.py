@@ -11,22 +11,17 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
 from dirsweep.ledger import Ledger, State, TrialRecord, trials
+from dirsweep.search import staged
 from dirsweep.search.constraints import constraint_values, limit
-from dirsweep.search.distribution import Choice, Distribution, Int, Log, Uniform, encoded
-from dirsweep.search.model import TPE, SweepSpec
+from dirsweep.search.distribution import Choice, Distribution, encoded
+from dirsweep.search.model import Joint, SweepSpec
+from dirsweep.search.sampler import optuna_distribution, sampler, suggested
 
 
 class Search:
@@ -113,17 +108,44 @@ class Search:
         for constraint in self._spec.constraints:
             limit(constraint, controls)
         number = len(self._states)
+        decision = self._decide()
+        parent = decision.parent if decision else None
         self._study.sampler = sampler(self._spec, number)
+        if parent is not None and self._in_study(parent):
+            self._study.enqueue_trial(self._in_study(parent))  # taken as they are by the ask that follows
         trial = self._study.ask()
         assert trial.number == number
-        params: dict[str, Any] = {}
-        for name in self._order:
-            if self._spec.active(name, params):
-                params[name] = _suggested(trial, name, self._spec.searched[name], self._distributions[name])
+        params = self._values(trial, parent)
         attrs = self._study.get_trials(deepcopy=False)[number].system_attrs
         self._states.append("OPEN")
-        self._ledger.write("ask", trial=str(number), params=params, attrs=dict(attrs))
+        why = {"why": decision.why} if decision else {}
+        self._ledger.write("ask", trial=str(number), params=params, attrs=dict(attrs), **why)
         return number, params
+
+    def _decide(self) -> "staged.Decision | None":
+        """In a staged sweep, whether the next trial has a new stage 1, and if not, whose."""
+        if isinstance(self._spec.mode, Joint):
+            return None
+        known = trials(self._ledger.records)
+        return staged.decide(self._spec, [record for record in known.values() if record.kind == "ask"])
+
+    def _values(self, trial: optuna.Trial, parent: dict[str, Any] | None) -> dict[str, Any]:
+        """The searched values of a trial: its parent's, of which the study takes note, and those asked."""
+        params = dict(parent or {})
+        taken = self._in_study(params)
+        for name in self._order:
+            of_parent = parent is not None and staged.of_stage1(name)
+            if name in taken or (not of_parent and self._spec.active(name, params)):
+                params[name] = suggested(trial, name, self._spec.searched[name], self._distributions[name])
+        return params
+
+    def _in_study(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Values as the study holds them; without the base parent's, which are no searched ones."""
+        return {
+            name: self._given(name, value)
+            for name, value in params.items()
+            if name in self._distributions and _is_among(self._spec.searched[name], value)
+        }
 
     def _tell(
         self, number: int, state: State, metrics: dict[str, float], epoch: int, seconds: float, reason: str
@@ -166,7 +188,7 @@ class Search:
         for number, trial in enumerate(record for record in known.values() if record.kind == "ask"):
             if trial.trial != str(number):
                 raise ValueError(f"the ledger asks trial {trial.trial!r} where {number} should follow")
-            given = {name: self._given(name, value) for name, value in trial.params.items()}
+            given = self._in_study(trial.params)
             self._study.add_trial(
                 create_trial(
                     state=TrialState.RUNNING,
@@ -204,46 +226,9 @@ class Search:
             self._storage.set_trial_system_attr(trial, key, value)
 
 
-def sampler(spec: SweepSpec, number: int) -> BaseSampler:
-    """The sampler of one trial, seeded by the spec's seed and the trial's number.
-
-    TPE keeps Optuna's defaults: parameters jointly for one objective, each on its own for several;
-    conditional ones always each on its own. `group=True` would model those jointly too, but is
-    experimental and splits a few dozen trials into groups too small to learn from. Running trials
-    count as bad ones (`constant_liar`, the default), so that workers do not crowd one spot.
-    """
-    seed = int(np.random.SeedSequence((spec.seed, number)).generate_state(1)[0])
-    match spec.sampler:
-        case TPE(startup=startup):
-            return TPESampler(seed=seed, n_startup_trials=startup)
-        case _:
-            return RandomSampler(seed=seed)
-
-
-def optuna_distribution(distribution: Distribution) -> BaseDistribution:
-    """Optuna's form of a distribution; choices as JSON text, since Optuna takes 1 and true for equal."""
-    match distribution:
-        case Uniform(ends=(low, high), step=step):
-            return FloatDistribution(low, high, step=step)
-        case Log(ends=(low, high)):
-            return FloatDistribution(low, high, log=True)
-        case Int(ends=(low, high), step=step, log=log):
-            return IntDistribution(low, high, log=log, step=step or 1)
-        case Choice(values=values):
-            return CategoricalDistribution([encoded(value) for value in values])
-
-
-def _suggested(trial: optuna.Trial, name: str, asked: Distribution, distribution: BaseDistribution) -> Any:
-    match distribution:
-        case FloatDistribution(low=low, high=high, step=step, log=log):
-            return trial.suggest_float(name, low, high, step=step, log=log)
-        case IntDistribution(low=low, high=high, step=step, log=log):
-            return trial.suggest_int(name, low, high, step=step, log=log)
-        case CategoricalDistribution(choices=choices):
-            text = trial.suggest_categorical(name, choices)
-            assert isinstance(asked, Choice)
-            return next(value for value in asked.values if encoded(value) == text)
-    raise AssertionError(f"{name}: no distribution {distribution}")
+def _is_among(asked: Distribution, value: Any) -> bool:
+    """Whether a value is one that may be searched; of a range it always is."""
+    return not isinstance(asked, Choice) or encoded(value) in map(encoded, asked.values)
 
 
 def _is_finite(value: float | None) -> bool:

@@ -40,6 +40,36 @@ class Random(Config):
     name: Literal["random"] = "random"
 
 
+class Joint(Config):
+    """Every trial asks for both stages at once."""
+
+    name: Literal["joint"] = "joint"
+
+
+class Staged(Config):
+    """Trials that agree in stage 1 share it; new stage 1s and new stage 2s are asked as they pay."""
+
+    name: Literal["staged"] = "staged"
+    new_parents: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """Least chance of a new stage 1, and of another stage 2 of one that is trained."""
+
+
+class StagedSimple(Config):
+    """First all stage 1s, then stage 2s of the best of them in turn."""
+
+    name: Literal["staged_simple"] = "staged_simple"
+    parents: Annotated[int, Field(ge=2)] = 8
+    """Stage 1s to train, the one without norm ordinality among them."""
+    best: PositiveInt = 3
+    """How many of them get further stage 2s."""
+
+    @model_validator(mode="after")
+    def _not_more(self) -> "StagedSimple":
+        if self.best > self.parents:
+            raise ValueError(f"best ({self.best}) exceeds parents ({self.parents})")
+        return self
+
+
 class NoScheduler(Config):
     """Every trial runs to its end."""
 
@@ -87,6 +117,8 @@ class SweepSpec(Config):
     """What is minimised; with several, the first decides the winner."""
     constraints: tuple[Constraint, ...] = ()
     """What must hold for a trial to win."""
+    mode: Annotated[Joint | Staged | StagedSimple, Field(discriminator="name")] = Joint()
+    """Whether both stages are searched together, or stage 2s of stage 1s that are trained."""
     sampler: Annotated[TPE | Random, Field(discriminator="name")] = TPE()
     """Where the next values come from."""
     scheduler: Annotated[NoScheduler | ASHA, Field(discriminator="name")] = NoScheduler()
@@ -96,11 +128,36 @@ class SweepSpec(Config):
     seed: NonNegativeInt = 0
     """Seed of the sampler. The trials' own is `fixed.seed`."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_mode(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("mode"), str):
+            return {**data, "mode": {"name": data["mode"]}}
+        return data
+
     @model_validator(mode="after")
     def _distinct_objectives(self) -> "SweepSpec":
         for place, metric in enumerate(self.objectives):
             if metric in self.objectives[:place]:
                 raise ValueError(f"objective {metric!r} is there twice; each counts once")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_apart(self) -> "SweepSpec":
+        if isinstance(self.mode, Joint):
+            return self
+        if not any(name.startswith("stage2.") for name in self.searched):
+            raise ValueError(
+                f"mode '{self.mode.name}' shares stage 1 among stage 2s, but no name of stage 2 is searched; "
+                "search one, or leave mode out"
+            )
+        for name, distribution in self.searched.items():
+            late = [other for other in distribution.when if other.startswith("stage2.")]
+            if late and not name.startswith("stage2."):
+                raise ValueError(
+                    f"'searched.{name}' depends on {late[0]}, but in mode '{self.mode.name}' "
+                    "stage 1 comes first"
+                )
         return self
 
     def default_config(self) -> TrialConfig:
@@ -145,7 +202,7 @@ class SweepSpec(Config):
         content = self.model_dump(
             mode="json",
             by_alias=True,
-            include={"searched", "objectives", "constraints", "sampler", "scheduler", "seed"},
+            include={"searched", "objectives", "constraints", "mode", "sampler", "scheduler", "seed"},
         )
         fixed = self.default_config().model_dump(mode="json", exclude_unset=True)
         fixed.get("dataset", {}).pop("path", None)

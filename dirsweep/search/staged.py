@@ -1,0 +1,150 @@
+"""Which stage 1 the next trial of a staged sweep goes on from: a new one, or one that is trained.
+
+Trials that agree in all but stage 2 are children of one parent: its stage 1 is trained once. Number 0
+begins the base parent, stage 1 without norm ordinality, so that every staged sweep holds the method
+against it. What follows depends on the trial's number and on the trials that have ended, nothing else.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist, fmean, pvariance
+from typing import Any
+
+import numpy as np
+
+from dirsweep.ledger import TrialRecord
+from dirsweep.search.best import objectives, undominated
+from dirsweep.search.model import Staged, StagedSimple, SweepSpec
+
+BASE = {"stage1.norm_ordinality.name": "none"}
+"""The base parent, by dotted name; its other knobs of stage 1 are the default configuration's."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the next trial is: values of all but stage 2, and the reason in words.
+
+    parent: None for a new parent, whose values are still to be asked.
+    """
+
+    parent: dict[str, Any] | None
+    why: str
+
+
+@dataclass
+class Parent:
+    """A stage 1 of the sweep and the trials that share it, the one that trained it first."""
+
+    params: dict[str, Any]
+    trials: list[TrialRecord] = field(default_factory=list)
+
+    def values(self, spec: SweepSpec) -> list[float]:
+        """First objective of its complete trials, in ask order."""
+        return [objectives(spec, trial)[0] for trial in self.trials if trial.state == "COMPLETE"]
+
+
+def of_stage1(name: str) -> bool:
+    """Whether a searched name decides stage 1; all but stage 2's do."""
+    return not name.startswith("stage2.")
+
+
+def parent_params(params: dict[str, Any]) -> dict[str, Any]:
+    """The part of a trial's values that decides its stage 1."""
+    return {name: value for name, value in params.items() if of_stage1(name)}
+
+
+def parents(trials: Sequence[TrialRecord]) -> list[Parent]:
+    """The parents of the asked trials, in the order in which they came up."""
+    found: dict[str, Parent] = {}
+    for trial in trials:
+        params = parent_params(trial.params)
+        found.setdefault(json.dumps(params, sort_keys=True), Parent(params)).trials.append(trial)
+    return list(found.values())
+
+
+def decide(spec: SweepSpec, trials: Sequence[TrialRecord]) -> Decision:
+    """What the trial after the (N,) asked `trials` is."""
+    mode = spec.mode
+    assert isinstance(mode, Staged | StagedSimple)
+    if not trials:
+        return Decision(dict(BASE), "the base: stage 1 without norm ordinality")
+    family = parents(trials)
+    if isinstance(mode, StagedSimple):
+        return _simple(spec, mode, family)
+    return _adaptive(spec, mode, family, len(trials))
+
+
+def _simple(spec: SweepSpec, mode: StagedSimple, family: list[Parent]) -> Decision:
+    """All parents first, then children of the best, the Pareto set before others, in turn."""
+    if len(family) < mode.parents:
+        return Decision(None, f"parent {len(family) + 1} of {mode.parents}")
+    complete = [trial for parent in family for trial in parent.trials if trial.state == "COMPLETE"]
+    if not complete:
+        return Decision(family[0].params, "no parent has a finished trial yet")
+    front = {trial.trial for trial in undominated(spec, complete)}
+    able = [parent for parent in family if parent.values(spec)]
+    able.sort(key=lambda parent: (front.isdisjoint(t.trial for t in parent.trials), min(parent.values(spec))))
+    chosen = min(able[: mode.best], key=lambda parent: len(parent.trials))
+    return Decision(chosen.params, f"a child of one of the best {mode.best} parents, in turn")
+
+
+def _adaptive(spec: SweepSpec, mode: Staged, family: list[Parent], number: int) -> Decision:
+    """A new parent or a child, each in proportion to its expected improvement per trainer-second.
+
+    The first trials of parents are taken as draws from one normal distribution, the children of a
+    parent as draws around its own mean, drawn toward that of all parents as if by one more trial.
+    The expected improvement on the best value so far (Jones et al., 1998) is divided by what such a
+    trial has cost: Lee et al., 2020, "Cost-aware Bayesian optimization".
+    """
+    able = [parent for parent in family if parent.values(spec)]
+    if len(able) < 2:
+        return Decision(None, "too few parents have a finished trial to compare them")
+    firsts = [parent.values(spec)[0] for parent in able]
+    best = min(value for parent in able for value in parent.values(spec))
+    mean, spread = fmean(firsts), math.sqrt(pvariance(firsts))
+    within = [pvariance(parent.values(spec)) for parent in able if len(parent.values(spec)) > 1]
+    child_spread = math.sqrt(fmean(within)) if within else spread
+    cost_new, cost_child = _costs(spec, family)
+    rate_new = expected_improvement(mean, spread, best) / cost_new
+    rates = []
+    for parent in able:
+        values = parent.values(spec)
+        centre = (sum(values) + mean) / (len(values) + 1)
+        rates.append(expected_improvement(centre, child_spread, best) / cost_child)
+    share = rate_new / (rate_new + max(rates)) if rate_new + max(rates) > 0 else 0.5
+    share = min(max(share, mode.new_parents), 1 - mode.new_parents)
+    draw = np.random.default_rng((spec.seed, number, 1))
+    if draw.random() < share:
+        return Decision(None, f"a new parent (chance {share:.0%} by expected improvement per second)")
+    chance = np.array(rates) / sum(rates) if sum(rates) > 0 else np.full(len(able), 1 / len(able))
+    chosen = able[int(draw.choice(len(able), p=chance))]
+    return Decision(
+        chosen.params, f"a child of parent {chosen.trials[0].trial} (chance {1 - share:.0%} for a child)"
+    )
+
+
+def expected_improvement(mean: float, spread: float, best: float) -> float:
+    """E[max(0, best - X)] of a normal X: what a draw is expected to lower `best` by."""
+    if spread == 0:
+        return max(0.0, best - mean)
+    gap = (best - mean) / spread
+    normal = NormalDist()
+    return max(0.0, (best - mean) * normal.cdf(gap) + spread * normal.pdf(gap))  # rounding goes below 0
+
+
+def _costs(spec: SweepSpec, family: list[Parent]) -> tuple[float, float]:
+    """Mean trainer-seconds of a trial that trains its own stage 1, and of one that goes on from it.
+
+    Before a child has finished, a child's are guessed from the default configuration's epochs.
+    """
+    new = [p.trials[0].seconds for p in family if p.trials[0].state == "COMPLETE"]
+    shared = [t.seconds for p in family for t in p.trials[1:] if t.state == "COMPLETE"]
+    cost_new = max(fmean(new), 1e-9) if new else 1.0
+    if shared:
+        return cost_new, max(fmean(shared), 1e-9)
+    config = spec.default_config()
+    first = config.stage1.epochs + sum(phase.epochs for phase in config.stage1.then)
+    second = config.stage2.schedule.epochs if config.stage2 else 0
+    return cost_new, cost_new * max(second, 1) / (first + max(second, 1))
