@@ -1,5 +1,6 @@
 """Commands that look things up or check them: knobs, datasets, files."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,13 +77,23 @@ def read_dataset(name: str) -> "DatasetConfig":
 @app.command()
 def validate(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Search spaces, trials, datasets (YAML).")
-    ],
+        list[Path] | None, typer.Argument(metavar="FILE...", help="Search spaces, trials, datasets (YAML).")
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a search space, for an editor.")
+    ] = False,
 ) -> None:
     """Check files, and what they say of the data.
 
     Example: dirsweep validate search_spaces/*.yaml
     """
+    if schema:
+        from dirsweep.search.spec import json_schema
+
+        typer.echo(json.dumps(json_schema(), indent=1))
+        return
+    if not files:
+        raise ValueError("name at least one file, for instance: dirsweep validate search_spaces/all.yaml")
     problems = []
     for path in files:
         try:
