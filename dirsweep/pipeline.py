@@ -62,7 +62,7 @@ def run_trial(
     if config.stage2 is not None:
         line = stage2.majority_line(trial, config.stage2, before.norms)
         last = stage1.settings(config.stage1)[-1].main
-        fine_tune = stage2.phase(trial, config.stage2, last, line, stage1.epochs(config.stage1))
+        fine_tune = stage2.phase(trial, config.stage2, last, line, config.stage1.total_epochs)
         after = measure(trial, train(trial, fine_tune).epoch) if fine_tune.epochs else before
     return finish(trial, before, line, after)
 
@@ -111,7 +111,7 @@ def _set_up(config: TrialConfig, dataset: Dataset, journal: Journal) -> Trial:
     torch.set_num_threads(config.threads)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
     model = models.build(config.encoder, dataset.train.inputs.shape[1], config.seed).to(config.device)
-    epochs = stage1.epochs(config.stage1) + (config.stage2.schedule.epochs if config.stage2 else 0)
+    epochs = config.stage1.total_epochs + (config.stage2.schedule.epochs if config.stage2 else 0)
     trial = Trial(config, dataset, unit, model, journal, epochs)
     restore_model(trial)
     return trial

@@ -52,7 +52,7 @@ def _fork(config: TrialConfig, folder: Folder, store: Store, keys: list[str]) ->
         found = store.get(key)
         if found is not None:
             tensors, notes = found
-            total = stage1.epochs(config.stage1) + (config.stage2.schedule.epochs if config.stage2 else 0)
+            total = config.stage1.total_epochs + (config.stage2.schedule.epochs if config.stage2 else 0)
             reused = {"of": total, "attempt": 0, "seconds": 0.0, "reused": True}
             for record in notes["records"]:
                 folder.append(checkpoint.RECORDS, {**record, **reused})
@@ -71,7 +71,7 @@ def reused_seconds(folder: Folder) -> float:
 
 def deposit(trial: Trial, store: Store, tensors: Tensors, state: Notes) -> None:
     """Put the end of a trial's stage 1 into the store, for others to fork from."""
-    folder, epochs = trial.journal.folder, stage1.epochs(trial.config.stage1)
+    folder, epochs = trial.journal.folder, trial.config.stage1.total_epochs
     notes = {
         "state": state,
         "epoch": epochs,

@@ -5,7 +5,6 @@ A list of phases: the main one, then those of `stage1.then`, each saying only wh
 
 import hashlib
 import json
-import math
 import platform
 import struct
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from torch import Tensor
 from dirsweep import METHOD_VERSION
 from dirsweep.config import NextPhase, NoNormOrdinality, NormOrdinality, PrototypesEMA, Stage1, TrialConfig
 from dirsweep.data import Dataset
-from dirsweep.loop import Phase, Trial, rate
+from dirsweep.loop import Phase, Trial, rate, steps
 from dirsweep.methods import Batch, bin_weights
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
@@ -40,11 +39,6 @@ def settings(config: Stage1) -> list[Setting]:
     for number, change in enumerate(config.then):
         found.append(_after(found[-1], f"stage1.then.{number}", change))
     return found
-
-
-def epochs(config: Stage1) -> int:
-    """Epochs of all phases together."""
-    return config.epochs + sum(change.epochs for change in config.then)
 
 
 def _after(before: Setting, stage: str, change: NextPhase) -> Setting:
@@ -128,13 +122,13 @@ def keys(config: TrialConfig, dataset: Dataset) -> list[str]:
     for setting in chain:
         digest.update(json.dumps(_deciding(setting, last=setting is chain[-1]), sort_keys=True).encode())
         main = setting.main
-        steps = math.ceil(len(dataset.train.label) / main.batch_size)
+        size = steps(len(dataset.train.label), main.batch_size)
         for epoch in range(main.epochs):
             rates = [
-                rate(main.optimizer.lr, main.decay, main.warmup, epoch * steps + step, main.epochs * steps)
-                for step in range(steps)
+                rate(main.optimizer.lr, main.decay, main.warmup, epoch * size + step, main.epochs * size)
+                for step in range(size)
             ]
-            digest.update(struct.pack(f"<{steps}d", *rates))
+            digest.update(struct.pack(f"<{size}d", *rates))
             found.append(digest.copy().hexdigest())
     return found
 

@@ -34,6 +34,8 @@ class Assignment(TypedDict):
     """The trial's folder."""
     emitted: int
     """Last epoch that the ledger holds; the trial reports from the next one on."""
+    store: str
+    """The folder of stage 1s that trials of all sweeps share."""
     stop: str
     """The sweep's stop mark: while this file is there, trials save and end."""
 
@@ -44,12 +46,18 @@ def trial(assignment: Assignment) -> None:
     if stopped():
         return
     from dirsweep import pipeline
+    from dirsweep.checkpoint import Store
 
     folder = Folder(Path(assignment["folder"]))
     try:
         config = TrialConfig.model_validate_json(assignment["config"])
         metrics = pipeline.run_trial(
-            config, folder, report_epoch, emitted=assignment["emitted"], should_stop=stopped
+            config,
+            folder,
+            report_epoch,
+            emitted=assignment["emitted"],
+            should_stop=stopped,
+            store=Store(Folder(Path(assignment["store"]))),
         )
     except pipeline.Stopped:
         return

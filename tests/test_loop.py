@@ -13,7 +13,7 @@ import torch
 from dirsweep import data, models
 from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay
 from dirsweep.loop.phase import Phase
-from dirsweep.loop.schedule import order, rate
+from dirsweep.loop.schedule import batches, order, rate, steps
 
 
 def phase(**fields: Any) -> Phase:
@@ -44,6 +44,13 @@ def test_the_cosine_begins_at_the_peak_and_is_half_in_the_middle():
 def test_the_step_decay_drops_at_its_fractions():
     decay = StepDecay(at=(0.5, 0.75), factor=0.1)
     assert [rate(1.0, decay, 0.0, k, 8) for k in (3, 4, 6)] == pytest.approx([1.0, 0.1, 0.01])
+
+
+def test_a_lone_last_row_joins_the_batch_before():
+    assert [part.tolist() for part in batches(torch.arange(7), 3)] == [[0, 1, 2], [3, 4, 5, 6]]
+    assert [len(part) for part in batches(torch.arange(8), 3)] == [3, 3, 2]
+    assert [len(part) for part in batches(torch.arange(1), 3)] == [1]
+    assert steps(7, 3) == 2
 
 
 def trial_on(folder: Path) -> Any:

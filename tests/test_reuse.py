@@ -47,7 +47,7 @@ def test_a_forked_trial_equals_one_that_trained_its_own_stage_1(tmp_path: Path, 
     a, b = weights(tmp_path / "forked"), weights(tmp_path / "alone")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert (tmp_path / "forked/bins.csv").read_bytes() == (tmp_path / "alone/bins.csv").read_bytes()
-    first = stage1.epochs(child.stage1)
+    first = child.stage1.total_epochs
     assert [record.get("reused", False) for record in forked[1]] == [True] * first + [False] * 3
     assert forked[0]["reused_seconds"] > 0
     assert forked[0]["seconds"] < alone[0]["seconds"]

@@ -23,6 +23,7 @@ def assignment(folder: Path, emitted: int = 0, **values: Any) -> Assignment:
         config=tiny.config(folder, **values).model_dump_json(),
         folder=str(folder / "trial"),
         emitted=emitted,
+        store=str(folder / "stage1"),
         stop=str(folder / "STOP"),
     )
 

@@ -77,6 +77,11 @@ class Stage1(Config):
     then: tuple[NextPhase, ...] = ()
     """Further phases."""
 
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all phases together."""
+        return self.epochs + sum(phase.epochs for phase in self.then)
+
 
 class Fit(Config):
     """The closed-form fit of norm on label over the majority bins."""

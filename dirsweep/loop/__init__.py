@@ -2,8 +2,19 @@
 
 from dirsweep.loop.phase import Phase, Trial
 from dirsweep.loop.predict import evaluate, precision, predict
-from dirsweep.loop.schedule import rate
+from dirsweep.loop.schedule import rate, steps
 from dirsweep.loop.state import restore_model
 from dirsweep.loop.train import Trained, train
 
-__all__ = ["Phase", "Trained", "Trial", "evaluate", "precision", "predict", "rate", "restore_model", "train"]
+__all__ = [
+    "Phase",
+    "Trained",
+    "Trial",
+    "evaluate",
+    "precision",
+    "predict",
+    "rate",
+    "restore_model",
+    "steps",
+    "train",
+]

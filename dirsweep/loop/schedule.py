@@ -32,3 +32,17 @@ def order(trial: Trial, phase: Phase, epoch: int) -> Tensor:
         return torch.randperm(len(split.label), generator=generator)
     chance = torch.as_tensor(1.0 / trial.dataset.shots.counts[split.bin])
     return torch.multinomial(chance, len(split.label), replacement=True, generator=generator)
+
+
+def batches(rows: Tensor, size: int) -> list[Tensor]:
+    """(N,) rows cut into batches of `size`; a lone last row joins the batch before, for one sample has no
+    batch statistics."""
+    parts = list(rows.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def steps(rows: int, size: int) -> int:
+    """How many batches `batches` makes of `rows`."""
+    return len(batches(torch.empty(rows), size))

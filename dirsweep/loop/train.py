@@ -17,7 +17,7 @@ from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.config import Adam, Optimizer
 from dirsweep.loop.phase import Best, Phase, Trial, Work
 from dirsweep.loop.predict import EVALUATION_BATCH, evaluate, on_device, precision
-from dirsweep.loop.schedule import order, rate
+from dirsweep.loop.schedule import batches, order, rate
 from dirsweep.loop.state import restore, state
 from dirsweep.methods import Batch, base_loss
 from dirsweep.models import Model
@@ -77,12 +77,12 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
 def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:
     """The steps of one epoch from `first_step` on; adds the losses to `work.sums`."""
     _set_layers(trial.model, phase)  # evaluation has left training mode
-    batches = order(trial, phase, epoch).to(trial.config.device).split(phase.batch_size)
-    for step in range(first_step, len(batches)):
-        place, total = epoch * len(batches) + step, phase.epochs * len(batches)
+    parts = batches(order(trial, phase, epoch).to(trial.config.device), phase.batch_size)
+    for step in range(first_step, len(parts)):
+        place, total = epoch * len(parts) + step, phase.epochs * len(parts)
         lr = rate(phase.optimizer.lr, phase.decay, phase.warmup, place, total)
-        _step(trial, phase, work, batches[step], lr, (epoch, step))
-        if step + 1 < len(batches):
+        _step(trial, phase, work, parts[step], lr, (epoch, step))
+        if step + 1 < len(parts):
             trial.journal.keep(phase.first + epoch, step + 1, lambda: state(trial, phase, work))
 
 

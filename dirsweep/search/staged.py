@@ -145,6 +145,6 @@ def _costs(spec: SweepSpec, family: list[Parent]) -> tuple[float, float]:
     if shared:
         return cost_new, max(fmean(shared), 1e-9)
     config = spec.default_config()
-    first = config.stage1.epochs + sum(phase.epochs for phase in config.stage1.then)
+    first = config.stage1.total_epochs
     second = config.stage2.schedule.epochs if config.stage2 else 0
     return cost_new, cost_new * max(second, 1) / (first + max(second, 1))
