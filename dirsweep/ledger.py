@@ -17,10 +17,10 @@ from dirsweep.storage import Folder, Record
 
 FILE = "ledger.jsonl"
 
-Kind = Literal["open", "ask", "control", "start", "report", "tell", "budget", "run", "end"]
+Kind = Literal["open", "warm", "ask", "control", "start", "report", "tell", "budget", "run", "end"]
 State = Literal["OPEN", "COMPLETE", "PRUNED", "FAIL"]
 
-DURABLE = frozenset({"open", "ask", "control", "tell", "budget"})
+DURABLE = frozenset({"open", "warm", "ask", "control", "tell", "budget"})
 """Kinds that wait for the disk. A lost report is made again from the trial's own records; a lost tell
 would let later asks rest on a result that is gone."""
 
@@ -179,7 +179,7 @@ def trials(records: Iterable[Record]) -> dict[str, TrialRecord]:
 
 def _fold(found: dict[str, TrialRecord], record: Record) -> None:
     kind, name = record["kind"], record.get("trial", "")
-    if kind in ("open", "budget", "end") or (kind == "run" and not name):
+    if kind in ("open", "warm", "budget", "end") or (kind == "run" and not name):
         return
     if kind in ("ask", "control"):
         fresh = TrialRecord(

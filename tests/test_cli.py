@@ -431,8 +431,21 @@ def test_list_of_no_sweeps_says_how_to_begin(run, here):
     assert "begin one with: dirsweep run" in run("list").out
 
 
-def test_run_refuses_a_name_with_a_slash(refused, here):
-    assert "without a slash" in refused("run", "space.yaml", "--name", "a/b")
+@pytest.mark.parametrize("name", ["a/b", "", ".", "..", "a\nb"])
+def test_run_refuses_a_name_that_is_no_folders_name(refused, here, name):
+    assert "without a slash" in refused("run", "space.yaml", "--name", name)
+
+
+def test_run_refuses_a_storage_that_is_no_folder(refused, here):
+    assert "--storage space.yaml: cannot write" in refused("run", "space.yaml", "--storage", "space.yaml")
+
+
+def test_ctrl_c_while_ray_starts_says_how_to_go_on(tmp_path, capsys):
+    (tmp_path / "ledger.jsonl").touch()
+    with pytest.raises(typer.Exit) as ended, cli.sweeps._interruptible(tmp_path):
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    assert f"dirsweep resume {tmp_path}" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -31,6 +31,13 @@ SEARCHED = {
         "when": {"stage2.schedule.decay.name": "step"},
     },
 }
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "tpe": {"name": "tpe", "startup": 5},
+    "random": {"name": "random"},
+    "qmc": {"name": "qmc"},
+    "nsga2": {"name": "nsga2", "population": 4},
+    "gp": {"name": "gp", "startup": 5},
+}
 TRIALS = 30
 
 
@@ -39,7 +46,7 @@ def spec_of(sampler: str = "tpe", objectives: int = 1, **fields: Any) -> SweepSp
         "question": "Does a resumed search ask the same?",
         "searched": SEARCHED,
         "objectives": ["val/all/mae", "val/few/mae"][:objectives],
-        "sampler": {"name": "tpe", "startup": 5} if sampler == "tpe" else {"name": "random"},
+        "sampler": SAMPLERS[sampler],
         **fields,
     }
     return parse_spec(tree, "space.yaml")
@@ -74,7 +81,7 @@ def begin(path: Path, spec: SweepSpec) -> Ledger:
     return book
 
 
-def drive(spec: SweepSpec, book: Ledger, ahead: int) -> None:
+def drive(spec: SweepSpec, book: Ledger, ahead: int, number: int = TRIALS) -> None:
     """One worker that asks `ahead` trials before it works on the oldest open one, as Tune does."""
     search = Search(spec, book)
     waiting = [
@@ -83,7 +90,7 @@ def drive(spec: SweepSpec, book: Ledger, ahead: int) -> None:
         if trial.kind == "ask" and trial.state == "OPEN"
     ]
     while True:
-        while len(waiting) <= ahead and search.asked < TRIALS:
+        while len(waiting) <= ahead and search.asked < number:
             waiting.append(search.ask())
         if not waiting:
             break
@@ -117,6 +124,9 @@ CASES = [
     ("tpe", 1, 1, ({"metric": "val/many/mae", "at_most": 55.0},)),
     ("random", 1, 0, ()),
     ("random", 2, 1, ()),
+    ("qmc", 1, 1, ()),
+    ("nsga2", 1, 0, ()),
+    ("nsga2", 2, 1, ({"metric": "val/many/mae", "at_most": 55.0},)),
 ]
 
 
@@ -142,6 +152,60 @@ def test_cut_at_any_record_a_search_asks_what_it_would_have_asked(
         assert book.dropped == 1
         drive(spec, book, ahead)
         assert told(book) == expected
+
+
+GP_CASES = [(1, 0, ()), (2, 1, ({"metric": "val/many/mae", "at_most": 55.0},))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("objectives", "ahead", "constraints"), GP_CASES)
+def test_a_resumed_gaussian_process_asks_what_it_would_have_asked(
+    tmp_path: Path, objectives: int, ahead: int, constraints: tuple[Any, ...]
+):
+    """Apart from the others, for a suggestion takes a second: fewer trials, and cut once."""
+    searched = {
+        "stage1.norm_ordinality.weight": {"log": [1.0e-3, 10.0]},
+        "stage2.majority_threshold": {"int": [20, 200], "step": 10},
+        "stage2.fit.weighted": {"choice": [False, True]},
+    }
+    spec = spec_of("gp", objectives, searched=searched, constraints=constraints)
+    first = begin(tmp_path / "whole", spec)
+    drive(spec, first, ahead, 10)
+    assert any(key.startswith("gp:") for key in ledger.trials(first.records)["9"].attrs), "still at random"
+    content = (tmp_path / "whole" / ledger.FILE).read_bytes().splitlines(keepends=True)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / ledger.FILE).write_bytes(b"".join(content[:-6]))
+    second = Ledger.open(Folder(tmp_path / "cut"))
+    drive(spec, second, ahead, 10)
+    assert told(second) == told(first)
+
+
+def test_quasi_random_points_cover_every_eighth_of_a_range_once(tmp_path: Path):
+    searched = {"stage2.norm_weight": {"uniform": [0.0, 8.0]}, "stage1.optimizer.lr": {"log": [1.0e-4, 1.0]}}
+    spec = spec_of("qmc", searched=searched)
+    asked = []
+    for _ in range(8):  # resumed before each ask
+        place = Folder(tmp_path)
+        book = Ledger.open(place) if place.exists(ledger.FILE) else begin(tmp_path, spec)
+        search = Search(spec, book)
+        asked.append(search.ask()[1])
+        search.close()
+    assert sorted(int(params["stage2.norm_weight"]) for params in asked) == list(range(8))
+    assert sorted(int(2 * math.log10(params["stage1.optimizer.lr"]) + 8) for params in asked) == list(range(8))
+
+
+def test_nsga2_crosses_the_best_of_the_generation_before(tmp_path: Path):
+    spec = spec_of("nsga2", 2)
+    book = begin(tmp_path, spec)
+    drive(spec, book, 0)
+    generations = [
+        trial.attrs["NSGAIISampler:generation"]
+        for trial in ledger.trials(book.records).values()
+        if trial.kind == "ask"
+    ]
+    assert generations == sorted(generations)
+    assert generations[-1] >= 4
+    assert any("study" in record for record in book.records)  # the parents, noted on the study
 
 
 def test_killed_once_a_search_asks_what_it_would_have_asked(tmp_path: Path):

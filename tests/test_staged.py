@@ -76,11 +76,23 @@ def test_children_have_their_parents_values_and_their_own_of_stage_2(tmp_path: P
     assert len({str(spec().config(trial.params).stage1) for trial in shared.trials}) == 1
 
 
-def test_a_resumed_staged_search_asks_what_it_would_have_asked(tmp_path: Path):
-    whole = [(t.trial, t.params) for t in run(tmp_path / "whole", spec(), 20)]
-    run(tmp_path / "half", spec(), 7)
-    run(tmp_path / "half", spec(), 13)
-    assert [(t.trial, t.params) for t in run(tmp_path / "half", spec(), 20)] == whole
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"name": "tpe", "startup": 5},
+        {"name": "random"},
+        {"name": "qmc"},
+        {"name": "nsga2", "population": 4},
+        pytest.param({"name": "gp", "startup": 8}, marks=pytest.mark.slow),
+    ],
+    ids=lambda sampler: sampler["name"],
+)
+def test_a_resumed_staged_search_asks_what_it_would_have_asked(tmp_path: Path, sampler: dict[str, Any]):
+    space, number = spec(sampler=sampler), 12 if sampler["name"] == "gp" else 20
+    whole = [(t.trial, t.params) for t in run(tmp_path / "whole", space, number)]
+    run(tmp_path / "half", space, 7)
+    run(tmp_path / "half", space, 11)
+    assert [(t.trial, t.params) for t in run(tmp_path / "half", space, number)] == whole
 
 
 def test_the_simple_form_trains_all_parents_then_children_of_the_best_in_turn(tmp_path: Path):

@@ -259,3 +259,48 @@ def test_workers_that_never_report_end_the_sweep_and_leave_its_trials_open(bench
     assert "ModuleNotFoundError: No module named 'torch'" in str(bench.driver.failure)
     assert "dirsweep resume" in str(bench.driver.failure)
     assert bench.states()["default-plain"] == "OPEN"
+
+
+def test_an_open_control_counts_for_the_time_left(bench: Bench):
+    for _ in range(2):
+        bench.take()
+    bench.finish("default-plain", 9.0)
+    # 2 trials and 1 control, of 1.5 trainer-seconds each, on 2 workers
+    assert bench.driver.progress().left == pytest.approx(3 * 1.5 / 2)
+
+
+def test_a_tell_that_was_still_under_way_at_the_end_is_taken_in(bench: Bench):
+    bench.run_controls()
+    bench.take()
+    bench.finish("0", math.nan)
+    bench.book.close()
+    assert bench.book.records["0"].state == "FAIL"  # what the ledger says, not what the trial said
+
+
+def test_a_replay_of_the_rungs_leaves_controls_out(tmp_path: Path, spec: SweepSpec):
+    bench = Bench(tmp_path / "sweep", spec)
+    for key in ("default-plain", "default-mu0"):
+        bench.take()
+        bench.report(key, 1, 1.0)
+        bench.finish(key, 1.0)
+    bench.take()
+    bench.report("0", 1, 8.0)  # worse than both controls, first of the trials
+    resumed = Bench(tmp_path / "sweep", spec, Rungs("val/all/mae", (0.25,), 2))
+    assert resumed.states()["0"] == "OPEN"
+
+
+def test_what_a_trial_says_after_its_end_changes_nothing(bench: Bench):
+    key = bench.take()["key"]
+    bench.finish(key, 9.0)
+    before = len(bench.book.ledger.records)
+    assert bench.report(key, 5, 1.0)  # it should end
+    assert len(bench.book.ledger.records) == before
+
+
+def test_a_stop_mark_left_since_the_last_look_leaves_trials_open(bench: Bench):
+    key = bench.take()["key"]
+    bench.driver.step()  # looked just now, and next in a second
+    stopping.leave_mark(bench.book.folder)
+    bench.driver.ended(key)
+    assert bench.driver.over
+    assert bench.driver.next() is None

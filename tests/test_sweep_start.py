@@ -62,6 +62,31 @@ def test_a_sweep_whose_driver_died_is_interrupted_and_cannot_be_stopped(tmp_path
         sweep.stop(tmp_path / "sweep")
 
 
+def test_resume_clears_an_old_stop_mark_before_all_else_so_that_a_new_one_is_heard(tmp_path: Path):
+    begin(tmp_path / "sweep", data="other")  # refused once the data were read, which takes a while
+    stopping.leave_mark(tmp_path / "sweep")
+    with pytest.raises(ValueError, match="the data were changed"):
+        sweep.resume(tmp_path / "sweep", tracking=False)
+    assert not (tmp_path / "sweep" / stopping.FILE).exists()
+
+
+def test_a_sweep_is_finished_though_the_tracker_named_a_run_after_its_end(tmp_path: Path):
+    begin(tmp_path / "sweep")
+    ledger = Ledger.open(Folder(tmp_path / "sweep"))
+    ledger.write("end", why="finished")
+    ledger.write("run", trial="", id="abc")
+    assert sweep.status(tmp_path / "sweep").state == "finished"
+
+
+def test_a_damaged_sweep_is_listed_beside_the_others(tmp_path: Path):
+    begin(tmp_path / "whole")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "ledger.jsonl").write_text('12345678 {"n":0')
+    cut, whole = sweep.list_sweeps(tmp_path)
+    assert (cut.state, whole.state) == ("damaged", "interrupted")
+    assert "holds no whole record" in cut.progress.message
+
+
 def test_the_first_signal_leaves_a_stop_mark_and_the_second_interrupts(tmp_path: Path):
     stop = stopping.Stop(tmp_path)
     with stop.on_signals():

@@ -9,8 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+import sweeping
 
 from dirsweep import tracking
+from dirsweep.ledger import Ledger
+from dirsweep.storage import Folder
+from dirsweep.sweep.book import Book
+from dirsweep.sweep.progress import LOGGED
 from dirsweep.tracking import store, tracker
 
 
@@ -132,6 +137,41 @@ def test_a_resumed_sweep_goes_on_in_the_same_runs(storage, caplog):
     # the final value belongs to the last epoch that the run has, though this driver saw none
     assert history(client, found["trial 1"].info.run_id, "val/all/mae") == [(1, 4.0), (1, 2.0)]
     assert found["trial 1"].data.metrics["val/all/mae"] == 2.0
+
+
+def test_a_resumed_sweep_tells_of_what_a_dead_driver_did_not_deliver(storage, tmp_path):
+    spec, folder, uri = sweeping.spec(tmp_path), Folder(tmp_path / "sweep"), tracking.default_uri(storage)
+    hashes = {"spec": spec.hash, "data": "abc", "constraints": "", "git": ""}
+    book = Book(spec, folder.path, Ledger.create(folder, **hashes, method_version=1, trials=3), None, LOGGED)
+    numbers = {"of": 2, "stage": "stage1", "seconds": 1.0}
+    for key in ("0", "1"):  # trial 0 ends before the death, trial 1 does not
+        assert book.ask(30) == key
+        book.start(key)
+        book.report(key, {"epoch": 1, **numbers}, {"val/all/mae": 4.0})
+    book.tell("0", "COMPLETE", metrics={"val/all/mae": 3.0}, epoch=2, seconds=2.0)
+    book.close()
+
+    found, known = {}, {}
+    for _ in range(2):  # the second time there is nothing left to tell of trial 0
+        tracker = tracking.Tracker(uri, "sweep", dict(known), known.__setitem__)
+        tracker.start_sweep({})
+        book = Book(spec, folder.path, Ledger.open(folder), tracker, LOGGED)
+        book.start("1")
+        book.report("1", {"epoch": 2, **numbers}, {"val/all/mae": 2.0})
+        book.close()
+        tracker.end_sweep("OPEN", {}, [])
+        assert tracker.close(30) == 0
+        client = store.open_client(uri)
+        runs = client.search_runs([client.get_experiment_by_name("sweep").experiment_id])
+        ended = found.get("trial 0")
+        found = {run.info.run_name: run for run in runs}
+        assert ended is None or found["trial 0"].info.end_time == ended.info.end_time
+
+    assert set(found) == {"sweep", "trial 0", "trial 1"}
+    assert (found["trial 0"].info.status, found["trial 1"].info.status) == ("FINISHED", "SCHEDULED")
+    assert found["trial 0"].data.tags["data_hash"] == "abc"
+    assert history(client, known["0"], "val/all/mae") == [(1, 4.0), (1, 3.0)]
+    assert history(client, known["1"], "val/all/mae") == [(1, 4.0), (2, 2.0)]
 
 
 def test_another_sweep_of_the_same_name_gets_an_experiment_of_its_own(storage, caplog):

@@ -1,7 +1,10 @@
 """Commands on sweeps: run, resume, watch, stop, report, browse."""
 
+import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,9 +48,10 @@ def run(
     Example: dirsweep run search_spaces/strength.yaml --trials 12
     """
     chosen = next_free(storage, spec.stem) if name is None else name
-    if Path(chosen).name != chosen:
+    if chosen in ("", "..") or Path(chosen).name != chosen or not chosen.isprintable():
         raise ValueError(f"--name {chosen!r}: a sweep's name is the name of one folder, without a slash")
     _refuse_both(tracking_uri, no_tracking)
+    _check_writable(storage)
     folder = storage / chosen
     typer.echo(f"sweep {folder}: checking {spec}, then starting Ray (Ctrl-C stops; nothing is lost)")
     space = checked_spec(spec)
@@ -59,7 +63,7 @@ def run(
 
     if not no_tracking:  # before the sweep's folder is made
         tracking.check(tracking_uri or tracking.default_uri(storage))
-    with watching() as on_change:
+    with _interruptible(folder), watching() as on_change:
         outcome = sweep.run(
             space,
             folder,
@@ -95,7 +99,7 @@ def resume(
     from dirsweep import sweep as sweeps
     from dirsweep.cli.live import watching
 
-    with watching() as on_change:
+    with _interruptible(folder), watching() as on_change:
         outcome = sweeps.resume(
             folder,
             extra_trials=extra,
@@ -105,6 +109,17 @@ def resume(
             on_change=on_change,
         )
     _conclude(outcome)
+
+
+@contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Say what a Ctrl-C leaves behind where the sweep does not take it in: while Ray starts or ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (folder / "ledger.jsonl").exists():
+            typer.echo(f"stopped; `dirsweep resume {folder}` goes on where it was", err=True)
+        raise typer.Exit(130) from None
 
 
 def _extra(trials: str | None) -> int:
@@ -125,6 +140,13 @@ def _with_trials(spec: "SweepSpec", trials: int) -> "SweepSpec":
 def _refuse_both(uri: str | None, off: bool) -> None:
     if off and uri is not None:
         raise ValueError("--tracking-uri would do nothing beside --no-tracking; leave one out")
+
+
+def _check_writable(storage: Path) -> None:
+    here = storage.absolute()
+    place = next(folder for folder in (here, *here.parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise ValueError(f"--storage {storage}: cannot write in {place}; name a folder of yours")
 
 
 def _resources(workers: int | None, cpus: int, gpus: float) -> "Resources":
@@ -184,7 +206,8 @@ def list_sweeps(storage: Storage = SWEEPS) -> None:
     if not found:
         typer.echo(f"no sweep in {storage}/; begin one with: dirsweep run search_spaces/all.yaml")
     for one in found:
-        typer.echo(f"{one.folder!s:<24} {one.state:<12} {report.counts(one.progress)}")
+        said = one.progress.message if one.state == "damaged" else report.counts(one.progress)
+        typer.echo(f"{one.folder!s:<24} {one.state:<12} {said}")
 
 
 @app.command()

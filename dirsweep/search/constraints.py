@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.search.model import Constraint, SweepSpec
+from dirsweep.search.model import SweepSpec
+from dirsweep.search.parts import Constraint
 
 
 def constraint_values(

@@ -1,8 +1,9 @@
 """Ask and tell: an Optuna study in memory that the ledger can rebuild at any record.
 
 An ask depends on nothing but the spec, its trial number and the records before it: the sampler is
-made anew for each number, and the study holds what the ledger holds. So a resumed sweep asks what
-it would have asked. Optuna's own storages are not used: a second source of truth drifts from the
+made anew for each number, and the study holds what the ledger holds, with what the sampler noted on
+trials and on the study. So a resumed sweep asks what it would have asked. Trials of earlier sweeps
+(`warm`) come first in the study, so its numbers are the sweep's, moved up by how many those are. Optuna's own storages are not used: a second source of truth drifts from the
 first when the driver dies between the two.
 """
 
@@ -20,8 +21,9 @@ from dirsweep.ledger import Ledger, State, TrialRecord, trials
 from dirsweep.search import staged
 from dirsweep.search.constraints import constraint_values, limit
 from dirsweep.search.distribution import Choice, Distribution, encoded
-from dirsweep.search.model import Joint, SweepSpec
-from dirsweep.search.sampler import optuna_distribution, sampler, suggested
+from dirsweep.search.model import SweepSpec
+from dirsweep.search.parts import Joint
+from dirsweep.search.sampler import optuna_distribution, sampler, suggested, warm_attrs
 
 
 class Search:
@@ -48,7 +50,11 @@ class Search:
             directions=["minimize"] * len(spec.objectives),
             sampler=RandomSampler(seed=0),
         )
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._states: list[State] = []
+        self._warm = [
+            trial for record in ledger.records if record["kind"] == "warm" for trial in record["trials"]
+        ]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._replay()
 
@@ -108,19 +114,44 @@ class Search:
         for constraint in self._spec.constraints:
             limit(constraint, controls)
         number = len(self._states)
+        if number == 0:
+            self._add_warm(controls)
+        noted = dict(self._storage.get_study_system_attrs(self._study_id))
         decision = self._decide()
         parent = decision.parent if decision else None
         self._study.sampler = sampler(self._spec, number)
         if parent is not None and self._in_study(parent):
             self._study.enqueue_trial(self._in_study(parent))  # taken as they are by the ask that follows
         trial = self._study.ask()
-        assert trial.number == number
+        assert trial.number == self._place(number)
         params = self._values(trial, parent)
-        attrs = self._study.get_trials(deepcopy=False)[number].system_attrs
+        attrs = self._study.get_trials(deepcopy=False)[self._place(number)].system_attrs
         self._states.append("OPEN")
-        why = {"why": decision.why} if decision else {}
-        self._ledger.write("ask", trial=str(number), params=params, attrs=dict(attrs), **why)
+        further: dict[str, Any] = {"why": decision.why} if decision else {}
+        now = self._storage.get_study_system_attrs(self._study_id)
+        study = {name: value for name, value in now.items() if noted.get(name) != value}
+        further |= {"study": study} if study else {}
+        self._ledger.write("ask", trial=str(number), params=params, attrs=dict(attrs), **further)
         return number, params
+
+    def _place(self, number: int) -> int:
+        """A trial's number in the study."""
+        return len(self._warm) + number
+
+    def _add_warm(self, controls: Mapping[str, TrialRecord]) -> None:
+        """Begin the study with the trials of earlier sweeps; once constraints have what they refer to."""
+        for trial in self._warm:
+            given = self._in_study(trial["params"])
+            self._study.add_trial(
+                create_trial(
+                    state=TrialState.COMPLETE,
+                    values=[trial["metrics"][metric] for metric in self._spec.objectives],
+                    params=given,
+                    distributions={name: self._distributions[name] for name in given},
+                    constraints=constraint_values(self._spec, trial["metrics"], controls),
+                    system_attrs=warm_attrs(self._spec),
+                )
+            )
 
     def _decide(self) -> "staged.Decision | None":
         """In a staged sweep, whether the next trial has a new stage 1, and if not, whose."""
@@ -185,7 +216,13 @@ class Search:
     def _replay(self) -> None:
         """Bring the study to where the ledger is."""
         known = trials(self._ledger.records)
-        for number, trial in enumerate(record for record in known.values() if record.kind == "ask"):
+        asked = [record for record in known.values() if record.kind == "ask"]
+        if asked:
+            self._add_warm(known)
+        for record in self._ledger.records:
+            for name, value in record.get("study", {}).items():
+                self._storage.set_study_system_attr(self._study_id, name, value)
+        for number, trial in enumerate(asked):
             if trial.trial != str(number):
                 raise ValueError(f"the ledger asks trial {trial.trial!r} where {number} should follow")
             given = self._in_study(trial.params)
@@ -211,17 +248,15 @@ class Search:
         """End a running trial of the study; its order among other tells does not matter to the samplers."""
         if state == "COMPLETE":
             self._constrain(number, constraint_values(self._spec, metrics, known))
-            self._study.tell(
-                number, [metrics[metric] for metric in self._spec.objectives], TrialState.COMPLETE
-            )
+            values = [metrics[metric] for metric in self._spec.objectives]
+            self._study.tell(self._place(number), values, TrialState.COMPLETE)
         else:
-            self._study.tell(number, state=TrialState[state])
+            self._study.tell(self._place(number), state=TrialState[state])
         self._states[number] = state
 
     def _constrain(self, number: int, values: dict[str, float]) -> None:
         """Set constraints on a running trial, also on one that was added by replay and so has no handle."""
-        study = self._storage.get_study_id_from_name(self._study.study_name)
-        trial = self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        trial = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, self._place(number))
         for key, value in create_trial(state=TrialState.RUNNING, constraints=values).system_attrs.items():
             self._storage.set_trial_system_attr(trial, key, value)
 

@@ -5,103 +5,28 @@ The structure is validated here; what it means for a trial (names, ranges, condi
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
-from dirsweep.config import SELECTABLE, Config, TrialConfig
+from dirsweep.config import Config, TrialConfig
 from dirsweep.search.distribution import Distribution, encoded
-
-Metric = Literal[SELECTABLE]  # type: ignore[valid-type]
-
-
-class Constraint(Config):
-    """A trial that exceeds this is infeasible: it cannot win, and the sampler keeps away."""
-
-    metric: Metric
-    """Validation metric that must stay small."""
-    at_most: PositiveFloat
-    """Largest value allowed; with `of`, as a multiple of that control's value."""
-    of: Literal["default-plain"] | None = None
-    """The control that `at_most` is relative to: the default configuration's plain control."""
-
-
-class TPE(Config):
-    """Tree-structured Parzen estimator (Bergstra et al., 2011)."""
-
-    name: Literal["tpe"] = "tpe"
-    startup: PositiveInt = 10
-    """Trials that finish before the estimator takes over from random draws."""
-
-
-class Random(Config):
-    """Independent random draws."""
-
-    name: Literal["random"] = "random"
-
-
-class Joint(Config):
-    """Every trial asks for both stages at once."""
-
-    name: Literal["joint"] = "joint"
-
-
-class Staged(Config):
-    """Trials that agree in stage 1 share it; new stage 1s and new stage 2s are asked as they pay."""
-
-    name: Literal["staged"] = "staged"
-    new_parents: Annotated[float, Field(gt=0, le=0.5)] = 0.1
-    """Least chance of a new stage 1, and of another stage 2 of one that is trained."""
-
-
-class StagedSimple(Config):
-    """First all stage 1s, then stage 2s of the best of them in turn."""
-
-    name: Literal["staged_simple"] = "staged_simple"
-    parents: Annotated[int, Field(ge=2)] = 8
-    """Stage 1s to train, the one without norm ordinality among them."""
-    best: PositiveInt = 3
-    """How many of them get further stage 2s."""
-
-    @model_validator(mode="after")
-    def _not_more(self) -> "StagedSimple":
-        if self.best > self.parents:
-            raise ValueError(f"best ({self.best}) exceeds parents ({self.parents})")
-        return self
-
-
-class NoScheduler(Config):
-    """Every trial runs to its end."""
-
-    name: Literal["none"] = "none"
-
-
-class ASHA(Config):
-    """Asynchronous successive halving (Li et al., 2020): weak trials stop at a rung."""
-
-    name: Literal["asha"] = "asha"
-    metric: Metric
-    """The one metric that decides at a rung; smaller is better."""
-    rungs: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (0.25, 0.5)
-    """Shares of a trial's epochs at which it may stop, rising, all below 1: no finished trial is pruned."""
-    reduction: Annotated[float, Field(ge=2)] = 2
-    """One in so many goes on at a rung."""
-
-    @model_validator(mode="after")
-    def _rising(self) -> "ASHA":
-        for low, high in zip(self.rungs, self.rungs[1:], strict=False):
-            if not low < high:
-                raise ValueError(f"rungs must rise, but {high:g} follows {low:g}")
-        return self
-
-
-class Budget(Config):
-    """When a sweep is over. It can be raised at resume, so it is no part of the spec's hash."""
-
-    trials: PositiveInt = 24
-    """Trials that are asked; the controls come on top."""
-    minutes: PositiveFloat | None = None
-    """Wall time of one start or resume; null for no limit."""
+from dirsweep.search.parts import (
+    ASHA,
+    GP,
+    NSGA2,
+    TPE,
+    Budget,
+    Constraint,
+    Joint,
+    Median,
+    Metric,
+    NoScheduler,
+    QuasiRandom,
+    Random,
+    Staged,
+    StagedSimple,
+)
 
 
 class SweepSpec(Config):
@@ -119,10 +44,13 @@ class SweepSpec(Config):
     """What must hold for a trial to win."""
     mode: Annotated[Joint | Staged | StagedSimple, Field(discriminator="name")] = Joint()
     """Whether both stages are searched together, or stage 2s of stage 1s that are trained."""
-    sampler: Annotated[TPE | Random, Field(discriminator="name")] = TPE()
+    sampler: Annotated[TPE | Random | QuasiRandom | NSGA2 | GP, Field(discriminator="name")] = TPE()
     """Where the next values come from."""
-    scheduler: Annotated[NoScheduler | ASHA, Field(discriminator="name")] = NoScheduler()
+    scheduler: Annotated[NoScheduler | ASHA | Median, Field(discriminator="name")] = NoScheduler()
     """Whether weak trials stop early."""
+    warm_start: tuple[str, ...] = ()
+    """Folders of earlier sweeps on the same data, relative to this file: the sampler learns from their
+    complete trials, which count neither for the budget nor for the leaderboard."""
     budget: Budget = Budget()
     """When the sweep is over."""
     seed: NonNegativeInt = 0
@@ -140,6 +68,18 @@ class SweepSpec(Config):
         for place, metric in enumerate(self.objectives):
             if metric in self.objectives[:place]:
                 raise ValueError(f"objective {metric!r} is there twice; each counts once")
+        return self
+
+    @model_validator(mode="after")
+    def _learns(self) -> "SweepSpec":
+        if self.warm_start and isinstance(self.sampler, Random | QuasiRandom):
+            raise ValueError(
+                f"warm_start does nothing with sampler '{self.sampler.name}', which learns from no result; "
+                "take tpe, nsga2 or gp, or leave warm_start out"
+            )
+        for place, folder in enumerate(self.warm_start):
+            if folder in self.warm_start[:place]:
+                raise ValueError(f"warm_start has {folder!r} twice; each counts once")
         return self
 
     @model_validator(mode="after")
@@ -196,8 +136,8 @@ class SweepSpec(Config):
     def hash(self) -> str:
         """sha256 of all that decides the asks and, with the code and the data, their results.
 
-        Left out: the question, the budget (a resume may raise it), and where a CSV file lies (its
-        content is in the data's own hash).
+        Left out: the question, the budget (a resume may raise it), where a CSV file lies (its content
+        is in the data's own hash), and where warm starts come from (what was taken is in the ledger).
         """
         content = self.model_dump(
             mode="json",

@@ -16,7 +16,8 @@ import numpy as np
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.best import objectives, undominated
-from dirsweep.search.model import Staged, StagedSimple, SweepSpec
+from dirsweep.search.model import SweepSpec
+from dirsweep.search.parts import Staged, StagedSimple
 
 BASE = {"stage1.norm_ordinality.name": "none"}
 """The base parent, by dotted name; its other knobs of stage 1 are the default configuration's."""

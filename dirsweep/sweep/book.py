@@ -7,6 +7,7 @@ thread, so a slow sampler never stalls the trials that run; everything else happ
 import math
 from collections.abc import Mapping
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from dirsweep.ledger import Ledger, State, TrialRecord, budget, trials
 from dirsweep.search.core import Search
 from dirsweep.search.model import SweepSpec
 from dirsweep.storage import Folder
+from dirsweep.sweep import provenance
 from dirsweep.sweep.controls import Control, record_config
 from dirsweep.sweep.progress import LOGGED
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
 
 TRIALS = "trials"
+STORE = "stage1"
+"""Stage 1s of all sweeps in a storage folder, beside the sweeps."""
 TRACKED_AT_THE_END = (*LOGGED, "fit/r2", "train/all/spearman", "train/all/out_of_order", "seconds")
 """Final metrics that the tracker keeps: its pages slow down with many."""
 
@@ -48,9 +52,13 @@ class Book:
         self._search = Search(spec, ledger)
         self._tracker = tracker
         self._tracked: set[str] = set()
+        self._tags = provenance.tags(spec, ledger.opening) if tracker else {}
         self._logged = logged
         self._ask: Future[tuple[int, dict[str, Any]]] | None = None
         self._tells: list[tuple[TrialRecord, Future[State]]] = []
+        if tracker:
+            told = [record for record in self.records.values() if record.state != "OPEN"]
+            tracker.catch_up({record.trial: partial(self._track_end, record) for record in told})
 
     def config(self, key: str) -> TrialConfig:
         """The configuration of a trial or control. ValueError if its values do not go together."""
@@ -59,6 +67,11 @@ class Book:
     def trial_folder(self, key: str) -> Folder:
         """The folder that the trial owns."""
         return Folder(self.folder / TRIALS / key)
+
+    @property
+    def store(self) -> Path:
+        """The folder of stage 1s that this sweep shares with those beside it."""
+        return self.folder.parent / STORE
 
     @property
     def may_ask(self) -> bool:
@@ -99,6 +112,7 @@ class Book:
             return False
         kept = {name: metrics[name] for name in self._logged if name in metrics}
         fields = {name: result[name] for name in ("epoch", "of", "stage", "seconds")}
+        fields |= {"reused": True} if result.get("reused") else {}
         record.reports.append(self.ledger.write("report", trial=key, **fields, metrics=kept))
         record.epoch, record.seconds, record.metrics = result["epoch"], result["seconds"], kept
         if self._tracker:
@@ -153,28 +167,34 @@ class Book:
             record.state = told.result()
             if record.state != "COMPLETE" and record.attempts:
                 self._discard_checkpoints(record.trial)
-            if self._tracker:
-                self._track(record)
-                table = self.trial_folder(record.trial).path / "bins.csv"
-                final = {name: record.metrics[name] for name in TRACKED_AT_THE_END if name in record.metrics}
-                files = [table] if table.exists() else []
-                self._tracker.end_trial(record.trial, record.state, final, files, record.reason)
+            self._track_end(record)
             settled.append(record)
         return settled
 
     def close(self) -> None:
-        """Wait for the search thread to write what it was given."""
+        """Wait for the search thread to write what it was given, and take in those last tells."""
         self._search.close()
+        self.settle()
 
     def _track(self, record: TrialRecord) -> None:
+        """Begin the trial's run, with the epochs that an earlier driver may have died before delivering."""
         if self._tracker is None or record.trial in self._tracked:
             return
         self._tracked.add(record.trial)
-        config = self.config(record.trial)
-        tags = {"control": record.control, "of": record.of, "seed": str(config.seed), "device": config.device}
+        tags = self._tags | {"control": record.control, "of": record.of}
         self._tracker.start_trial(
             record.trial, record.params, {name: tag for name, tag in tags.items() if tag}
         )
+        self._tracker.log_past(record.trial, record.reports)
+
+    def _track_end(self, record: TrialRecord) -> None:
+        if self._tracker is None:
+            return
+        self._track(record)
+        table = self.trial_folder(record.trial).path / "bins.csv"
+        final = {name: record.metrics[name] for name in TRACKED_AT_THE_END if name in record.metrics}
+        files = [table] if table.exists() else []
+        self._tracker.end_trial(record.trial, record.state, final, files, record.reason)
 
     def _discard_checkpoints(self, key: str) -> None:
         from dirsweep import checkpoint  # torch, which a sweep of trials that all finish does without

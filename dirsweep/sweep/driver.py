@@ -8,16 +8,17 @@ of them are told, the best trial's controls.
 
 import math
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.best import ranked
+from dirsweep.search.parts import Joint
 from dirsweep.sweep import controls, stopping
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.progress import OnChange, Progress, progress
 from dirsweep.sweep.rungs import Rungs
+from dirsweep.sweep.waiting import Waiting
 from dirsweep.trainable import ERROR_FILE, Assignment
 
 ATTEMPTS = 3
@@ -43,7 +44,7 @@ class Driver:
         """Trials that Tune has, with the share of their epochs that is done."""
         self._started: set[str] = set()
         self._failures: dict[str, int] = {}
-        self._waiting: deque[str] = deque()
+        self._waiting = Waiting(book.config)
         self._exhausted = False
         self._heard = False
         self._resume()
@@ -59,11 +60,12 @@ class Driver:
         """The next trial for a worker; None if there is none now, or if the sweep is `over`."""
         while not self.over:
             self._settle()
-            if self._waiting:
-                assignment = self._hand_out(self._waiting.popleft())
+            key = self._pick()
+            if key is not None:
+                assignment = self._hand_out(key)
                 if assignment:
                     return assignment
-            elif self._may_ask():
+            elif len(self._waiting) < self._workers and self._may_ask():
                 key = self._book.ask(SAMPLER_SECONDS if self._handed else POLL_SECONDS)
                 if key is None:
                     return None
@@ -74,6 +76,13 @@ class Driver:
                 self._queue_last_controls()
                 self._exhausted = not self._waiting
         return None
+
+    def _pick(self) -> str | None:
+        return self._waiting.pick(key for key in self._handed if self._in_stage1(key))
+
+    def _in_stage1(self, key: str) -> bool:
+        """Whether a trial that a worker has is still before its stage 2."""
+        return self._book.records[key].epoch < self._book.config(key).stage1.total_epochs
 
     def _may_ask(self) -> bool:
         if not self._book.may_ask or time.monotonic() > self._deadline:
@@ -118,6 +127,7 @@ class Driver:
             config=config.model_dump_json(),
             folder=str(self._book.trial_folder(key).path),
             emitted=self._book.records[key].epoch,
+            store=str(self._book.store),
             stop=str(self.stop.mark),
         )
 
@@ -143,15 +153,21 @@ class Driver:
             return False
         self._handed[key] = result["fraction"]
         record = self._book.records[key]
-        if record.kind == "ask" and self._meets_rung(key, record.epoch, result["of"], record.metrics):
+        if record.kind == "ask" and self._meets_rung(record.reports[-1]):
             self._prune(record)
             return True
         self._changed("")
         return False
 
-    def _meets_rung(self, key: str, epoch: int, of: int, metrics: Mapping[str, float]) -> bool:
-        """Whether a rung ends the trial."""
-        return self._rungs is not None and self._rungs.stops(key, epoch, of, metrics)
+    def _meets_rung(self, report: Mapping[str, Any]) -> bool:
+        """Whether a rung ends the trial; in a staged sweep rungs are shares of stage 2."""
+        if self._rungs is None:
+            return False
+        key, epoch, of = report["trial"], report["epoch"], report["of"]
+        if not isinstance(self._book.spec.mode, Joint):
+            before = self._book.config(key).stage1.total_epochs
+            epoch, of = epoch - before, of - before
+        return epoch > 0 and self._rungs.stops(key, epoch, of, report["metrics"])
 
     def ended(self, key: str) -> None:
         """Tune has let go of the trial; without a final report it was stopped, or its worker misbehaved."""
@@ -253,7 +269,7 @@ class Driver:
             for report in self._book.ledger.records
             if report["kind"] == "report"
             and records[report["trial"]].kind == "ask"
-            and self._meets_rung(report["trial"], report["epoch"], report["of"], report["metrics"])
+            and self._meets_rung(report)
         }
         self._queue_controls(controls.DEFAULT, {})
         for record in list(records.values()):

@@ -1,7 +1,7 @@
 """How far a sweep is, as data; `report` and `cli` draw it.
 
-Everything follows from the ledger's trials, so `dirsweep status` in another terminal says the same as
-the driver does.
+The counts follow from the ledger's trials, so `dirsweep status` in another terminal says the same as
+the driver does; of the time left it knows less.
 """
 
 import math
@@ -26,7 +26,7 @@ class Progress:
     running: trials and controls that are in a worker now.
     controls: controls that are complete.
     best: smallest value of each of `SHOWN` over complete trials.
-    seconds: wall seconds since this driver began.
+    seconds: wall seconds since this driver began; for `status`, from the sweep's first record to its last.
     left: estimated wall seconds to the end, None before the first result.
     trainer_seconds: summed over all trials and controls (METHOD section 1).
     message: what happened last, in words.
@@ -64,7 +64,7 @@ def progress(
     records, running = list(records), running or {}
     trials = [record for record in records if record.kind == "ask"]
     complete = [record for record in trials if record.state == "COMPLETE"]
-    controls = [record for record in records if record.kind == "control" and record.state == "COMPLETE"]
+    controls = [record for record in records if record.kind == "control"]
     states = Counter(record.state for record in trials)
     spent = [record.seconds for record in records if record.state != "OPEN" and record.seconds > 0]
     ended = sum(states.values()) - states["OPEN"]
@@ -77,7 +77,7 @@ def progress(
         running=len(running),
         failed=states["FAIL"],
         pruned=states["PRUNED"],
-        controls=len(controls),
+        controls=sum(record.state == "COMPLETE" for record in controls),
         best=_best(complete),
         seconds=seconds,
         left=max(0.0, to_run) * sum(spent) / len(spent) / workers if spent else None,

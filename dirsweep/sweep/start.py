@@ -10,7 +10,8 @@ import yaml
 from dirsweep import METHOD_VERSION, data, ledger, trainable
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.search.best import ranked
-from dirsweep.search.model import ASHA, SweepSpec
+from dirsweep.search.model import SweepSpec
+from dirsweep.search.parts import ASHA
 from dirsweep.search.spec import check_data, read_spec
 from dirsweep.storage import Folder
 from dirsweep.sweep import lock, provenance, stopping
@@ -99,6 +100,7 @@ def resume(
     if not (folder / ledger.FILE).exists():
         raise ValueError(f"{folder}: holds no sweep (no {ledger.FILE}); `dirsweep list` shows what there is")
     with lock.held(folder):
+        stopping.remove_mark(folder)  # first, so that a `dirsweep stop` from here on is heard
         spec = read_spec(folder / SPEC)
         records = Ledger.open(Folder(folder))
         check_data(spec)
@@ -106,14 +108,13 @@ def resume(
         uri = _tracking_uri(folder, tracking_uri) if tracking else None
         if extra_trials:
             records.write("budget", trials=extra_trials)
-        stopping.remove_mark(folder)
         return _drive(spec, folder, records, resources or Resources(), uri, on_change, trial)
 
 
 def _check_same(folder: Path, spec: SweepSpec, opening: Mapping[str, Any]) -> None:
     """Refuse to go on under other conditions: the numbers would not be comparable."""
     here = {
-        "spec": (spec.hash, f"{folder / SPEC} was changed; put it back"),
+        "spec": (spec.hash, f"{folder / SPEC} was changed, or dirsweep was; put it back"),
         "data": (data.load(spec.default_config().dataset).hash, "the data were changed; put them back"),
         "method_version": (METHOD_VERSION, "dirsweep was changed; install the version that began it"),
     }
@@ -162,6 +163,10 @@ def _drive(
             summary = {f"best/{name}": best.metrics[name] for name in spec.objectives} if best else {}
             files = [folder / name for name in (SPEC, BEST) if (folder / name).exists()]
             tracker.end_sweep("COMPLETE" if driver.why == "finished" else "OPEN", summary, files)
+    except BaseException:  # a failure, or a second Ctrl-C
+        if tracker:
+            tracker.end_sweep("OPEN", {}, [])
+        raise
     finally:
         if tracker:
             tracker.close(TRACKING_SECONDS)

@@ -16,7 +16,7 @@ class Status:
     """A sweep as its ledger and lock show it.
 
     state: "running", "stopping", or, without a driver, "finished", "stopped", "time" or "interrupted" (the
-        driver died).
+        driver died); in a list also "damaged", with the reason in `progress.message`.
     driver: who runs it now.
     """
 
@@ -37,12 +37,18 @@ def status(folder: Path) -> Status:
         if driver is not None and record.state == "OPEN" and record.attempts
     }
     shown = progress(
-        known.values(), budget(records), running=running, seconds=records[-1]["time"] - records[0]["time"]
+        known.values(),
+        budget(records),
+        running=running,
+        workers=max(1, len(running)),
+        seconds=records[-1]["time"] - records[0]["time"],
     )
     if driver is not None:
         state = "stopping" if (folder / stopping.FILE).exists() else "running"
     else:
-        state = records[-1]["why"] if records[-1]["kind"] == "end" else "interrupted"
+        # The tracker may learn the id of a run after the end.
+        last = next(record for record in reversed(records) if record["kind"] != "run")
+        state = last["why"] if last["kind"] == "end" else "interrupted"
     return Status(folder, state, driver, shown)
 
 
@@ -61,5 +67,12 @@ def stop(folder: Path) -> str:
 
 
 def list_sweeps(storage: Path) -> list[Status]:
-    """The sweeps in the folder `storage`, by name."""
-    return [status(file.parent) for file in sorted(storage.glob(f"*/{ledger.FILE}"))]
+    """The sweeps in the folder `storage`, by name; one whose ledger cannot be read is "damaged"."""
+    return [_status_of_any(file.parent) for file in sorted(storage.glob(f"*/{ledger.FILE}"))]
+
+
+def _status_of_any(folder: Path) -> Status:
+    try:
+        return status(folder)
+    except ValueError as error:
+        return Status(folder, "damaged", lock.holder(folder), Progress(0, message=str(error)))

@@ -42,6 +42,7 @@ class Owed:
     params: dict[str, str] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    told: dict[str, Callable[[], None]] = field(default_factory=dict)  # see `Tracker.catch_up`
     status: str = ""
     at: int = 0
 
@@ -52,6 +53,7 @@ class Owed:
         self.params |= later.params
         self.points += later.points
         self.files += later.files
+        self.told |= later.told
         if later.status:
             self.status, self.at = later.status, later.at
 
@@ -92,6 +94,9 @@ class Runs:
         elif owed.status and owed.status != run.status:
             self.client.update_run(run.id, owed.status)
         run.status = owed.status or run.status
+        for trial, tell_again in owed.told.items():
+            if trial not in self.runs or self.runs[trial].status not in ENDED:
+                tell_again()
         return [file for file in owed.files if not file.is_file()]
 
     def _find(self, known: dict[str, str]) -> None:

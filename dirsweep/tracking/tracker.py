@@ -9,10 +9,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dirsweep.storage import Record
 from dirsweep.tracking import store
 from dirsweep.tracking.runs import PARENT, Owed, Point, Runs
 
@@ -67,6 +69,19 @@ class Tracker:
         """Begin, or go on with, the sweep's parent run."""
         self._add(PARENT, tags=tags, state="RUNNING")
 
+    def catch_up(self, told: Mapping[str, Callable[[], None]]) -> None:
+        """Tell again of the trials, among those that ended before, whose run has not: a driver died too soon.
+
+        Args:
+            told: by trial key, what makes the calls of that trial again. Called in the tracker's thread.
+        """
+        self._add(PARENT, told={key: partial(self._all_at_once, calls) for key, calls in told.items()})
+
+    def _all_at_once(self, calls: Callable[[], None]) -> None:
+        """Make several calls that `end_sweep` does not come between."""
+        with self._changed:
+            calls()
+
     def start_trial(self, key: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         """Begin, or go on with, a trial's run; `params` by dotted name."""
         self._running.add(key)
@@ -76,20 +91,32 @@ class Tracker:
 
     def log_epoch(self, key: str, metrics: dict[str, float], epoch: int, stage: str = "") -> None:
         """Give a trial's numbers of an epoch (1, 2, ... over the whole trial), once."""
-        self._add(key, metrics=metrics, epoch=epoch, tags={"stage": stage} if stage else {})
+        points = _points(metrics, int(time.time() * 1000), epoch)
+        self._add(key, points=points, tags={"stage": stage} if stage else {})
+
+    def log_past(self, key: str, reports: Sequence[Record]) -> None:
+        """Give a trial's earlier epochs, as the ledger reports them; its run passes over those it has."""
+        points: list[Point] = []
+        for report in reports:
+            numbers = {**report["metrics"], "seconds": report["seconds"]}
+            points += _points(numbers, int(report["time"] * 1000), report["epoch"])
+        if reports:
+            self._add(key, points=points, tags={"stage": reports[-1]["stage"]})
 
     def end_trial(
         self, key: str, state: str, metrics: dict[str, float], files: list[Path], reason: str = ""
     ) -> None:
         """End a trial's run as COMPLETE, PRUNED, FAIL or OPEN, with its final numbers and files."""
         self._running.discard(key)
-        self._add(key, metrics=metrics, files=files, tags={"reason": reason} if reason else {}, state=state)
+        points = _points(metrics, int(time.time() * 1000))
+        self._add(key, points=points, files=files, tags={"reason": reason} if reason else {}, state=state)
 
     def end_sweep(self, state: str, summary: dict[str, float], files: list[Path]) -> None:
         """End the parent run as COMPLETE, FAIL or OPEN; trials that have not ended are left OPEN."""
-        for key in sorted(self._running):
-            self.end_trial(key, "OPEN", {}, [])
-        self._add(PARENT, metrics=summary, files=files, state=state)
+        with self._changed:
+            for key in sorted(self._running):
+                self.end_trial(key, "OPEN", {}, [])
+        self._add(PARENT, points=_points(summary, int(time.time() * 1000)), files=files, state=state)
 
     def close(self, timeout: float) -> int:
         """Deliver what waits, for at most `timeout` seconds; the number of items that did not arrive."""
@@ -111,18 +138,15 @@ class Tracker:
         *,
         tags: dict[str, str] | None = None,
         params: dict[str, str] | None = None,
-        metrics: dict[str, float] | None = None,
-        epoch: int | None = None,
+        points: list[Point] | None = None,
         files: list[Path] | None = None,
         state: str = "",
+        told: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
         now = int(time.time() * 1000)
-        points = [
-            Point(name, float(value), now, epoch)
-            for name, value in (metrics or {}).items()
-            if math.isfinite(value)  # an empty shot has no error, and MLflow's charts draw NaN as 0
-        ]
-        later = Owed(now, 1, dict(tags or {}), params or {}, points, list(files or []))
+        later = Owed(
+            now, 1, dict(tags or {}), params or {}, points or [], list(files or []), dict(told or {})
+        )
         if state:
             later.tags["status"] = state
             later.status, later.at = STATUS[state], now
@@ -201,3 +225,11 @@ class Tracker:
                 where = store.shown(self._uri)
                 logger.warning("tracking: not in %s (%s); more of these are only counted", where, reason)
             self._lost += items
+
+
+def _points(metrics: Mapping[str, float], milliseconds: int, epoch: int | None = None) -> list[Point]:
+    return [
+        Point(name, float(value), milliseconds, epoch)
+        for name, value in metrics.items()
+        if math.isfinite(value)  # an empty shot has no error, and MLflow's charts draw NaN as 0
+    ]
