@@ -30,8 +30,8 @@ format: .venv/installed-test  ## rewrite the code in the house format
 ui: .venv/installed  ## open the records of ./sweeps in the browser
 	@$(BIN)/dirsweep ui
 
-bench: .venv/installed-test  ## measure the overhead of a sweep, as ratios
-	@set -e; for script in tests/benchmarks/*.py; do $(BIN)/python $$script; done
+bench: .venv/installed-test  ## measure, as ratios of one run; takes about ten minutes
+	@status=0; for script in tests/benchmarks/*.py; do echo; echo "$$script"; $(BIN)/python $$script || status=1; done; exit $$status
 
 clean:  ## remove .venv and caches; sweeps and trials stay
 	rm -rf .venv build dirsweep.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,6 +1,7 @@
 """The leaderboard: the top trials beside the controls that a win is measured against (METHOD section 6)."""
 
 import math
+import shlex
 from pathlib import Path
 
 from rich import box
@@ -134,7 +135,7 @@ def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
 
 
 def _short(path: Path) -> str:
-    """A path from where the user is, if it lies below."""
+    """A path from where the user is, if it lies below; quoted as a shell wants it."""
     here = Path.cwd()
     whole = path.resolve()
-    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
+    return shlex.quote(str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole))

@@ -139,11 +139,15 @@ class SweepSpec(Config):
         Left out: the question, the budget (a resume may raise it), where a CSV file lies (its content
         is in the data's own hash), and where warm starts come from (what was taken is in the ledger).
         """
-        content = self.model_dump(
-            mode="json",
-            by_alias=True,
-            include={"searched", "objectives", "constraints", "mode", "sampler", "scheduler", "seed"},
-        )
+        deciding = {"searched", "objectives", "constraints", "mode", "sampler", "scheduler", "seed"}
+        # What stands at its default is left out, so that a key added later keeps the hashes of older files.
+        told = {
+            name
+            for name in deciding
+            if SweepSpec.model_fields[name].is_required()
+            or getattr(self, name) != SweepSpec.model_fields[name].default
+        }
+        content = self.model_dump(mode="json", by_alias=True, include=told)
         fixed = self.default_config().model_dump(mode="json", exclude_unset=True)
         fixed.get("dataset", {}).pop("path", None)
         canonical = json.dumps({**content, "fixed": fixed}, sort_keys=True, separators=(",", ":"))

@@ -60,7 +60,7 @@ class Driver:
         """The next trial for a worker; None if there is none now, or if the sweep is `over`."""
         while not self.over:
             self._settle()
-            key = self._pick()
+            key = self._waiting.pick({key: self._book.records[key].epoch for key in self._handed})
             if key is not None:
                 assignment = self._hand_out(key)
                 if assignment:
@@ -76,13 +76,6 @@ class Driver:
                 self._queue_last_controls()
                 self._exhausted = not self._waiting
         return None
-
-    def _pick(self) -> str | None:
-        return self._waiting.pick(key for key in self._handed if self._in_stage1(key))
-
-    def _in_stage1(self, key: str) -> bool:
-        """Whether a trial that a worker has is still before its stage 2."""
-        return self._book.records[key].epoch < self._book.config(key).stage1.total_epochs
 
     def _may_ask(self) -> bool:
         if not self._book.may_ask or time.monotonic() > self._deadline:

@@ -5,7 +5,7 @@ so that no worker (and no GPU) waits for another.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 from dirsweep.config import TrialConfig
 
@@ -16,7 +16,7 @@ class Waiting:
     def __init__(self, config: Callable[[str], TrialConfig]) -> None:
         self._config = config
         self._keys: deque[str] = deque()
-        self._stage1s: dict[str, str] = {}
+        self._stage1s: dict[str, tuple[str, int]] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -32,25 +32,35 @@ class Waiting:
         """Let a trial wait before the others."""
         self._keys.appendleft(key)
 
-    def pick(self, in_stage1: Iterable[str]) -> str | None:
-        """Take out the next trial whose stage 1 none of those `in_stage1` is training; None if there is none.
+    def pick(self, running: Mapping[str, int]) -> str | None:
+        """Take out the next trial whose stage 1 no other is training; None if there is none.
 
         Of several, one whose stage 1 most of those that wait want; else the one that came first.
+
+        Args:
+            running: the trials that workers have, with the epochs that are done.
         """
-        busy = {self._stage1(key) for key in in_stage1}
-        wanted = Counter(self._stage1(key) for key in self._keys)
-        free = [key for key in self._keys if self._stage1(key) not in busy]
+        busy = {
+            stage1 for key, done in running.items() for stage1, epochs in [self._stage1(key)] if done < epochs
+        }
+        wanted = Counter(self._stage1(key)[0] for key in self._keys)
+        free = [key for key in self._keys if self._stage1(key)[0] not in busy]
         if not free:
             return None
-        chosen = max(free, key=lambda key: wanted[self._stage1(key)])
+        chosen = max(free, key=lambda key: wanted[self._stage1(key)[0]])
         self._keys.remove(chosen)
         return chosen
 
-    def _stage1(self, key: str) -> str:
-        """What two trials have in common if they share their stage 1; each its own if it cannot be told."""
+    def _stage1(self, key: str) -> tuple[str, int]:
+        """What two trials have in common if they share their stage 1, and its epochs.
+
+        A trial that has no configuration shares nothing; it is told so when it is handed out.
+        """
         if key not in self._stage1s:
             try:
-                self._stage1s[key] = self._config(key).model_dump_json(exclude={"stage2"})
-            except ValueError:  # told when it is handed out
-                self._stage1s[key] = key
+                config = self._config(key)
+                shared = config.model_dump_json(exclude={"stage2"})
+                self._stage1s[key] = (shared, config.stage1.total_epochs)
+            except ValueError:
+                self._stage1s[key] = (key, 0)
         return self._stage1s[key]
