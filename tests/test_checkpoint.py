@@ -111,6 +111,16 @@ def test_a_journal_hands_on_what_lies_between_the_last_emitted_epoch_and_the_che
     assert journal.seconds == 4.0
 
 
+def test_a_journal_writes_no_record_once_a_later_attempt_has_begun(tmp_path: Path):
+    folder = Folder(tmp_path)
+    journal = Journal(folder, lambda record: None, 0, lambda: False)
+    journal.record(1, {})
+    checkpoint.claim(folder)
+    with pytest.raises(Superseded):
+        journal.record(2, {})
+    assert [record["epoch"] for record in checkpoint.read_records(folder)] == [1]
+
+
 def test_a_stop_saves_the_state_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("dirsweep.checkpoint.journal.BETWEEN_LOOKS", 0.0)
     folder = Folder(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 
-from dirsweep import METHOD_VERSION, data, pipeline
+from dirsweep import METHOD_VERSION, checkpoint, data, pipeline
 from dirsweep.checkpoint import journal
 from dirsweep.config import TrialConfig, knobs
 from dirsweep.storage import Folder, Record
@@ -73,16 +73,21 @@ def test_a_trial_stopped_at_any_epoch_or_step_of_either_stage_ends_the_same(
     whole = run(config, tmp_path / "whole")
     looks = []
     run(config, tmp_path / "count", should_stop=lambda: bool(looks.append(0)))
-    for stop_at in range(0, len(looks), 5):
+    stops: set[tuple[str, bool]] = set()
+    for stop_at in range(0, len(looks), 3):
         folder, seen = tmp_path / f"stop-{stop_at}", []
         look = iter(range(len(looks)))
         with pytest.raises(pipeline.Stopped):
             run(config, folder, should_stop=lambda: next(look) == stop_at)  # noqa: B023
+        kept = checkpoint.latest(Folder(folder))
+        stops.add((kept.notes["stage"], kept.step > 0))
         resumed = pipeline.run_trial(config, Folder(folder), lambda record: seen.append(record["epoch"]))  # noqa: B023
         assert same(resumed, whole)
         assert_equal_trials(folder, tmp_path / "whole")
         assert seen == list(range(1, 8))
         assert not Folder(folder).list("checkpoints")
+    within = {(stage, True) for stage in ("stage1", "stage1.then.0", "stage2")}
+    assert stops >= within | {("stage1", False)}
 
 
 def test_beta_zero_is_bit_for_bit_the_base_method_and_no_epochs_return_stage_1(tmp_path: Path):

@@ -53,9 +53,10 @@ def test_a_forked_trial_equals_one_that_trained_its_own_stage_1(tmp_path: Path, 
     assert forked[0]["seconds"] < alone[0]["seconds"]
 
 
-def test_a_longer_stage_1_goes_on_from_a_shorter_one_if_its_schedule_agrees(tmp_path: Path):
-    constant = {"stage1.decay.name": "constant"}
-    short = tiny.config(tmp_path).with_overrides(constant)
+@pytest.mark.parametrize("select", ["last", "val/all/mae"])
+def test_a_longer_stage_1_goes_on_from_a_shorter_one_if_its_schedule_agrees(tmp_path: Path, select: str):
+    wild = {"stage1.decay.name": "constant", "stage1.optimizer.lr": 0.2, "seed": 1}
+    short = tiny.config(tmp_path, stage1__select=select).with_overrides(wild)
     longer = short.with_overrides({"stage1.epochs": 5})
     run(short, tmp_path / "short", tmp_path / "store")
     forked, alone = (
@@ -64,6 +65,8 @@ def test_a_longer_stage_1_goes_on_from_a_shorter_one_if_its_schedule_agrees(tmp_
     )
     assert_equal(forked, alone)
     assert [record.get("reused", False) for record in forked[1]] == [True] * 3 + [False] * 4
+    best = min(range(3), key=lambda epoch: forked[1][epoch]["metrics"]["val/all/mae"])
+    assert best != 2, "the shorter one hands on an epoch before its last"
     cosine = longer.with_overrides({"stage1.decay.name": "cosine"})
     assert not any(record.get("reused") for record in run(cosine, tmp_path / "cosine", tmp_path / "store")[1])
 

@@ -1,0 +1,58 @@
+"""The norm term of stage 2, on a model with dropout and batch norm."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dirsweep import models, stage2
+from dirsweep.config import MLP, Fit, Stage2, TrialConfig
+from dirsweep.methods import Batch
+from dirsweep.methods.majority_fit import fit_majority
+from dirsweep.methods.norm_ordinality import feature_norm
+
+COUNTS, NORMS = np.array([9, 8, 2]), np.array([1.0, 2.0, 7.0])
+
+
+def setting(**encoder: Any) -> tuple[Any, Any, torch.Tensor, Batch]:
+    """A trial's model in training mode, the term with mu = 2, and a batch of three bins."""
+    config = TrialConfig.model_validate({"encoder": encoder})
+    model = models.build(MLP(width=6, **encoder), 4, seed=0).train()
+    trial = SimpleNamespace(config=config, model=model)
+    fit = fit_majority(Fit(), 5, np.array([1.0, 2.0, 3.0]), COUNTS, NORMS)
+    term = stage2._term(trial, Stage2(norm_weight=2.0), fit)
+    inputs = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        z, prediction = model(inputs)
+    bins = torch.arange(12) % 3
+    return model, term, inputs, Batch(z, prediction, torch.zeros(12), torch.ones(12), bins)
+
+
+def test_the_targets_are_the_line_and_the_scale_is_the_mean_majority_norm():
+    _, term, inputs, batch = setting()
+    norms = feature_norm(batch.z).reshape(4, 3).mean(0)
+    expected = 2.0 * (((norms - torch.tensor([1.0, 2.0, 3.0])) / 1.5) ** 2).mean()
+    assert float(term(batch, inputs).detach()) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_norms_are_taken_without_dropout():
+    model, term, inputs, batch = setting(dropout=0.5)
+    found = {float(term(batch, inputs).detach()) for _ in range(5)}
+    assert len(found) == 1
+    assert all(layer.training for layer in model.modules() if isinstance(layer, torch.nn.Dropout))
+    model.eval()
+    z = model(inputs)[0].detach()
+    without = stage2.norm_term(feature_norm(z), batch.bin, torch.tensor([1.0, 2.0, 3.0]), 1.5, "mean")
+    assert found.pop() == pytest.approx(2.0 * float(without), rel=1e-5)
+
+
+def test_the_pass_without_dropout_leaves_running_statistics_alone():
+    model, term, inputs, batch = setting(dropout=0.5, batch_norm=True)
+    before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
+    term(batch, inputs)
+    assert before
+    assert all(torch.equal(dict(model.named_buffers())[name], value) for name, value in before.items())
+    momenta = {layer.momentum for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm1d)}
+    assert momenta == {0.1}
