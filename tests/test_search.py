@@ -11,6 +11,7 @@ import pytest
 from dirsweep import ledger
 from dirsweep.ledger import Ledger
 from dirsweep.search.core import Search
+from dirsweep.search.sampler import _at, optuna_distribution
 from dirsweep.search.spec import SweepSpec, parse_spec
 from dirsweep.storage import Folder
 
@@ -81,7 +82,7 @@ def begin(path: Path, spec: SweepSpec) -> Ledger:
     return book
 
 
-def drive(spec: SweepSpec, book: Ledger, ahead: int, number: int = TRIALS) -> None:
+def drive(spec: SweepSpec, book: Ledger, ahead: int, asks: int = TRIALS) -> None:
     """One worker that asks `ahead` trials before it works on the oldest open one, as Tune does."""
     search = Search(spec, book)
     waiting = [
@@ -90,7 +91,7 @@ def drive(spec: SweepSpec, book: Ledger, ahead: int, number: int = TRIALS) -> No
         if trial.kind == "ask" and trial.state == "OPEN"
     ]
     while True:
-        while len(waiting) <= ahead and search.asked < number:
+        while len(waiting) <= ahead and search.asked < asks:
             waiting.append(search.ask())
         if not waiting:
             break
@@ -191,7 +192,26 @@ def test_quasi_random_points_cover_every_eighth_of_a_range_once(tmp_path: Path):
         asked.append(search.ask()[1])
         search.close()
     assert sorted(int(params["stage2.norm_weight"]) for params in asked) == list(range(8))
-    assert sorted(int(2 * math.log10(params["stage1.optimizer.lr"]) + 8) for params in asked) == list(range(8))
+    assert sorted(int(2 * math.log10(params["stage1.optimizer.lr"]) + 8) for params in asked) == list(
+        range(8)
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "values"),
+    [
+        ({"choice": ["l1", "mse"]}, ['"l1"'] * 4 + ['"mse"'] * 4),
+        ({"int": [2, 5]}, [2, 2, 3, 3, 4, 4, 5, 5]),
+        ({"int": [1, 7], "step": 2}, [1, 1, 3, 3, 5, 5, 7, 7]),
+        ({"int": [1, 4], "log": True}, [1, 1, 1, 1, 2, 2, 3, 4]),  # ends 0.5 and 4.5: each eighth x 1.32
+        ({"uniform": [0.0, 0.3], "step": 0.1}, [0.0, 0.0, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3]),
+    ],
+)
+def test_quasi_random_points_take_every_value_in_its_share(asked: dict[str, Any], values: list[Any]):
+    space = {"question": "?", "searched": {"name": asked}}
+    distribution = optuna_distribution(SweepSpec.model_validate(space).searched["name"])
+    drawn = [_at(eighth / 8 + 0.05, distribution) for eighth in range(8)]
+    assert drawn == pytest.approx(values)
 
 
 def test_nsga2_crosses_the_best_of_the_generation_before(tmp_path: Path):

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.search.best import feasible, pareto, ranked
+from dirsweep.search.best import feasible, knee, pareto, ranked
 from dirsweep.search.constraints import constraint_values
 from dirsweep.search.spec import SweepSpec, parse_spec
 
@@ -109,3 +109,51 @@ def test_an_infeasible_trial_is_in_no_pareto_set():
     spec = spec_of({"metric": "val/many/mae", "at_most": 50.0}, objectives=("val/all/mae", "val/few/mae"))
     found = named(trial(0, 1.0, 1.0, many_mae=60.0), trial(1, 2.0, 2.0))
     assert numbers(pareto(spec, found)) == ["1"]
+
+
+TWO = ("val/all/mae", "val/few/mae")
+
+
+def test_the_knee_is_farthest_from_the_line_between_the_extremes():
+    spec = spec_of(objectives=TWO)
+    # scaled to (0, 1), (0.2, 0.3), (0.5, 0.2), (1, 0): sums 1, 0.5, 0.7, 1
+    points = [(10.0, 400.0), (12.0, 330.0), (15.0, 320.0), (20.0, 300.0), (99.0, 999.0)]
+    found = knee(spec, named(*(trial(number, *point) for number, point in enumerate(points))))
+    assert found is not None
+    assert found.trial == "1"
+
+
+def test_the_knee_of_three_objectives_has_the_smallest_scaled_sum():
+    spec = spec_of(objectives=(*TWO, "val/many/mae"))
+    points = [(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (0.5, 0.4, 0.5), (0.6, 0.5, 0.4)]
+    found = knee(spec, named(*(trial(number, *point) for number, point in enumerate(points))))
+    assert found is not None
+    assert found.trial == "3"
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [],
+        [(1.0, 1.0)],
+        [(1.0, 2.0), (2.0, 1.0)],
+        [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)],
+        [(0.0, 1.0), (0.7, 0.8), (1.0, 0.0)],
+    ],
+    ids=["no trial", "one trial", "extremes alone", "a straight front", "a front that bends outward"],
+)
+def test_a_front_without_a_bend_has_no_knee(points: list[tuple[float, float]]):
+    found = named(*(trial(number, *point) for number, point in enumerate(points)))
+    assert knee(spec_of(objectives=TWO), found) is None
+
+
+def test_one_objective_has_no_knee():
+    assert knee(spec_of(), named(trial(0, 1.0), trial(1, 2.0))) is None
+
+
+def test_an_infeasible_trial_is_no_knee_and_no_extreme():
+    spec = spec_of({"metric": "val/many/mae", "at_most": 50.0}, objectives=TWO)
+    points = [(0.0, 1.0, 0.0), (0.1, 0.1, 60.0), (0.4, 0.4, 0.0), (1.0, 0.0, 0.0)]
+    found = knee(spec, named(*(trial(number, *point) for number, point in enumerate(points))))
+    assert found is not None
+    assert found.trial == "2"

@@ -185,12 +185,12 @@ STRUCTURE = {
         "unknown key 'constraints.0.at_least'; allowed here: metric, at_most, of",
     ),
     "an unknown sampler": (
-        changed(sampler={"name": "gp"}),
-        "'sampler': input tag 'gp' found using 'name' does not match any of the expected tags: 'tpe', 'rand",
+        changed(sampler={"name": "cmaes"}),
+        "'sampler': input tag 'cmaes' found using 'name' does not match any of the expected tags: 'tpe'",
     ),
     "a knob of another sampler": (
         changed(sampler={"name": "random", "startup": 3}),
-        "unknown key 'sampler.startup'; allowed here: name, startup (tpe)",
+        "unknown key 'sampler.startup'; allowed here: name, startup (tpe, gp), population (nsga2)",
     ),
     "an unknown scheduler metric": (
         changed(scheduler={"name": "asha", "metric": "loss"}),
@@ -208,9 +208,37 @@ STRUCTURE = {
         changed(scheduler={"name": "asha", "metric": "val/all/mae", "reduction": 1}),
         "'scheduler.reduction': input should be greater than or equal to 2; found 1",
     ),
+    "a generation of one": (
+        changed(sampler={"name": "nsga2", "population": 1}),
+        "'sampler.population': input should be greater than or equal to 2; found 1",
+    ),
+    "a median without trials": (
+        changed(scheduler={"name": "median", "metric": "val/all/mae", "startup": 0}),
+        "'scheduler.startup': input should be greater than 0; found 0",
+    ),
+    "a median that waits to the end": (
+        changed(scheduler={"name": "median", "metric": "val/all/mae", "warmup": 1.0}),
+        "'scheduler.warmup': input should be less than 1; found 1.0",
+    ),
+    "a median of a metric that is never reported": (
+        changed(scheduler={"name": "median", "metric": "val/all/rmse"}),
+        "'scheduler.metric': input should be",
+    ),
+    "no trainer-seconds at all": (
+        changed(budget={"trainer_seconds": 0}),
+        "'budget.trainer_seconds': input should be greater than 0; found 0",
+    ),
+    "a warm start of a sampler that does not learn": (
+        changed(sampler={"name": "qmc"}, warm_start=["first"]),
+        "warm_start does nothing with sampler 'qmc', which learns from no result; take tpe, nsga2 or gp",
+    ),
+    "a warm start twice": (
+        changed(warm_start=["first", "first"]),
+        "warm_start has 'first' twice; each counts once",
+    ),
     "a scheduler knob without a scheduler": (
         changed(scheduler={"name": "none", "reduction": 2}),
-        "unknown key 'scheduler.reduction'; allowed here: name, metric (asha)",
+        "unknown key 'scheduler.reduction'; allowed here: name, metric (asha, median), rungs",
     ),
     "no trials": (changed(budget={"trials": 0}), "'budget.trials': input should be greater than 0; found 0"),
     "no time": (

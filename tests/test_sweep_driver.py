@@ -12,7 +12,9 @@ from dirsweep.storage import Folder
 from dirsweep.sweep import stopping
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.driver import Driver
+from dirsweep.sweep.median import Median
 from dirsweep.sweep.progress import LOGGED, Progress
+from dirsweep.sweep.pruning import Rule
 from dirsweep.sweep.rungs import Rungs
 from dirsweep.trainable import Assignment
 
@@ -22,7 +24,7 @@ MAE = "metrics/val/all/mae"
 class Bench:
     """A driver on a sweep in `folder`; made again, it is the driver that resumes."""
 
-    def __init__(self, folder: Path, spec: SweepSpec, rungs: Rungs | None = None) -> None:
+    def __init__(self, folder: Path, spec: SweepSpec, rule: Rule | None = None) -> None:
         self.shown: list[Progress] = []
         place = Folder(folder)
         ledger = (
@@ -31,7 +33,7 @@ class Bench:
             else Ledger.create(place, spec=spec.hash, trials=spec.budget.trials)
         )
         self.book = Book(spec, folder, ledger, None, LOGGED)
-        self.driver = Driver(self.book, rungs, 2, self.shown.append)
+        self.driver = Driver(self.book, rule, 2, self.shown.append)
 
     def take(self) -> Assignment:
         """The next trial, taken up by a worker."""
@@ -52,6 +54,13 @@ class Bench:
         for key in ("default-plain", "default-mu0"):
             assert self.take()["key"] == key
             self.finish(key, 9.0)
+
+    def run_last_controls(self, of: str) -> None:
+        for key in (f"{of}-plain", f"{of}-mu0"):
+            assert self.take()["key"] == key
+            self.finish(key, 9.0)
+        assert self.driver.next() is None
+        assert self.driver.over
 
     def states(self) -> dict[str, str]:
         """States in the ledger."""
@@ -226,6 +235,71 @@ def test_no_trial_is_asked_after_the_budgets_minutes(tmp_path: Path):
     assert bench.driver.next() is None
     assert bench.driver.over
     assert bench.driver.why == "time"
+
+
+def test_no_trial_is_asked_once_the_trainer_seconds_are_spent(tmp_path: Path):
+    spec = sweeping.spec(tmp_path, budget={"trials": 9, "trainer_seconds": 2.0})
+    bench = Bench(tmp_path / "sweep", spec)
+    bench.run_controls()  # 2 x 1.5, which do not count
+    bench.take()
+    bench.finish("0", 8.0)
+    bench.book.close()
+    resumed = Bench(tmp_path / "sweep", spec)
+    resumed.take()  # 1.5 of 2 are spent
+    resumed.report("1", 1, 8.0)  # 0.5 more, while it runs
+    assert resumed.driver.next() is None
+    assert resumed.states() == {
+        "default-plain": "COMPLETE",
+        "default-mu0": "COMPLETE",
+        "0": "COMPLETE",
+        "1": "OPEN",
+    }
+    resumed.finish("1", 7.0)
+    resumed.run_last_controls("1")
+    assert resumed.driver.why == "trainer-seconds"
+    again = Bench(tmp_path / "sweep", spec)
+    assert again.driver.next() is None
+    assert again.driver.why == "trainer-seconds"
+    raised = Bench(tmp_path / "sweep", sweeping.spec(tmp_path, budget={"trials": 9, "trainer_seconds": 3.5}))
+    assert raised.take()["key"] == "2"
+
+
+def test_when_all_trials_are_told_a_sweep_is_finished_whatever_it_spent(tmp_path: Path):
+    bench = Bench(tmp_path / "sweep", sweeping.spec(tmp_path, budget={"trials": 1, "trainer_seconds": 1.0}))
+    bench.run_controls()
+    bench.take()
+    bench.finish("0", 8.0)
+    bench.run_last_controls("0")
+    assert bench.driver.why == "finished"
+
+
+def test_a_trial_behind_the_median_is_pruned_and_stays_so_when_resumed(tmp_path: Path):
+    spec = sweeping.spec(tmp_path, budget={"trials": 3})
+    rule = {"metric": "val/all/mae", "startup": 2, "warmup": 0.25}
+    bench = Bench(tmp_path / "sweep", spec, Median(**rule))
+    bench.run_controls()
+    for key, mae in (("0", 8.0), ("1", 6.0)):
+        bench.take()
+        assert not bench.report(key, 1, mae)
+        bench.finish(key, mae)
+    bench.take()
+    assert bench.report("2", 1, 7.5)  # behind the median of 8 and 6
+    assert bench.states()["2"] == "PRUNED"
+    resumed = Bench(tmp_path / "sweep", spec, Median(**rule))
+    assert resumed.book.records["2"].reason == "behind at epoch 1"
+    assert resumed.driver._pruning._rule == bench.driver._pruning._rule
+
+
+def test_a_decision_that_the_driver_died_after_is_made_again(tmp_path: Path):
+    spec = sweeping.spec(tmp_path, budget={"trials": 2})
+    bench = Bench(tmp_path / "sweep", spec)  # prunes nothing, as one that dies before its tell
+    bench.run_controls()
+    for key, mae in (("0", 6.0), ("1", 7.0)):
+        bench.take()
+        bench.report(key, 2, mae)
+    resumed = Bench(tmp_path / "sweep", spec, Median("val/all/mae", 1, 0.0))
+    assert resumed.states()["1"] == "PRUNED"
+    assert resumed.states()["0"] == "OPEN"
 
 
 def test_trials_wait_for_the_control_that_a_constraint_is_relative_to(tmp_path: Path):

@@ -9,6 +9,9 @@ from dirsweep.ledger import TrialRecord
 from dirsweep.search.constraints import constraint_values
 from dirsweep.search.model import SweepSpec
 
+ROUNDING = 1e-9
+"""Share of the Pareto set's span below which two sums are equal."""
+
 
 def ranked(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:
     """Complete, feasible trials (no controls), best first: the first objective decides.
@@ -38,6 +41,38 @@ def undominated(spec: SweepSpec, complete: Sequence[TrialRecord]) -> list[TrialR
         for trial, mine in zip(complete, values, strict=True)
         if not any(_dominates(other, mine) for other in values)
     ]
+
+
+def knee(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> TrialRecord | None:
+    """The Pareto trial that gives up least: where a bit less of one objective costs much of another.
+
+    The rule: scale each objective to 0 at the Pareto set's best and 1 at its worst; the knee has the
+    smallest sum. With two objectives that is the trial farthest from the line between the two extreme
+    ones. A tie goes as in `ranked`.
+
+    Returns:
+        None with one objective, with nothing between the extremes, or where none sums to less than
+        every extreme trial: then the front bends nowhere inward.
+
+    Raises:
+        ValueError: a constraint is relative to a control that has no such result.
+    """
+    front = pareto(spec, trials)
+    if len(spec.objectives) < 2 or not front:
+        return None
+    columns = list(zip(*(objectives(spec, trial) for trial in front), strict=True))
+    spans = [(min(column), (max(column) - min(column)) or 1.0) for column in columns]
+    sums = [
+        sum((value - low) / span for value, (low, span) in zip(objectives(spec, trial), spans, strict=True))
+        for trial in front
+    ]
+    extremes = [
+        total
+        for trial, total in zip(front, sums, strict=True)
+        if any(value == low for value, (low, _) in zip(objectives(spec, trial), spans, strict=True))
+    ]
+    place = sums.index(min(sums))
+    return front[place] if sums[place] < min(extremes) - ROUNDING else None
 
 
 def feasible(spec: SweepSpec, trial: TrialRecord, trials: Mapping[str, TrialRecord]) -> bool:

@@ -76,11 +76,11 @@ def _allowed(place: list[Any]) -> list[str]:
         case "constraints":
             return ["metric", "at_most", "of"]
         case "budget":
-            return ["trials", "minutes"]
+            return ["trials", "minutes", "trainer_seconds"]
         case "sampler":
-            return ["name", "startup (tpe)"]
+            return ["name", "startup (tpe, gp)", "population (nsga2)"]
         case _:
-            return ["name", "metric (asha)", "rungs (asha)", "reduction (asha)"]
+            return ["name", "metric (asha, median)", "rungs, reduction (asha)", "startup, warmup (median)"]
 
 
 def _text_hint(found: Any) -> str:

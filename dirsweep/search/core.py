@@ -2,9 +2,11 @@
 
 An ask depends on nothing but the spec, its trial number and the records before it: the sampler is
 made anew for each number, and the study holds what the ledger holds, with what the sampler noted on
-trials and on the study. So a resumed sweep asks what it would have asked. Trials of earlier sweeps
-(`warm`) come first in the study, so its numbers are the sweep's, moved up by how many those are. Optuna's own storages are not used: a second source of truth drifts from the
-first when the driver dies between the two.
+trials and on the study. So a resumed sweep asks what it would have asked. Optuna's own storages are
+not used: a second source of truth drifts from the first when the driver dies between the two.
+
+Trials of earlier sweeps (`warm`) come first in the study, so a trial's place there is its number
+moved up by how many those are.
 """
 
 import math
@@ -20,10 +22,9 @@ from optuna.trial import TrialState, create_trial
 from dirsweep.ledger import Ledger, State, TrialRecord, trials
 from dirsweep.search import staged
 from dirsweep.search.constraints import constraint_values, limit
-from dirsweep.search.distribution import Choice, Distribution, encoded
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.parts import Joint
-from dirsweep.search.sampler import optuna_distribution, sampler, suggested, warm_attrs
+from dirsweep.search.sampler import in_study, optuna_distribution, sampler, suggested, warm_attrs
 
 
 class Search:
@@ -120,8 +121,9 @@ class Search:
         decision = self._decide()
         parent = decision.parent if decision else None
         self._study.sampler = sampler(self._spec, number)
-        if parent is not None and self._in_study(parent):
-            self._study.enqueue_trial(self._in_study(parent))  # taken as they are by the ask that follows
+        given = in_study(self._spec, parent or {})
+        if given:
+            self._study.enqueue_trial(given)  # taken as they are by the ask that follows
         trial = self._study.ask()
         assert trial.number == self._place(number)
         params = self._values(trial, parent)
@@ -141,7 +143,7 @@ class Search:
     def _add_warm(self, controls: Mapping[str, TrialRecord]) -> None:
         """Begin the study with the trials of earlier sweeps; once constraints have what they refer to."""
         for trial in self._warm:
-            given = self._in_study(trial["params"])
+            given = in_study(self._spec, trial["params"])
             self._study.add_trial(
                 create_trial(
                     state=TrialState.COMPLETE,
@@ -163,20 +165,12 @@ class Search:
     def _values(self, trial: optuna.Trial, parent: dict[str, Any] | None) -> dict[str, Any]:
         """The searched values of a trial: its parent's, of which the study takes note, and those asked."""
         params = dict(parent or {})
-        taken = self._in_study(params)
+        taken = in_study(self._spec, params)
         for name in self._order:
             of_parent = parent is not None and staged.of_stage1(name)
             if name in taken or (not of_parent and self._spec.active(name, params)):
                 params[name] = suggested(trial, name, self._spec.searched[name], self._distributions[name])
         return params
-
-    def _in_study(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Values as the study holds them; without the base parent's, which are no searched ones."""
-        return {
-            name: self._given(name, value)
-            for name, value in params.items()
-            if name in self._distributions and _is_among(self._spec.searched[name], value)
-        }
 
     def _tell(
         self, number: int, state: State, metrics: dict[str, float], epoch: int, seconds: float, reason: str
@@ -225,7 +219,7 @@ class Search:
         for number, trial in enumerate(asked):
             if trial.trial != str(number):
                 raise ValueError(f"the ledger asks trial {trial.trial!r} where {number} should follow")
-            given = self._in_study(trial.params)
+            given = in_study(self._spec, trial.params)
             self._study.add_trial(
                 create_trial(
                     state=TrialState.RUNNING,
@@ -237,10 +231,6 @@ class Search:
             self._states.append("OPEN")
             if trial.state != "OPEN":
                 self._finish(number, trial.state, trial.metrics, known)
-
-    def _given(self, name: str, value: Any) -> Any:
-        """A searched value as the study holds it."""
-        return encoded(value) if isinstance(self._spec.searched[name], Choice) else value
 
     def _finish(
         self, number: int, state: State, metrics: Mapping[str, float], known: Mapping[str, TrialRecord]
@@ -259,11 +249,6 @@ class Search:
         trial = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, self._place(number))
         for key, value in create_trial(state=TrialState.RUNNING, constraints=values).system_attrs.items():
             self._storage.set_trial_system_attr(trial, key, value)
-
-
-def _is_among(asked: Distribution, value: Any) -> bool:
-    """Whether a value is one that may be searched; of a range it always is."""
-    return not isinstance(asked, Choice) or encoded(value) in map(encoded, asked.values)
 
 
 def _is_finite(value: float | None) -> bool:

@@ -1,5 +1,7 @@
 """Optuna's side of a search space: samplers, distributions, suggestions."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from dirsweep.search.distribution import Choice, Distribution, Int, Log, Uniform, encoded
@@ -32,7 +34,7 @@ def sampler(spec: SweepSpec, number: int) -> BaseSampler:
         case TPE(startup=startup):
             return TPESampler(seed=seed, n_startup_trials=startup)
         case QuasiRandom():
-            return _Sobol(spec)
+            return Sobol(spec, number)
         case NSGA2(population=population):
             return NSGAIISampler(seed=seed, population_size=population)
         case GP(startup=startup):
@@ -48,21 +50,67 @@ def warm_attrs(spec: SweepSpec) -> dict[str, Any]:
     return {"NSGAIISampler:generation": 0} if isinstance(spec.sampler, NSGA2) else {}
 
 
-class _Sobol(QMCSampler):
-    """One scrambled Sobol sequence over all searched names, from the first trial on.
+class Sobol(BaseSampler):
+    """One scrambled Sobol sequence over all searched names; a trial's point follows from its number.
 
-    Optuna would draw the first trial at random and span the sequence over that trial's names only. Here
-    a name whose condition does not hold leaves its coordinate unused, and the rest stays even.
+    Not Optuna's own, which is experimental, draws the first trial at random and spans the sequence over
+    that trial's names only. Here a name whose condition does not hold leaves its coordinate unused.
     """
 
-    def __init__(self, spec: SweepSpec) -> None:
-        super().__init__(scramble=True, seed=spec.seed, warn_independent_sampling=False)
+    def __init__(self, spec: SweepSpec, number: int) -> None:
+        self._seed, self._number = spec.seed, number
         self._space = {name: optuna_distribution(spec.searched[name]) for name in sorted(spec.searched)}
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
+        """All searched names."""
         return self._space
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The trial's point."""
+        from scipy.stats import qmc  # takes a while, and the other samplers do without
+
+        engine = qmc.Sobol(len(search_space), scramble=True, seed=self._seed)
+        if self._number:
+            engine.fast_forward(self._number)
+        point = engine.random(1)[0]  # (D,) in [0, 1)
+        return {
+            name: _at(float(share), space)
+            for share, (name, space) in zip(point, search_space.items(), strict=True)
+        }
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Never needed: the point has every name."""
+        raise AssertionError(f"{param_name} is not in the space")
+
+
+def _at(share: float, distribution: BaseDistribution) -> Any:
+    """The value below which a random draw falls with probability `share`, 0 <= share < 1."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return choices[int(share * len(choices))]
+        case IntDistribution(low=low, high=high, log=True):
+            ends = math.log(low - 0.5), math.log(high + 0.5)  # each whole number has its own stretch
+            return min(max(round(math.exp(ends[0] + share * (ends[1] - ends[0]))), low), high)
+        case IntDistribution(low=low, high=high, step=step):
+            return low + step * int(share * ((high - low) // step + 1))
+        case FloatDistribution(low=low, high=high, log=True):
+            return min(math.exp(math.log(low) + share * math.log(high / low)), high)
+        case FloatDistribution(low=low, high=high, step=None):
+            return low + share * (high - low)
+        case FloatDistribution(low=low, high=high, step=step):
+            assert step is not None
+            return min(low + step * int(share * (round((high - low) / step) + 1)), high)
+    raise AssertionError(f"no distribution {distribution}")
 
 
 def optuna_distribution(distribution: Distribution) -> BaseDistribution:
@@ -76,6 +124,21 @@ def optuna_distribution(distribution: Distribution) -> BaseDistribution:
             return IntDistribution(low, high, log=log, step=step or 1)
         case Choice(values=values):
             return CategoricalDistribution([encoded(value) for value in values])
+
+
+def in_study(spec: SweepSpec, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Searched values as a study holds them; without the base parent's, which are no searched ones."""
+    given = {}
+    for name, value in params.items():
+        match spec.searched.get(name):
+            case None:
+                continue
+            case Choice(values=values):
+                if encoded(value) in map(encoded, values):
+                    given[name] = encoded(value)
+            case _:
+                given[name] = value
+    return given
 
 
 def suggested(trial: optuna.Trial, name: str, asked: Distribution, distribution: BaseDistribution) -> Any:

@@ -11,11 +11,14 @@ from dirsweep.search.check import explain, name_problems, problems, searchable
 from dirsweep.search.model import SweepSpec
 from dirsweep.shots import check_threshold
 
-__all__ = ["SweepSpec", "check_data", "json_schema", "parse_spec", "read_spec"]
+__all__ = ["FILE", "SweepSpec", "check_data", "json_schema", "parse_spec", "read_spec"]
+
+FILE = "spec.yaml"
+"""Name of the resolved search space in a sweep's folder."""
 
 
 def read_spec(path: Path) -> SweepSpec:
-    """The search space in a YAML file, `dataset: FILE.yaml` in its fixed part read in.
+    """The search space in a YAML file, `dataset: FILE.yaml` read in and `warm_start` folders resolved.
 
     Raises:
         ValueError: one line per problem: the file, the key, what was found and what is allowed.
@@ -23,6 +26,8 @@ def read_spec(path: Path) -> SweepSpec:
     tree = read_yaml(path)
     if isinstance(tree.get("fixed"), dict):
         tree = {**tree, "fixed": with_dataset_file(tree["fixed"], path.parent)}
+    if isinstance(tree.get("warm_start"), list):
+        tree = {**tree, "warm_start": [_beside(path, folder) for folder in tree["warm_start"]]}
     return parse_spec(tree, str(path))
 
 
@@ -90,6 +95,11 @@ def json_schema() -> dict[str, Any]:
         additionalProperties=False,
     )
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _beside(path: Path, folder: Any) -> Any:
+    """A folder that is named relative to the file at `path`."""
+    return str((path.parent / folder).resolve()) if isinstance(folder, str) else folder
 
 
 def _pattern(name: str) -> str:

@@ -19,13 +19,12 @@ from dirsweep.storage import Folder
 from dirsweep.sweep import provenance
 from dirsweep.sweep.controls import Control, record_config
 from dirsweep.sweep.progress import LOGGED
+from dirsweep.sweep.store import store_of
 
 if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
 
 TRIALS = "trials"
-STORE = "stage1"
-"""Stage 1s of all sweeps in a storage folder, beside the sweeps."""
 TRACKED_AT_THE_END = (*LOGGED, "fit/r2", "train/all/spearman", "train/all/out_of_order", "seconds")
 """Final metrics that the tracker keeps: its pages slow down with many."""
 
@@ -71,12 +70,24 @@ class Book:
     @property
     def store(self) -> Path:
         """The folder of stage 1s that this sweep shares with those beside it."""
-        return self.folder.parent / STORE
+        return store_of(self.folder.parent)
 
     @property
     def may_ask(self) -> bool:
         """Whether the budget allows another trial, or one is being asked already."""
         return self._ask is not None or self._search.asked < self.total
+
+    @property
+    def asking(self) -> bool:
+        """Whether a trial is being asked."""
+        return self._ask is not None
+
+    @property
+    def overspent(self) -> bool:
+        """Whether the asked trials have used up the budget's trainer-seconds, those that run included."""
+        limit = self.spec.budget.trainer_seconds
+        spent = sum(record.seconds for record in self.records.values() if record.kind == "ask")
+        return limit is not None and spent >= limit
 
     def ask(self, seconds: float) -> str | None:
         """The key of a new trial; None if the sampler takes longer than `seconds` (then call again)."""

@@ -13,11 +13,10 @@ from typing import Any
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.best import ranked
-from dirsweep.search.parts import Joint
 from dirsweep.sweep import controls, stopping
 from dirsweep.sweep.book import Book
-from dirsweep.sweep.progress import OnChange, Progress, progress
-from dirsweep.sweep.rungs import Rungs
+from dirsweep.sweep.progress import OnChange, Progress, outcome, progress, titled
+from dirsweep.sweep.pruning import Pruning, Rule
 from dirsweep.sweep.waiting import Waiting
 from dirsweep.trainable import ERROR_FILE, Assignment
 
@@ -32,11 +31,12 @@ POLL_SECONDS = 1.0
 class Driver:
     """One driver's life on one sweep."""
 
-    def __init__(self, book: Book, rungs: Rungs | None, workers: int, on_change: OnChange) -> None:
+    def __init__(self, book: Book, rule: Rule | None, workers: int, on_change: OnChange) -> None:
         self.failure: Exception | None = None
         """What ends the sweep early; raised once Tune has let go."""
         self.stop = stopping.Stop(book.folder)
-        self._book, self._rungs, self._workers, self._on_change = book, rungs, workers, on_change
+        self._book, self._workers, self._on_change = book, workers, on_change
+        self._pruning = Pruning(book.spec, rule, book.config)
         self._begun = self._looked = time.monotonic()
         minutes = book.spec.budget.minutes
         self._deadline = self._begun + minutes * 60 if minutes else math.inf
@@ -78,7 +78,9 @@ class Driver:
         return None
 
     def _may_ask(self) -> bool:
-        if not self._book.may_ask or time.monotonic() > self._deadline:
+        if self._book.asking:  # it will be in the ledger, so it is to be run
+            return True
+        if not self._book.may_ask or self._book.overspent or time.monotonic() > self._deadline:
             return False
         relative = any(constraint.of is not None for constraint in self._book.spec.constraints)
         return not (relative and self._book.records["default-plain"].state == "OPEN")
@@ -131,7 +133,7 @@ class Driver:
         self._book.start(key)
         self._started.add(key)
         record = self._book.records[key]
-        self._changed(f"{_name(record)} {'goes on' if record.epoch else 'starts'}")
+        self._changed(f"{titled(record)} {'goes on' if record.epoch else 'starts'}")
 
     def reported(self, key: str, result: Mapping[str, Any]) -> bool:
         """Take in a report; whether the trial should end now."""
@@ -146,21 +148,11 @@ class Driver:
             return False
         self._handed[key] = result["fraction"]
         record = self._book.records[key]
-        if record.kind == "ask" and self._meets_rung(record.reports[-1]):
+        if self._pruning.stops(record, record.reports[-1]):
             self._prune(record)
             return True
         self._changed("")
         return False
-
-    def _meets_rung(self, report: Mapping[str, Any]) -> bool:
-        """Whether a rung ends the trial; in a staged sweep rungs are shares of stage 2."""
-        if self._rungs is None:
-            return False
-        key, epoch, of = report["trial"], report["epoch"], report["of"]
-        if not isinstance(self._book.spec.mode, Joint):
-            before = self._book.config(key).stage1.total_epochs
-            epoch, of = epoch - before, of - before
-        return epoch > 0 and self._rungs.stops(key, epoch, of, report["metrics"])
 
     def ended(self, key: str) -> None:
         """Tune has let go of the trial; without a final report it was stopped, or its worker misbehaved."""
@@ -187,7 +179,7 @@ class Driver:
         elif self._failures[key] < ATTEMPTS:
             self._waiting.appendleft(key)
             attempt = f"attempt {self._failures[key]} of {ATTEMPTS}"
-            self._changed(f"{_name(self._book.records[key])}: {attempt} failed ({reason}), trying again")
+            self._changed(f"{titled(self._book.records[key])}: {attempt} failed ({reason}), trying again")
         else:
             self._book.tell(key, "FAIL", reason)
 
@@ -230,14 +222,16 @@ class Driver:
 
     @property
     def why(self) -> str:
-        """Why the sweep ends: stopped, time, or finished."""
+        """Why the sweep ends: stopped, finished, or which budget ended before that of trials."""
         if not self._exhausted:
             return "stopped"
-        return "time" if self._book.may_ask else "finished"
+        if not self._book.may_ask:
+            return "finished"
+        return "trainer-seconds" if self._book.overspent else "time"
 
     def _settle(self, *, wait: bool = False) -> None:
         for record in self._book.settle(wait=wait):
-            self._changed(f"{_name(record)} {_outcome(record, self._book.spec.objectives)}")
+            self._changed(f"{titled(record)} {outcome(record, self._book.spec.objectives)}")
 
     def progress(self, message: str = "") -> Progress:
         """Where the sweep is now."""
@@ -255,15 +249,9 @@ class Driver:
         self._on_change(self.progress(message))
 
     def _resume(self) -> None:
-        """Rebuild the rungs and the queue from the ledger."""
+        """Rebuild the pruning rule and the queue from the ledger."""
         records = self._book.records
-        behind = {
-            report["trial"]
-            for report in self._book.ledger.records
-            if report["kind"] == "report"
-            and records[report["trial"]].kind == "ask"
-            and self._meets_rung(report)
-        }
+        behind = self._pruning.replay(self._book.ledger.records, records)
         self._queue_controls(controls.DEFAULT, {})
         for record in list(records.values()):
             if record.state == "OPEN" and record.trial not in self._waiting:
@@ -277,17 +265,3 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of a result as Tune flattens it: "metrics/val/all/mae" is val/all/mae."""
     prefix = "metrics/"
     return {name.removeprefix(prefix): value for name, value in result.items() if name.startswith(prefix)}
-
-
-def _name(record: TrialRecord) -> str:
-    return f"trial {record.trial}" if record.kind == "ask" else f"control {record.trial}"
-
-
-def _outcome(record: TrialRecord, objectives: tuple[str, ...]) -> str:
-    match record.state:
-        case "COMPLETE":
-            return "is complete: " + ", ".join(f"{name} {record.metrics[name]:.4g}" for name in objectives)
-        case "PRUNED":
-            return f"is pruned: {record.reason}"
-        case _:
-            return f"failed: {record.reason}"

@@ -93,3 +93,19 @@ def _best(complete: list[TrialRecord]) -> dict[str, float]:
         for name, values in found.items()
     }
     return {name: min(values) for name, values in finite.items() if values}
+
+
+def titled(record: TrialRecord) -> str:
+    """What a trial or control is called in messages."""
+    return f"trial {record.trial}" if record.kind == "ask" else f"control {record.trial}"
+
+
+def outcome(record: TrialRecord, objectives: tuple[str, ...]) -> str:
+    """How a trial or control ended, in words."""
+    match record.state:
+        case "COMPLETE":
+            return "is complete: " + ", ".join(f"{name} {record.metrics[name]:.4g}" for name in objectives)
+        case "PRUNED":
+            return f"is pruned: {record.reason}"
+        case _:
+            return f"failed: {record.reason}"

@@ -11,18 +11,17 @@ from dirsweep import METHOD_VERSION, data, ledger, trainable
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.search.best import ranked
 from dirsweep.search.model import SweepSpec
-from dirsweep.search.parts import ASHA
-from dirsweep.search.spec import check_data, read_spec
+from dirsweep.search.spec import FILE, check_data, read_spec
+from dirsweep.search.warm import Warm, gather
 from dirsweep.storage import Folder
-from dirsweep.sweep import lock, provenance, stopping
+from dirsweep.sweep import lock, provenance, pruning, stopping, store
 from dirsweep.sweep.progress import LOGGED, OnChange, Progress, progress
-from dirsweep.sweep.rungs import Rungs
 from dirsweep.sweep.session import Resources, ray_session
 
 if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
 
-SPEC = "spec.yaml"
+SPEC = FILE
 BEST = "best.yaml"
 TRACKING_SECONDS = 30.0
 """How long the end of a sweep waits for the tracker to deliver what is left."""
@@ -32,8 +31,8 @@ TRACKING_SECONDS = 30.0
 class Outcome:
     """How a sweep ended.
 
-    why: "finished", "stopped" (a signal or `dirsweep stop`; `resume` goes on) or "time" (the budget's
-        minutes are over; `resume` grants as many again).
+    why: "finished", "stopped" (a signal or `dirsweep stop`; `resume` goes on) "time" (the budget's
+        minutes are over; `resume` grants as many again) or "trainer-seconds" (the budget's are spent).
     best: the winner, None if no trial is complete and feasible.
     """
 
@@ -63,8 +62,9 @@ def run(
         trial: what a worker runs; takes an `Assignment`.
 
     Raises:
-        ValueError: the folder is taken, the data do not fit the spec, no tracking server answers, Ray
-            cannot start, the disk is full.
+        ValueError: the folder is taken, the data do not fit the spec, an earlier sweep to start warm from
+            does not, the store of stage 1s cannot be written, no tracking server answers,
+            Ray cannot start, the disk is full.
     """
     with lock.held(folder):
         if any(file.name != lock.FILE for file in folder.iterdir()):
@@ -73,11 +73,14 @@ def run(
                 "another --name begins a new one"
             )
         check_data(spec)
+        store.check_writable(folder.parent)
         uri = _tracking_uri(folder, tracking_uri) if tracking else None
         opening = provenance.opening(spec, data.load(spec.default_config().dataset))
+        warm = gather(spec, opening["data"])
         tree = spec.model_dump(mode="json", by_alias=True)
         Folder(folder).put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
         records = Ledger.create(Folder(folder), **opening)
+        _warm_up(records, warm, spec, on_change)
         return _drive(spec, folder, records, resources or Resources(), uri, on_change, trial)
 
 
@@ -105,10 +108,27 @@ def resume(
         records = Ledger.open(Folder(folder))
         check_data(spec)
         _check_same(folder, spec, records.opening)
+        store.check_writable(folder.parent)
         uri = _tracking_uri(folder, tracking_uri) if tracking else None
+        if spec.warm_start and not any(record["kind"] == "warm" for record in records.records):
+            if any(record["kind"] == "ask" for record in records.records):
+                raise ValueError(
+                    f"{folder / SPEC}: warm_start was added after the sweep began; take it out again, or "
+                    "begin a new sweep"
+                )
+            # its first driver died before it wrote what it took
+            _warm_up(records, gather(spec, records.opening["data"]), spec, on_change)
         if extra_trials:
             records.write("budget", trials=extra_trials)
         return _drive(spec, folder, records, resources or Resources(), uri, on_change, trial)
+
+
+def _warm_up(records: Ledger, warm: Warm, spec: SweepSpec, on_change: OnChange) -> None:
+    """Enter what was taken from earlier sweeps, if anything, and say so."""
+    if warm.trials:
+        records.write("warm", trials=warm.trials, notes=warm.notes)
+    for note in warm.notes:
+        on_change(progress([], spec.budget.trials, message=note))
 
 
 def _check_same(folder: Path, spec: SweepSpec, opening: Mapping[str, Any]) -> None:
@@ -139,8 +159,8 @@ def _drive(
     from dirsweep.sweep.book import Book  # these bring Optuna, which `status` and `stop` do without
     from dirsweep.sweep.driver import Driver
 
-    rungs = _rungs(spec)
-    logged = tuple(dict.fromkeys((*LOGGED, *((rungs.metric,) if rungs else ()))))
+    rule = pruning.rule(spec)
+    logged = tuple(dict.fromkeys((*LOGGED, *((rule.metric,) if rule else ()))))
     tracker = _tracker(uri, spec, folder, records) if uri else None
     try:
         book = Book(spec, folder, records, tracker, logged)
@@ -148,7 +168,7 @@ def _drive(
         with ray_session(resources) as workers:
             from dirsweep.sweep.tune import drive  # Ray, which reads its settings when it is imported
 
-            driver = Driver(book, rungs, workers, on_change)
+            driver = Driver(book, rule, workers, on_change)
             try:
                 with driver.stop.on_signals():
                     drive(driver, trial, resources)
@@ -200,18 +220,15 @@ def _winner(spec: SweepSpec, records: Mapping[str, TrialRecord]) -> TrialRecord 
         return None
 
 
-def _rungs(spec: SweepSpec) -> Rungs | None:
-    match spec.scheduler:
-        case ASHA(metric=metric, rungs=at, reduction=reduction):
-            return Rungs(metric, at, reduction)
-        case _:
-            return None
-
-
 def _parting(folder: Path, why: str) -> str:
     match why:
         case "stopped":
             return f"stopped; `dirsweep resume {folder}` goes on where it was"
+        case "trainer-seconds":
+            return (
+                f"the budget's trainer-seconds are spent; raise trainer_seconds in {folder / SPEC}, then "
+                f"`dirsweep resume {folder}` goes on"
+            )
         case "time":
             return f"the budget's minutes are over; `dirsweep resume {folder}` grants as many again"
         case _:

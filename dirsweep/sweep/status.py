@@ -15,8 +15,8 @@ from dirsweep.sweep.progress import Progress, progress
 class Status:
     """A sweep as its ledger and lock show it.
 
-    state: "running", "stopping", or, without a driver, "finished", "stopped", "time" or "interrupted" (the
-        driver died); in a list also "damaged", with the reason in `progress.message`.
+    state: "running", "stopping", or, without a driver, "finished", "stopped", "time", "trainer-seconds" or
+        "interrupted" (the driver died); in a list also "damaged", with the reason in `progress.message`.
     driver: who runs it now.
     """
 
