@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from dirsweep import intervals
+from dirsweep.intervals import spread
 
 DRAWS = 1000
 CELLS = {
@@ -137,7 +138,7 @@ def test_below_five_seeds_the_interval_is_a_bootstrap_over_samples_and_says_so()
     error = generator.exponential(size=(4, 40)) + np.array([[0.0], [5.0], [10.0], [15.0]])
     clusters = np.arange(40) // 3
     interval = intervals.error_interval(error, "mae", clusters=clusters, seed=3)
-    shifts = np.sort(plain_resampled(error, clusters, intervals._counts(14, 3)))
+    shifts = np.sort(plain_resampled(error, clusters, spread._counts(14, 3, 1999)))
     averaged = error.mean(axis=0) - error.mean()
     squares = sum(averaged[clusters == c].sum() ** 2 for c in range(14))
     deviation = np.sqrt(14 / 13 * squares) / 40
@@ -193,7 +194,7 @@ def test_intervals_follow_from_their_seed_alone():
     generator = np.random.default_rng(5)
     error = generator.exponential(size=30) + 0.1 * generator.exponential(size=(5, 30))
     first = intervals.error_interval(error, "mae", seed=1)
-    intervals._counts.cache_clear()
+    spread._counts.cache_clear()
     assert intervals.error_interval(error, "mae", seed=1) == first
     assert intervals.error_interval(error, "mae", seed=2) != first
 

@@ -198,7 +198,7 @@ def test_a_folder_without_a_sweep_is_named(tmp_path):
 
 def test_json_holds_trials_controls_and_the_best(sweep):
     tree = report.as_json(report.load(sweep))
-    assert set(tree) == {"trials", "controls", "best"}
+    assert set(tree) == {"trials", "controls", "spent", "best"}
     assert [trial["number"] for trial in tree["trials"]] == [0, 1, 2]
     assert [trial["status"] for trial in tree["trials"]] == ["COMPLETE", "COMPLETE", "FAIL"]
     assert set(tree["trials"][0]) == {"number", "status", "params", "metrics", "seconds"}
@@ -214,7 +214,12 @@ def test_json_has_null_for_nan(sweep):
 
 def test_json_of_a_sweep_without_a_winner_has_a_null_best(tmp_path):
     begun(tmp_path / "a")
-    assert report.as_json(report.load(tmp_path / "a")) == {"trials": [], "controls": [], "best": None}
+    assert report.as_json(report.load(tmp_path / "a")) == {
+        "trials": [],
+        "controls": [],
+        "spent": {"trainer_seconds": 0, "reused_seconds": 0, "parents": 0, "children": 0},
+        "best": None,
+    }
 
 
 # ---- one trial
@@ -300,3 +305,26 @@ def test_a_report_needs_neither_ray_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_staged_sweep_tells_its_parents_its_children_and_what_a_plain_one_would_have_spent(tmp_path):
+    ledger = begun(tmp_path / "a")
+    reasons = ("the base: stage 1 without norm ordinality", "parent 2 of 2", "a child of parent 1")
+    for trial, (why, weight, reused) in enumerate(zip(reasons, (0.1, 0.2, 0.2), (0, 0, 60.0), strict=True)):
+        params = {"stage1.norm_ordinality.weight": weight}
+        ledger.write("ask", trial=str(trial), params=params, attrs={}, why=why)
+        kept = metrics(4.0, 12.0) | {"reused_seconds": reused}
+        ledger.write(
+            "tell", trial=str(trial), state="COMPLETE", epoch=3, seconds=20.0, metrics=kept, reason=""
+        )
+    found = report.load(tmp_path / "a")
+    said = "2 stage 1s for 3 trials (1 base, 1 new parent, 1 child); "
+    assert said + "a plain sweep would have spent at least 2 min 0 s of training." in "\n".join(
+        shown(report.leaderboard(found), 200)
+    )
+    assert report.as_json(found)["spent"] == {
+        "trainer_seconds": 60.0,
+        "reused_seconds": 60.0,
+        "parents": 2,
+        "children": 1,
+    }

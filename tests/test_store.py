@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dirsweep.checkpoint import Stopped, lease
+from dirsweep.checkpoint.prune import prune
 from dirsweep.checkpoint.store import Store
 from dirsweep.storage import Folder
 
@@ -101,3 +102,33 @@ def test_a_waiter_can_be_stopped(tmp_path: Path):
     folder.put("leases/k/0001.owner", b"{}")
     with pytest.raises(Stopped), lease.lease(folder, "k", lambda: False, lambda: True):
         pass
+
+
+@pytest.mark.usefixtures("quick")
+def test_pruning_takes_the_oldest_first_and_never_one_whose_lease_is_held(tmp_path: Path):
+    folder = Folder(tmp_path)
+    store = Store(folder)
+    for age, key in enumerate(("new", "mid", "old", "held")):
+        store.put(key, {"x": torch.ones(8)}, {"time": time.time() - 100 * age})
+    with lease.lease(folder, "old", lambda: False, lambda: False):
+        pass
+    size = store.entries()[0].size
+    with lease.lease(folder, "held", lambda: False, lambda: False):
+        done = prune(store, keep_bytes=2 * size, older_than=None)
+    assert [entry.key for entry in done.removed] == ["old", "mid"]
+    assert [entry.key for entry in done.kept] == ["held"]
+    assert {entry.key for entry in store.entries()} == {"new", "held"}
+    assert {name.split("/")[1] for name in folder.list("leases")} == {"held"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_lease_of_a_dead_owner_keeps_nothing_from_pruning(tmp_path: Path):
+    folder = Folder(tmp_path)
+    store = Store(folder)
+    store.put("k", {"x": torch.ones(8)}, {"time": time.time() - 100})
+    folder.put("leases/k/0001.owner", b"{}")
+    folder.put("leases/k/0001.beat", b"7")  # and no more
+    done = prune(store, keep_bytes=None, older_than=50.0)
+    assert [entry.key for entry in done.removed] == ["k"]
+    assert done.leases == 1
+    assert folder.list("leases") == []

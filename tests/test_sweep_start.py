@@ -33,6 +33,15 @@ def test_a_folder_that_exists_is_refused(tmp_path: Path):
         sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep")
 
 
+def test_a_store_that_cannot_be_written_is_refused_before_anything_begins(tmp_path: Path):
+    (tmp_path / "stage1").symlink_to("/proc")  # read-only to root too
+    with pytest.raises(
+        ValueError, match=r"stage1: cannot write in the store of stage 1s .*another --storage"
+    ):
+        sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", tracking=False)
+    assert [file.name for file in (tmp_path / "sweep").iterdir()] == ["driver.lock"]
+
+
 def test_resume_refuses_a_folder_without_a_sweep(tmp_path: Path):
     with pytest.raises(ValueError, match="holds no sweep"):
         sweep.resume(tmp_path)

@@ -49,6 +49,45 @@ def lease(
         folder.put(_name(key, number, "done"), b"")
 
 
+def held(folder: Folder) -> set[str]:
+    """Keys whose lease is held, as far as this observer can tell.
+
+    Answers at once where every lease is given up; else it watches the beats, for `PATIENCE` seconds at
+    most, and holds an owner without one for dead.
+    """
+    undecided = {key: _state(folder, key) for key in _open(folder)}
+    alive: set[str] = set()
+    give_up = time.monotonic() + PATIENCE
+    while undecided and time.monotonic() < give_up:
+        time.sleep(POLL)
+        alive |= {key for key, seen in undecided.items() if _state(folder, key) != seen}
+        undecided = {key: seen for key, seen in undecided.items() if key not in alive}
+    later = _open(folder) - set(undecided)  # taken while the others were watched
+    return (alive & _open(folder)) | later
+
+
+def clear(folder: Folder, held: set[str]) -> int:
+    """Remove the files of leases that nobody holds; the number of keys that had any."""
+    names: dict[str, list[str]] = {}
+    for name in folder.list("leases"):
+        names.setdefault(name.split("/")[1], []).append(name)
+    free = {key: files for key, files in names.items() if key not in held}
+    for files in free.values():
+        for name in files:
+            folder.delete(name)
+    return len(free)
+
+
+def _open(folder: Folder) -> set[str]:
+    keys = {name.split("/")[1] for name in folder.list("leases")}
+    return {key for key in keys if not folder.exists(_name(key, _highest(folder, key), "done"))}
+
+
+def _state(folder: Folder, key: str) -> tuple[int, bytes]:
+    number = _highest(folder, key)
+    return number, _last_beat(folder, key, number)
+
+
 def _take_or_wait(
     folder: Folder, key: str, ready: Callable[[], bool], should_stop: Callable[[], bool]
 ) -> int | None:

@@ -7,6 +7,7 @@ An entry is the state of a trial at the end of its stage 1 under a key that cove
 import hashlib
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from dirsweep.checkpoint.state import Notes, Tensors, pack, read_notes, unpack
 from dirsweep.storage import Folder
@@ -17,7 +18,7 @@ STATES = "states"
 
 @dataclass(frozen=True)
 class Entry:
-    """What the store says of one stage 1: its key, its size in bytes, its notes."""
+    """What the store says of one stage 1: its key, its size in bytes, its notes (none if damaged)."""
 
     key: str
     size: int
@@ -66,12 +67,22 @@ class Store:
         found = []
         for key, name in self._names().items():
             path = self.folder.path / name
-            found.append(Entry(key, path.stat().st_size, read_notes(path)))
+            try:
+                found.append(Entry(key, path.stat().st_size, _readable_notes(path)))
+            except FileNotFoundError:  # pruned a moment ago
+                continue
         return sorted(found, key=lambda entry: float(entry.notes.get("time", 0.0)))
 
     def _names(self) -> dict[str, str]:
         names = self.folder.list(STATES)
         return {name.removeprefix(f"{STATES}/").split("-")[0]: name for name in names}
+
+
+def _readable_notes(path: Path) -> Notes:
+    try:
+        return read_notes(path)
+    except (ValueError, KeyError, OverflowError, MemoryError):  # whatever a damaged header makes of it
+        return {}
 
 
 def _checksum(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A sweep as one JSON object, for scripts: `trials`, `controls` and `best`."""
+"""A sweep as one JSON object, for scripts: `trials`, `controls`, `spent` and `best`."""
 
 import math
 from typing import Any
@@ -20,6 +20,12 @@ def as_json(report: SweepReport) -> dict[str, Any]:
             {"name": trial.trial, "of": trial.of, "control": trial.control, **_result(trial)}
             for trial in controls
         ],
+        "spent": {
+            "trainer_seconds": report.spent.trainer_seconds,
+            "reused_seconds": report.spent.reused_seconds,
+            "parents": report.spent.parents,
+            "children": report.spent.children,
+        },
         "best": None if report.best is None else _trial(report.best),
     }
 

@@ -12,7 +12,9 @@ from rich.text import Text
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.load import DEFAULT, SweepReport, damage
 from dirsweep.report.numbers import SHOTS, digits, duration, written
+from dirsweep.report.spent import in_words
 from dirsweep.report.trial import ordinality_line
+from dirsweep.search.best import knee
 
 TOP = 5
 ENDED = {"OPEN": "open", "PRUNED": "pruned", "FAIL": "failed"}
@@ -22,6 +24,8 @@ COLUMNS = [(metric, shot) for metric in ("mae", "gm") for shot in SHOTS]
 def leaderboard(report: SweepReport) -> RenderableType:
     """The whole report of a sweep; fits 80 columns where names and numbers are of usual length."""
     head = [Text(report.spec.question.strip(), style="bold"), Text(_trials_in_words(report))]
+    if said := in_words(report.spent):
+        head.append(Text(f"{said}."))
     if report.dropped:
         head.append(Text(damage(report)))
     if report.best is None:
@@ -106,8 +110,29 @@ def _notes(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
         *(_against(best, control) for control in report.controls(best.trial) if control.state == "COMPLETE"),
         f"The best of {tried} trials, so its val figure is optimistic; each trial ran with one seed.",
         f"Trial {best.trial}'s {ordinality_line(best.metrics)}.",
+        *_knee(report),
+        *_importance(report),
     ]
     return [Text(line) for line in lines]
+
+
+def _knee(report: SweepReport) -> list[str]:
+    """Which trial of the Pareto set is the best trade, where there is one."""
+    found = knee(report.spec, report.trials) if len(report.spec.objectives) > 1 else None
+    return [f"The best trade between the objectives, the knee, is trial {found.trial}."] if found else []
+
+
+def _importance(report: SweepReport) -> list[str]:
+    """What decided each objective, the three most important names; nothing while trials are few."""
+    from dirsweep.search.importance import importance  # Optuna takes a while
+
+    found = importance(report.spec, report.trials)
+    return [
+        f"What decided {goal} most: "
+        + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:3])
+        + f" (PED-ANOVA, {found.trials} trials)."
+        for goal, shares in found.shares.items()
+    ]
 
 
 def _against(best: TrialRecord, control: TrialRecord) -> str:

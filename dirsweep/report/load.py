@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dirsweep.ledger import FILE, Ledger, TrialRecord, trials
+from dirsweep.report.spent import Spent, spent
 from dirsweep.search.best import pareto, ranked
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import read_spec
@@ -22,6 +23,7 @@ class SweepReport:
     pareto: names of the ranked trials that no other beats in all objectives.
     unranked: why nothing could be ranked, "" if it could.
     dropped: damaged lines of the ledger that were passed over.
+    spent: trainer-seconds, and what sharing stage 1s saved.
     """
 
     folder: Path
@@ -31,6 +33,7 @@ class SweepReport:
     pareto: frozenset[str]
     unranked: str
     dropped: int
+    spent: Spent
 
     @property
     def asked(self) -> list[TrialRecord]:
@@ -57,12 +60,13 @@ def load(folder: Path) -> SweepReport:
     ledger = Ledger.open(Folder(folder))
     spec = read_spec(folder / "spec.yaml")
     found = trials(ledger.records)
+    costs = spent(list(found.values()), ledger.records)
     try:
         order, front = ranked(spec, found), pareto(spec, found)
     except ValueError as error:  # a constraint is relative to a control that has not finished yet
-        return SweepReport(folder, spec, found, [], frozenset(), str(error), ledger.dropped)
+        return SweepReport(folder, spec, found, [], frozenset(), str(error), ledger.dropped, costs)
     names = frozenset(trial.trial for trial in front) if len(spec.objectives) > 1 else frozenset()
-    return SweepReport(folder, spec, found, order, names, "", ledger.dropped)
+    return SweepReport(folder, spec, found, order, names, "", ledger.dropped, costs)
 
 
 def damage(report: SweepReport) -> str:

@@ -139,7 +139,8 @@ class Budget(Config):
     trials: PositiveInt = 24
     """Trials that are asked; the controls come on top."""
     minutes: PositiveFloat | None = None
-    """Wall time of one start or resume; null for no limit."""
+    """Wall time of one start or resume, after which nothing is asked: trials that run end, and the winner is
+    held against its controls; null for no limit."""
     trainer_seconds: PositiveFloat | None = None
     """Trainer-seconds of all asked trials together, over restarts too, without the controls; null for no
     limit. Once they are spent no trial is asked; those that run go on to their end."""

@@ -81,6 +81,11 @@ def json_schema() -> dict[str, Any]:
     # A dataset may also be a name or a file.
     trial["properties"]["dataset"] = {"anyOf": [{"type": "string"}, trial["properties"]["dataset"]]}
     schema["properties"]["fixed"] = {**trial, "description": schema["properties"]["fixed"]["description"]}
+    # A mode may be its name alone.
+    mode = schema["properties"]["mode"]
+    described = {"description": mode.pop("description"), "default": "joint"}
+    names_of_modes = [{"const": name} for name in mode["discriminator"]["mapping"]]
+    schema["properties"]["mode"] = {"anyOf": [*names_of_modes, mode], **described}
     distribution = schema["properties"]["searched"].pop("additionalProperties")
     names: dict[str, Any] = {}
     for knob in knobs():

@@ -1,0 +1,102 @@
+"""Errors of seeds crossed with samples, summed over the samples' clusters: what an interval is made of."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Statistic = Literal["mae", "gm"]
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Rows (the seeds of a configuration, then those of its control) crossed with clusters of samples."""
+
+    statistic: Statistic
+    total: Floats  # (R, G) sum of a row's absolute errors in a cluster, or of their logarithms
+    size: Floats  # (G,) samples of a cluster
+    share: Floats  # (R,) a row's part in the estimate; a control's is negative
+    parent: NDArray[np.int64]  # (R,) in 0..P-1
+    seeds: int  # R, or R / 2 with a control
+
+    def value(self, mean: Floats) -> Floats:
+        """A row's statistic from the mean of what `total` sums."""
+        return np.exp(mean) if self.statistic == "gm" else mean
+
+    def slope(self, mean: Floats) -> Floats:
+        """The derivative of `value`."""
+        return np.exp(mean) if self.statistic == "gm" else np.ones_like(mean)
+
+
+def paired(
+    error: Floats,
+    control: Floats,
+    statistic: Statistic,
+    clusters: ArrayLike | None,
+    parents: ArrayLike | None,
+) -> Crossed:
+    """Two configurations' (S, N) errors, one above the other."""
+    rows = [checked(error, "error"), checked(control, "control")]
+    if rows[0].shape != rows[1].shape:
+        raise ValueError(
+            f"intervals: error is {rows[0].shape} and control {rows[1].shape} (seeds, samples); "
+            "a paired difference needs the same seeds and samples of both"
+        )
+    return crossed_errors(rows, statistic, clusters, parents)
+
+
+def crossed_errors(
+    rows: list[Floats], statistic: Statistic, clusters: ArrayLike | None, parents: ArrayLike | None
+) -> Crossed:
+    """Sum the errors of one configuration, or of one and its control, over clusters."""
+    if statistic not in get_args(Statistic):
+        raise ValueError(f"intervals: unknown statistic '{statistic}'; give one of {get_args(Statistic)}")
+    seeds, samples = rows[0].shape
+    cluster = _ids(clusters, samples, "clusters", "samples")
+    parent = _ids(parents, seeds, "parents", "seeds")
+    error = np.abs(np.concatenate(rows))  # (R, N)
+    if statistic == "gm":
+        error = np.log(np.maximum(error, 1e-10))
+    size = np.bincount(cluster).astype(np.float64)  # (G,)
+    total = error
+    if clusters is not None:
+        total = np.stack([np.bincount(cluster, weights=row) for row in error])  # (R, G)
+    share = 1.0 / (np.bincount(parent)[parent] * (parent.max() + 1))  # (S,) parents weigh alike
+    return Crossed(
+        statistic=statistic,
+        total=total,
+        size=size,
+        share=np.concatenate([share, -share][: len(rows)]),
+        parent=np.tile(parent, len(rows)),
+        seeds=seeds,
+    )
+
+
+def checked(error: Floats, name: str) -> Floats:
+    """`error` as an (S, N) array of finite float64."""
+    error = np.asarray(error, dtype=np.float64)
+    if error.ndim != 2:
+        raise ValueError(f"intervals: {name} has shape {error.shape}; give (seeds, samples)")
+    if error.size == 0:
+        raise ValueError(f"intervals: {name} is empty, {error.shape} (seeds, samples); leave out empty shots")
+    if not np.isfinite(error).all():
+        seed, sample = np.argwhere(~np.isfinite(error))[0]
+        raise ValueError(
+            f"intervals: {name}[{seed}, {sample}] (seed, sample) is {error[seed, sample]}; "
+            "leave out the seeds that failed"
+        )
+    return error
+
+
+def _ids(ids: ArrayLike | None, count: int, name: str, of: str) -> NDArray[np.int64]:
+    """(count,) ids as 0, 1, ...; every one its own where none are given."""
+    if ids is None:
+        return np.arange(count)
+    values = np.asarray(ids)
+    if values.shape != (count,):
+        raise ValueError(f"intervals: {name} has shape {values.shape} for {count} {of}; give one id for each")
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise ValueError(f"intervals: {name} holds NaN; every one of the {of} needs an id")
+    return np.unique(values, return_inverse=True)[1]
