@@ -52,7 +52,8 @@ def in_words(found: Spent) -> str:
     if found.reused_seconds or found.reasons:
         plain = duration(found.trainer_seconds + found.reused_seconds)
         said.append(f"a plain sweep would have spent at least {plain} of training")
-    return "; ".join(said)
+    line = "; ".join(said)
+    return line[:1].upper() + line[1:]
 
 
 def _kind(why: str) -> str:
