@@ -6,6 +6,7 @@ the same config and seed give the same numbers, twice and when stopped and resum
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
-from dirsweep.checkpoint import Journal, Stopped, Store, read_records, unpack
+from dirsweep.checkpoint import Journal, Stopped, Store, clear, read_records, unpack
 from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
 from dirsweep.data.encoding import TableEncoding
@@ -83,16 +84,25 @@ def check(config: TrialConfig, dataset: Dataset) -> None:
 
 
 def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None:
-    """Write config.json and facts.json, or find that the folder is this trial's already."""
+    """Write config.json and facts.json, or find that the folder is this trial's already.
+
+    Where a CSV lies is of no account: facts.json holds the hash of its content.
+    """
     facts = {"data": dataset.hash, "method_version": METHOD_VERSION}
     for name, mine in (("config.json", config.model_dump(mode="json")), ("facts.json", facts)):
         if not folder.put_if_absent(name, json.dumps(mine, indent=1).encode()):
             theirs = json.loads(folder.read(name))
+            for tree in (theirs, mine):
+                _without_path(tree)
             if theirs != mine:
                 raise ValueError(
                     f"{folder.path / name}: this folder holds another trial ({_difference(theirs, mine)}); "
                     "choose another folder"
                 )
+
+
+def _without_path(tree: dict[str, Any]) -> None:
+    tree.get("dataset", {}).pop("path", None)
 
 
 def _difference(theirs: dict[str, object], mine: dict[str, object]) -> str:
@@ -132,10 +142,13 @@ def _pretrain(trial: Trial, store: Store | None) -> Measured:
                 models.reset_head(trial.model, trial.config.seed, setting.stage)
             ended = train(trial, stage1.phase(trial, setting, first, last=setting is settings[-1]))
         first += setting.main.epochs
-    if folder.exists(MEASURED):
-        return read_measured(folder, MEASURED)
-    measured = measure(trial, ended.epoch)
-    keep_measured(folder, MEASURED, measured)
+    saved = trial.journal.checkpoint
+    if saved is not None and saved.epoch >= first and folder.exists(MEASURED):
+        measured = read_measured(folder, MEASURED)  # of the very weights that the checkpoint holds
+    else:
+        measured = measure(trial, ended.epoch)
+        trial.journal.check_current()
+        keep_measured(folder, MEASURED, measured)
     if store is not None:
         deposit(trial, store, ended.tensors, ended.notes)
     return measured
@@ -146,6 +159,7 @@ def _finished(folder: Folder, emit: Callable[[Record], None], emitted: int) -> d
     for record in read_records(folder):
         if record["epoch"] > emitted:
             emit(record)
+    clear(folder)  # it may have died just before it did so itself
     return dict(json.loads(folder.read("metrics.json")))
 
 

@@ -112,6 +112,7 @@ def _fit(trial: Trial, line: MajorityFit) -> dict[str, float]:
         "fit/slope": line.slope,
         "fit/intercept": line.intercept,
         "fit/floored": line.floored,
+        "fit/reach": line.reach,
         "fit/majority_bins": int(line.majority.sum()),
     }
 

@@ -1,5 +1,6 @@
 """Checkpoints, attempts and epoch records of a trial."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,16 @@ def test_a_journal_writes_no_record_once_a_later_attempt_has_begun(tmp_path: Pat
     with pytest.raises(Superseded):
         journal.record(2, {})
     assert [record["epoch"] for record in checkpoint.read_records(folder)] == [1]
+
+
+def test_seconds_within_an_epoch_count_when_it_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dirsweep.checkpoint.journal.WITHIN_EPOCH", 0.0)
+    folder = Folder(tmp_path)
+    first = Journal(folder, lambda record: None, 0, lambda: False)
+    first.start_clock()
+    time.sleep(0.05)
+    first.keep(0, 3, lambda: ({"x": torch.ones(1)}, {"stage": "stage1"}))
+    assert Journal(folder, lambda record: None, 0, lambda: False).seconds >= 0.05
 
 
 def test_a_stop_saves_the_state_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -41,6 +41,12 @@ def test_the_cosine_begins_at_the_peak_and_is_half_in_the_middle():
     assert rate(2.0, Cosine(), 0.0, 9, 10) == pytest.approx(1 + math.cos(0.9 * math.pi))
 
 
+def test_no_rate_between_the_rise_and_the_cosine_falls_out_of_line():
+    rates = [rate(1.0, Cosine(), 0.95, step, 20) for step in range(20)]
+    assert rates[:18] == pytest.approx([(step + 1) / 19 for step in range(18)])
+    assert rates[18:] == [1.0, 1.0]
+
+
 def test_the_step_decay_drops_at_its_fractions():
     decay = StepDecay(at=(0.5, 0.75), factor=0.1)
     assert [rate(1.0, decay, 0.0, k, 8) for k in (3, 4, 6)] == pytest.approx([1.0, 0.1, 0.01])

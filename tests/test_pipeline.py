@@ -167,6 +167,14 @@ def test_a_folder_of_another_trial_is_refused_and_left_alone(tmp_path: Path):
     assert (tmp_path / "trial/metrics.json").read_bytes() == kept
 
 
+def test_a_trial_goes_on_when_its_table_lies_elsewhere(tmp_path: Path):
+    run(tiny.config(tmp_path), tmp_path / "trial")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "tiny.csv").rename(tmp_path / "there/tiny.csv")
+    moved = tiny.config(tmp_path / "there")
+    assert run(moved, tmp_path / "trial")["val/all/count"] > 0
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

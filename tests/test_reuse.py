@@ -121,6 +121,19 @@ def test_a_damaged_entry_is_trained_again_and_replaced(tmp_path: Path, caplog: p
     assert Store(folder).get(stage1.keys(config, data.load(config.dataset))[-1]) is not None
 
 
+def test_a_stage_1_that_could_not_be_deposited_is_deposited_at_resume(tmp_path: Path):
+    config = tiny.config(tmp_path)
+    states = tmp_path / "store" / "states"
+    states.parent.mkdir()
+    states.write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="states"):
+        run(config, tmp_path / "trial", tmp_path / "store")
+    assert (tmp_path / "trial" / "stage1.json").exists()
+    states.unlink()
+    assert_equal(run(config, tmp_path / "trial", tmp_path / "store"), run(config, tmp_path / "alone", None))
+    assert Store(Folder(tmp_path / "store")).has(stage1.keys(config, data.load(config.dataset))[-1])
+
+
 def _child(job: tuple[str, int, Any]) -> int:
     """Train one child; the number of epochs that it trained itself."""
     root, number, barrier = job

@@ -107,6 +107,24 @@ def test_the_simple_form_trains_all_parents_then_children_of_the_best_in_turn(tm
     assert max(children) - sorted(children)[-2] <= 1
 
 
+def test_the_simple_form_goes_on_when_the_space_has_fewer_stage_1s_than_parents(tmp_path: Path):
+    searched = {
+        "stage1.norm_ordinality.name": {"choice": ["kl"]},
+        "stage2.norm_weight": {"log": [1.0e-3, 10.0]},
+    }
+    space = spec(searched=searched, mode={"name": "staged_simple", "parents": 4, "best": 1})
+    place = Folder(tmp_path)
+    search = Search(space, Ledger.create(place, spec=space.hash, method_version=1, data="", trials=9))
+    for number in range(7):
+        search.ask()
+        search.tell(number, "COMPLETE", {"val/all/mae": 1.0 + number}, epoch=25, seconds=5.0)
+    search.close()
+    found = list(trials(search._ledger.records).values())
+    assert len(staged.parents(found)) == 2
+    whys = [entry["why"] for entry in search._ledger.records if entry["kind"] == "ask"]
+    assert sum(why.startswith("a child of one of the best") for why in whys) == 3
+
+
 def record(number: int, params: dict[str, Any], result: float, seconds: float) -> TrialRecord:
     found = TrialRecord(str(number), "ask", params)
     found.state, found.metrics, found.seconds = "COMPLETE", {"val/all/mae": result}, seconds

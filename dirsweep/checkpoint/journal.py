@@ -38,7 +38,8 @@ class Journal:
         self._emitted = emitted
         self._should_stop = should_stop
         records = read_records(folder)
-        self._spent = max((record["seconds"] for record in records), default=0.0)
+        saved = self.checkpoint.notes.get("seconds", 0.0) if self.checkpoint else 0.0
+        self._spent = max([saved, *(record["seconds"] for record in records)])
         self._begun: float | None = None
         self._saved = self._looked = time.monotonic()
         trained = self.checkpoint.epoch if self.checkpoint else 0
@@ -62,7 +63,7 @@ class Journal:
 
     @property
     def seconds(self) -> float:
-        """Trainer-seconds of all attempts so far."""
+        """Trainer-seconds of all attempts so far; of a killed one, up to its last record or checkpoint."""
         return self._spent + (0.0 if self._begun is None else time.monotonic() - self._begun)
 
     def record(self, epoch: int, fields: dict[str, Any]) -> None:
@@ -81,7 +82,8 @@ class Journal:
         now = time.monotonic()
         stop = now - self._looked >= BETWEEN_LOOKS and self._look(now)
         if stop or now - self._saved >= (WITHIN_EPOCH if step else BETWEEN_EPOCHS):
-            save(self.folder, self.attempt, epoch, step, *state())
+            tensors, notes = state()
+            save(self.folder, self.attempt, epoch, step, tensors, {**notes, "seconds": self.seconds})
             self._saved = time.monotonic()
         if stop:
             raise Stopped

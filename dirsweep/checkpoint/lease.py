@@ -127,7 +127,10 @@ def _highest(folder: Folder, key: str) -> int:
 
 def _last_beat(folder: Folder, key: str, number: int) -> bytes:
     name = _name(key, number, "beat")
-    return folder.read(name) if folder.exists(name) else b""
+    try:
+        return folder.read(name)
+    except FileNotFoundError:
+        return b""
 
 
 def _name(key: str, number: int, what: str) -> str:

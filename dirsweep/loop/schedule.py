@@ -19,7 +19,7 @@ def rate(peak: float, decay: LRDecay, warmup: float, step: int, steps: int) -> f
         case Constant():
             return peak
         case Cosine():
-            return peak * 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
+            return peak * 0.5 * (1 + math.cos(math.pi * max(step - rising, 0) / (steps - rising)))
         case StepDecay(at=at, factor=factor):
             return peak * factor ** sum(step >= fraction * steps for fraction in at)
 

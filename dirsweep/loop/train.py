@@ -63,7 +63,7 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
     split, device = trial.dataset.train, trial.config.device
     frozen, trained = _set_layers(trial.model, phase)
     return Work(
-        inputs=_through(frozen, on_device(trial, split)),
+        inputs=_through(trial, frozen, on_device(trial, split)),
         target=torch.as_tensor(trial.unit.to_model(split.label), dtype=torch.float32, device=device),
         weight=torch.as_tensor(phase.bin_weight[split.bin], dtype=torch.float32, device=device),
         bin=torch.as_tensor(split.bin, device=device),
@@ -128,9 +128,9 @@ def _optimizer(config: Optimizer, parameters: list[nn.Parameter]) -> torch.optim
     )
 
 
-def _through(frozen: nn.Module, inputs: Tensor) -> Tensor:
+def _through(trial: Trial, frozen: nn.Module, inputs: Tensor) -> Tensor:
     """Inputs of the trained part: computed once, for the frozen part never changes (METHOD section 3)."""
-    with torch.no_grad():
+    with torch.no_grad(), precision(trial):
         return torch.cat([frozen(part) for part in inputs.split(EVALUATION_BATCH)])
 
 
@@ -164,6 +164,6 @@ def _keep_best(trial: Trial, phase: Phase, epoch: int, shots: dict[str, float], 
     if phase.select == "last":
         return
     value = shots[phase.select.removeprefix("val/")]
-    if value < best.value:
+    if not best.weights or value < best.value:
         best.value, best.epoch = value, phase.first + epoch + 1
         best.weights = {name: tensor.clone() for name, tensor in trial.model.state_dict().items()}

@@ -18,6 +18,8 @@ from dirsweep.methods.norm_ordinality import bin_means
 from dirsweep.shots import check_threshold
 
 Floats = NDArray[np.float64]
+MOST_LOG = 80.0
+"""Largest log F^ that float32, the unit of the targets in training, can hold."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,10 @@ def fit_majority(
     weight = counts[majority] / counts[majority].sum() if config.weighted else np.full(len(y), 1 / len(y))
     slope, intercept = _least_squares((y - y.mean()) / y.std(), response, weight, config.ridge)
     line = slope * (centres - y.mean()) / y.std() + intercept  # (K,)
+    if config.curve == "exponential" and line.max() > MOST_LOG:
+        raise ValueError(
+            f"stage2.fit.curve 'exponential' is not finite at label {centres[line.argmax()]:g}; use 'line'"
+        )
     predicted = np.exp(line) if config.curve == "exponential" else np.maximum(line, f.min())
     residual, spread = f - predicted[majority], f - f.mean()
     return MajorityFit(

@@ -2,7 +2,7 @@
 
 Trials that agree in all but stage 2 are children of one parent: its stage 1 is trained once. Number 0
 begins the base parent, stage 1 without norm ordinality, so that every staged sweep holds the method
-against it. What follows depends on the trial's number and on the trials that have ended, nothing else.
+against it. What follows depends on the trial's number and on the trials before it, nothing else.
 """
 
 import json
@@ -73,14 +73,17 @@ def decide(spec: SweepSpec, trials: Sequence[TrialRecord]) -> Decision:
         return Decision(dict(BASE), "the base: stage 1 without norm ordinality")
     family = parents(trials)
     if isinstance(mode, StagedSimple):
-        return _simple(spec, mode, family)
+        return _simple(spec, mode, family, len(trials))
     return _adaptive(spec, mode, family, len(trials))
 
 
-def _simple(spec: SweepSpec, mode: StagedSimple, family: list[Parent]) -> Decision:
-    """All parents first, then children of the best, the Pareto set before others, in turn."""
-    if len(family) < mode.parents:
-        return Decision(None, f"parent {len(family) + 1} of {mode.parents}")
+def _simple(spec: SweepSpec, mode: StagedSimple, family: list[Parent], number: int) -> Decision:
+    """All parents first, then children of the best, the Pareto set before others, in turn.
+
+    A parent that is drawn a second time uses up a place, for a small space has no more of them.
+    """
+    if number < mode.parents:
+        return Decision(None, f"parent {number + 1} of {mode.parents}")
     complete = [trial for parent in family for trial in parent.trials if trial.state == "COMPLETE"]
     if not complete:
         return Decision(family[0].params, "no parent has a finished trial yet")
@@ -140,7 +143,9 @@ def _costs(spec: SweepSpec, family: list[Parent]) -> tuple[float, float]:
 
     Before a child has finished, a child's are guessed from the default configuration's epochs.
     """
-    new = [p.trials[0].seconds for p in family if p.trials[0].state == "COMPLETE"]
+    firsts = [parent.trials[0] for parent in family if parent.trials[0].state == "COMPLETE"]
+    # one whose stage 1 lay in the store counts as if it had trained it: what is there must not sway the asks
+    new = [trial.seconds + trial.metrics.get("reused_seconds", 0.0) for trial in firsts]
     shared = [t.seconds for p in family for t in p.trials[1:] if t.state == "COMPLETE"]
     cost_new = max(fmean(new), 1e-9) if new else 1.0
     if shared:
