@@ -5,7 +5,8 @@ the same config and seed give the same numbers, twice and when stopped and resum
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,13 @@ from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
 from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.target import TargetUnit, target_unit
-from dirsweep.loop import Trial, restore_model, train
+from dirsweep.loop import EVALUATION_BATCH, Trial, restore_model, train
 from dirsweep.result import Measured, finish, keep_measured, measure, read_measured
 from dirsweep.reuse import MEASURED, deposit, shared_stage1
 from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder, Record
 
-__all__ = ["Stopped", "check", "predict", "run_trial"]
+__all__ = ["Stopped", "check", "predict", "predict_encoded", "run_trial"]
 
 
 def run_trial(
@@ -91,7 +92,7 @@ def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None
     facts = {"data": dataset.hash, "method_version": METHOD_VERSION}
     for name, mine in (("config.json", config.model_dump(mode="json")), ("facts.json", facts)):
         if not folder.put_if_absent(name, json.dumps(mine, indent=1).encode()):
-            theirs = json.loads(folder.read(name))
+            theirs = _read(folder, name)
             for tree in (theirs, mine):
                 _without_path(tree)
             if theirs != mine:
@@ -160,7 +161,7 @@ def _finished(folder: Folder, emit: Callable[[Record], None], emitted: int) -> d
         if record["epoch"] > emitted:
             emit(record)
     clear(folder)  # it may have died just before it did so itself
-    return dict(json.loads(folder.read("metrics.json")))
+    return _read(folder, "metrics.json")
 
 
 def predict(folder: Folder, frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -170,11 +171,36 @@ def predict(folder: Folder, frame: pd.DataFrame) -> NDArray[np.float64]:
     """
     if not folder.exists("metrics.json"):
         raise ValueError(f"{folder.path}: no finished trial (it has no metrics.json)")
-    config = TrialConfig.model_validate_json(folder.read("config.json"))
-    kept = json.loads(folder.read("inputs.json"))
-    inputs = torch.as_tensor(TableEncoding.from_json(kept["encoding"]).encode(frame))
+    config = TrialConfig.model_validate(_read(folder, "config.json"))
+    kept = _read(folder, "inputs.json")
+    return predict_encoded(folder, config, TableEncoding.from_json(kept["encoding"]).encode(frame))
+
+
+def predict_encoded(folder: Folder, config: TrialConfig, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Predictions (N,) in label units for (N, D) encoded inputs, by the finished trial of `config`."""
+    kept = _read(folder, "inputs.json")
     model = models.build(config.encoder, inputs.shape[1], config.seed)
-    model.load_state_dict(unpack(folder.read("model.safetensors"))[0])
-    with torch.inference_mode():
-        _, prediction = model.eval()(inputs)
+    with _naming_damaged(folder, "model.safetensors"):
+        weights, _ = unpack(folder.read("model.safetensors"))
+    model.load_state_dict(weights)
+    model.eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+        parts = torch.as_tensor(inputs).split(EVALUATION_BATCH)
+        prediction = torch.cat([model(part)[1].float() for part in parts])
     return TargetUnit(**kept["unit"]).to_label(prediction.double().numpy())
+
+
+def _read(folder: Folder, name: str) -> dict[str, Any]:
+    """A JSON file of a trial. ValueError that names it if it is damaged."""
+    with _naming_damaged(folder, name):
+        return dict(json.loads(folder.read(name)))
+
+
+@contextmanager
+def _naming_damaged(folder: Folder, name: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"{folder.path / name}: the file is damaged ({error}); train the trial again in another folder"
+        ) from None

@@ -54,6 +54,19 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogC
     assert "is damaged" in caplog.text
 
 
+def test_damaged_checkpoints_push_out_none_that_is_written_later(tmp_path: Path):
+    folder = Folder(tmp_path)
+    for epoch in (8, 9):
+        save(folder, epoch)
+    for name in folder.list("checkpoints"):
+        folder.put(name, folder.read(name)[:-1])
+    assert checkpoint.latest(folder) is None  # the trial begins anew
+    save(folder, 1, attempt=2)
+    found = checkpoint.latest(folder)
+    assert found is not None
+    assert found.epoch == 1
+
+
 def test_a_writer_stops_when_a_later_attempt_has_begun(tmp_path: Path):
     folder = Folder(tmp_path)
     first, second = checkpoint.claim(folder), checkpoint.claim(folder)

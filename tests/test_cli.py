@@ -216,6 +216,13 @@ def test_init_writes_a_dataset_and_a_space_that_validate(run, here):
     assert yaml.safe_load((here / "tiny.dataset.yaml").read_text())["bins"]["width"] == 2.0
 
 
+def test_a_command_to_copy_has_its_paths_quoted(run, here):
+    (here / "tiny.csv").rename(here / "my table.csv")
+    done = run("init", "my table.csv", "--target", "label")
+    assert "dirsweep validate 'my table.dataset.yaml' 'my table.space.yaml'\n" in done.out
+    assert run("validate", "my table.dataset.yaml", "my table.space.yaml").status == 0
+
+
 def test_init_overwrites_nothing(refused, here):
     before = (here / "tiny.dataset.yaml").read_text()
     assert "tiny.dataset.yaml: exists already" in refused("init", "tiny.csv", "--target", "label")
@@ -287,13 +294,13 @@ def interrupt_once_it_trains(folder: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_trial_that_goes_on(run, here):
     (here / "long.yaml").write_text(TRIAL.replace("epochs: 3, batch_size: 64", "epochs: 5000"))
-    interrupt_once_it_trains(here / "out")
-    done = run("train", "long.yaml", "--out", "out")
+    interrupt_once_it_trains(here / "my out")
+    done = run("train", "long.yaml", "--out", "my out")
     assert done.status == 130
-    assert done.err == "stopped; go on with: dirsweep train out/config.json --out out\n"
+    assert done.err == "stopped; go on with: dirsweep train 'my out/config.json' --out 'my out'\n"
     reached = int(done.out.strip().splitlines()[-1].split()[1])
-    interrupt_once_it_trains(here / "out")
-    again = run("train", "out/config.json", "--out", "out")
+    interrupt_once_it_trains(here / "my out")
+    again = run("train", "my out/config.json", "--out", "my out")
     first = next(line for line in again.out.splitlines() if line.startswith("epoch"))
     assert int(first.split()[1]) == reached + 1
 

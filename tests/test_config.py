@@ -244,10 +244,40 @@ def test_alpha_is_refused_when_beta_is_0():
             "clip_low (9) exceeds clip_high (3)",
         ),
         ({"stage1.optimizer.momentum": 0.5}, "'stage1.optimizer.momentum' belongs to sgd"),
+        ({"encoder.dropout": 0.5, "encoder.depth": 1}, "'encoder': dropout is 0.5, but it acts between"),
+        (
+            {"stage1.then": [{"epochs": 1, "layers": "head", "norm_ordinality": {"name": "kl"}}]},
+            "then.0.norm_ordinality would do nothing in a phase that trains the head alone",
+        ),
+        (  # the second phase trains the head alone too, since it does not say otherwise
+            {
+                "stage1.then": [
+                    {"epochs": 1, "layers": "head"},
+                    {"epochs": 1, "norm_ordinality": {"name": "kl"}},
+                ]
+            },
+            "then.1.norm_ordinality would do nothing",
+        ),
     ],
 )
 def test_a_knob_that_would_do_nothing_is_refused(values, told):
     assert told in refusal(values)
+
+
+def test_norm_ordinality_may_come_back_when_the_encoder_is_trained_again():
+    phases = [
+        {"epochs": 1, "layers": "head"},
+        {"epochs": 1, "layers": "all", "norm_ordinality": {"name": "kl"}},
+    ]
+    assert len(TrialConfig().with_overrides({"stage1.then": phases}).stage1.then) == 2
+
+
+@pytest.mark.parametrize("where", ["stage1.batch_size", "stage1.then"])
+def test_batch_norm_over_one_sample_is_refused(where):
+    value = 1 if where == "stage1.batch_size" else [{"epochs": 1, "batch_size": 1}]
+    assert "encoder.batch_norm needs 2 samples in a step" in refusal(
+        {"encoder.batch_norm": True, where: value}
+    )
 
 
 def test_a_csv_with_its_own_split_refuses_the_knobs_of_ours():

@@ -94,6 +94,15 @@ def test_infinite_and_absurd_numbers_are_refused(bad):
         TableEncoding.fit(text(size=["1", bad]), ())
 
 
+def test_a_number_too_far_from_training_for_float32_is_refused():
+    encoding = TableEncoding.fit(text(size=["1", "3"]), ())
+    assert encoding.encode(text(size=["3e38"])).tolist() == [[pytest.approx(3e38)]]
+    with pytest.raises(
+        ValueError, match=r"'size' holds absurdly large values in row 2: '1e100', while training"
+    ):
+        encoding.encode(text(size=["2", "1e100"]))
+
+
 def test_more_than_a_thousand_levels_are_refused():
     names = [f"stone {number}" for number in range(1001)]
     assert len(TableEncoding.fit(text(name=names[:1000]), ("name",)).names) == 1000

@@ -11,9 +11,11 @@ import tiny
 import torch
 
 from dirsweep import data, models
-from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay
+from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig
+from dirsweep.loop import precision
 from dirsweep.loop.phase import Phase
 from dirsweep.loop.schedule import batches, order, rate, steps
+from dirsweep.loop.train import _through as through
 
 
 def phase(**fields: Any) -> Phase:
@@ -91,6 +93,16 @@ def test_frozen_and_trained_parts_make_up_the_encoder(layers: str):
     assert torch.equal(trained(frozen(inputs)), model(inputs)[0])
 
 
+def test_what_is_computed_once_is_in_the_number_format_of_the_forward_pass():
+    config = TrialConfig.model_validate({"precision": "bf16", "encoder": {"width": 16}})
+    trial: Any = SimpleNamespace(config=config, model=models.build(config.encoder, 4, seed=0).eval())
+    frozen, trained = trial.model.parts("last_block")
+    inputs = torch.randn(6, 4)
+    with torch.inference_mode(), precision(trial):
+        assert torch.equal(trained(through(trial, frozen, inputs)), trial.model(inputs)[0])
+    assert through(trial, frozen, inputs).dtype == torch.bfloat16
+
+
 def test_weights_follow_from_the_seed_alone():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
@@ -103,6 +115,7 @@ def test_weights_follow_from_the_seed_alone():
 
 
 def test_dropout_never_falls_on_z():
-    model = models.build(MLP(width=50, depth=1, dropout=0.9), 4, seed=0).train()
-    inputs = torch.randn(6, 4)
-    assert torch.equal(model(inputs)[0], model(inputs)[0])
+    model = models.build(MLP(width=50, depth=2, dropout=0.9), 4, seed=0).train()
+    hidden = torch.randn(6, 50)
+    assert torch.equal(model.encoder.last_block(hidden), model.encoder.last_block(hidden))
+    assert not torch.equal(model.encoder.stem(hidden[:, :4]), model.encoder.stem(hidden[:, :4]))

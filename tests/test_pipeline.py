@@ -149,6 +149,53 @@ def test_stage_2_pulls_the_norms_of_rare_bins_toward_the_line(tmp_path: Path):
     assert after < 0.5 * before
 
 
+def test_each_stage_hands_on_the_epoch_with_the_smallest_metric(tmp_path: Path):
+    rough = {  # so that the last epoch is not the best
+        "stage1__optimizer__lr": 0.1,
+        "stage1__decay__name": "constant",
+        "stage2__schedule__lr": 0.1,
+        "stage2__schedule__decay__name": "constant",
+    }
+    config = tiny.config(
+        tmp_path,
+        stage1__epochs=5,
+        stage2__schedule__epochs=6,
+        stage1__select="val/all/mae",
+        stage2__select="val/few/mae",
+        **rough,
+    )
+    metrics = run(config, tmp_path / "trial")
+    records = journal.read_records(Folder(tmp_path / "trial"))
+    all_mae = [record["metrics"]["val/all/mae"] for record in records[:5]]
+    few_mae = [record["metrics"]["val/few/mae"] for record in records[5:]]
+    assert min(all_mae) < all_mae[-1]
+    assert min(few_mae) < few_mae[-1]
+    assert metrics["stage1/val/all/mae"] == min(all_mae)
+    assert metrics["val/few/mae"] == min(few_mae)
+    assert metrics["epoch"] == 6 + few_mae.index(min(few_mae))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_batch_norm_stays_as_stage_1_left_it(tmp_path: Path, frozen: bool):
+    config = tiny.config(tmp_path, encoder__batch_norm=True, stage2__freeze_batch_norm=frozen)
+    run(config.with_overrides({"stage2": None}), tmp_path / "stage1")
+    run(config, tmp_path / "both")
+    before, after = weights(tmp_path / "stage1"), weights(tmp_path / "both")
+    normed = {name.rsplit(".", 1)[0] for name in before if name.endswith("running_mean")}
+    for name in before:
+        kept = frozen and name.rsplit(".", 1)[0] in normed
+        assert torch.equal(before[name], after[name]) == kept, name
+
+
+def test_the_distance_from_the_line_is_told_for_each_stage(tmp_path: Path):
+    metrics = run(tiny.config(tmp_path, stage2__norm_weight=10.0), tmp_path / "trial")
+    bins = pd.read_csv(tmp_path / "trial/bins.csv")
+    outside = bins[~bins["majority"] & (bins["train_count"] > 0)]
+    for prefix, norm in (("stage1/train", "norm_stage1"), ("train", "norm")):
+        expected = np.sqrt(((outside[norm] - outside["norm_line"]) ** 2).mean())
+        assert metrics[f"{prefix}/fit/rmse_outside"] == pytest.approx(expected)
+
+
 def test_epochs_that_were_emitted_are_not_emitted_again(tmp_path: Path):
     config, folder, seen = tiny.config(tmp_path), Folder(tmp_path / "trial"), []
     pipeline.run_trial(config, folder, seen.append)
@@ -209,8 +256,9 @@ def test_a_trial_that_diverges_says_where(tmp_path: Path):
         run(config, tmp_path / "trial")
 
 
-def test_predict_gives_the_predictions_of_the_trial(tmp_path: Path):
-    config = tiny.config(tmp_path)
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_predict_gives_the_predictions_of_the_trial(tmp_path: Path, precision: str):
+    config = tiny.config(tmp_path, precision=precision)
     run(config, tmp_path / "trial")
     table = pd.read_csv(tmp_path / "tiny.csv")
     kept = pd.read_csv(tmp_path / "trial/val_predictions.csv")
@@ -220,6 +268,17 @@ def test_predict_gives_the_predictions_of_the_trial(tmp_path: Path):
         pipeline.predict(Folder(tmp_path / "trial"), table.drop(columns="size"))
     with pytest.raises(ValueError, match="no finished trial"):
         pipeline.predict(Folder(tmp_path / "nothing"), table)
+
+
+@pytest.mark.parametrize("name", ["config.json", "inputs.json", "model.safetensors"])
+def test_a_damaged_file_of_a_finished_trial_is_named(tmp_path: Path, name: str):
+    run(tiny.config(tmp_path), tmp_path / "trial")
+    folder, table = Folder(tmp_path / "trial"), pd.read_csv(tmp_path / "tiny.csv")
+    whole = folder.read(name)
+    for damaged in (whole[: len(whole) // 2], whole[:-1], b""):
+        folder.put(name, damaged)
+        with pytest.raises(ValueError, match=rf"{name}: the file is damaged"):
+            pipeline.predict(folder, table)
 
 
 ELSEWHERE = {"device", "precision", "threads"}

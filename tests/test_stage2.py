@@ -1,4 +1,4 @@
-"""The norm term of stage 2, on a model with dropout and batch norm."""
+"""What stage 2 takes over from stage 1; its norm term, on a model with dropout and batch norm."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dirsweep import models, stage2
-from dirsweep.config import MLP, Fit, Stage2, TrialConfig
+from dirsweep.config import MLP, SGD, Fit, Stage1, Stage2, TrialConfig
 from dirsweep.methods import Batch
 from dirsweep.methods.majority_fit import fit_majority
 from dirsweep.methods.norm_ordinality import feature_norm
@@ -56,3 +56,24 @@ def test_the_pass_without_dropout_leaves_running_statistics_alone():
     assert all(torch.equal(dict(model.named_buffers())[name], value) for name, value in before.items())
     momenta = {layer.momentum for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm1d)}
     assert momenta == {0.1}
+
+
+def test_loss_weighting_batch_size_and_optimizer_are_those_that_stage_1_ended_with():
+    shots = SimpleNamespace(counts=COUNTS)
+    trial = SimpleNamespace(config=TrialConfig(), dataset=SimpleNamespace(shots=shots))
+    ended = Stage1.model_validate(
+        {
+            "loss": {"name": "huber", "beta": 0.5},
+            "weighting": {"name": "inv", "clip_low": 1},
+            "batch_size": 7,
+            "optimizer": {"name": "sgd", "lr": 0.5, "momentum": 0.3, "weight_decay": 0.01},
+            "norm_ordinality": {"name": "kl"},
+        }
+    )
+    fit = fit_majority(Fit(), 5, np.array([1.0, 2.0, 3.0]), COUNTS, NORMS)
+    phase = stage2.phase(trial, Stage2(norm_weight=0.0), ended, fit, 30)
+    assert (phase.loss, phase.batch_size, phase.first) == (ended.loss, 7, 30)
+    assert phase.optimizer == SGD(lr=1.0e-4, momentum=0.3, weight_decay=0.01)
+    np.testing.assert_allclose(phase.bin_weight, np.array([1 / 9, 1 / 8, 1 / 2]) * 19 / 3)
+    assert phase.term is None  # mu is 0, and the regulariser of stage 1 is gone
+    assert phase.memory == {}

@@ -72,13 +72,17 @@ def place(folder: Folder, epoch: int, tensors: Tensors, notes: Notes) -> None:
 
 
 def latest(folder: Folder) -> Checkpoint | None:
-    """The last whole checkpoint by (epoch, step, attempt); damaged ones are passed over with a warning."""
+    """The last whole checkpoint by (epoch, step, attempt); damaged ones are removed with a warning.
+
+    Left there, they would count among the newest two and push out whole ones that are written later.
+    """
     for name in reversed(folder.list("checkpoints")):
         epoch, step, attempt, checksum = name.rsplit("/", 1)[-1].removesuffix(".safetensors").split("-")
         content = folder.read(name)
         if hashlib.sha256(content).hexdigest()[:16] == checksum:
             return Checkpoint(int(epoch), int(step), int(attempt), *unpack(content))
-        log.warning("%s: checkpoint %s is damaged; the one before it is used", folder.path, name)
+        log.warning("%s: checkpoint %s is damaged; it is removed, the one before is used", folder.path, name)
+        folder.delete(name)
     return None
 
 

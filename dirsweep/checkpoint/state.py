@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -20,10 +21,13 @@ def pack(tensors: Tensors, notes: Notes) -> bytes:
 
 
 def unpack(content: bytes) -> tuple[Tensors, Notes]:
-    """What `pack` packed."""
+    """What `pack` packed. ValueError if the content is damaged."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    return load_tensors(content), json.loads(header["__metadata__"]["notes"])
+    try:
+        return load_tensors(content), json.loads(header["__metadata__"]["notes"])
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
 
 
 def read_notes(path: Path) -> Notes:

@@ -1,6 +1,7 @@
 """`dirsweep init`: from a CSV file to a dataset file and a search space that runs."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,6 @@ def init(
     starter.write(space_file, starter.space_text(dataset, dataset_file))
     typer.echo(
         f"Wrote {dataset_file} (correct it where the guesses are wrong) and {space_file}. Next:\n"
-        f"  dirsweep validate {dataset_file} {space_file}\n"
-        f"  dirsweep run {space_file}"
+        f"  {shlex.join(['dirsweep', 'validate', str(dataset_file), str(space_file)])}\n"
+        f"  {shlex.join(['dirsweep', 'run', str(space_file)])}"
     )

@@ -1,6 +1,7 @@
 """Commands on one trial: train it, predict with it."""
 
 import contextlib
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,7 +50,8 @@ def train(
                 trial, Folder(folder), _show_epoch, emitted=known, should_stop=interrupted
             )
     except pipeline.Stopped:
-        typer.echo(f"stopped; go on with: dirsweep train {folder / 'config.json'} --out {folder}", err=True)
+        again = shlex.join(["dirsweep", "train", str(folder / "config.json"), "--out", str(folder)])
+        typer.echo(f"stopped; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     except Superseded as error:
         typer.echo(f"error: {folder}: {error}", err=True)

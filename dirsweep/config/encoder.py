@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from dirsweep.config.dataset import Config
 
@@ -16,6 +16,15 @@ class MLP(Config):
     depth: PositiveInt = 2
     """Number of hidden layers."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability of dropping a hidden unit in training; never on z itself."""
+    """Probability of dropping a hidden unit in training; never on z itself, so it needs a `depth` of 2."""
     batch_norm: bool = False
     """Normalise each hidden layer over the batch."""
+
+    @model_validator(mode="after")
+    def _dropout_has_a_place(self) -> "MLP":
+        if self.dropout > 0 and self.depth == 1:
+            raise ValueError(
+                f"dropout is {self.dropout:g}, but it acts between hidden layers and depth is 1; "
+                "raise depth or set dropout to 0"
+            )
+        return self

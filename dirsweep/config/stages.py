@@ -42,14 +42,6 @@ class NextPhase(Config):
     reset_head: bool = False
     """Draw the head's weights anew when the phase begins (regressor retraining)."""
 
-    @model_validator(mode="after")
-    def _no_gradient(self) -> "NextPhase":
-        if self.layers == "head" and self.norm_ordinality not in (None, NoNormOrdinality()):
-            raise ValueError(
-                "norm_ordinality would do nothing in a phase that trains the head alone; leave it out"
-            )
-        return self
-
 
 class Stage1(Config):
     """Stage 1: train the encoder and the head end to end, with norm ordinality."""
@@ -76,6 +68,18 @@ class Stage1(Config):
     """Which epoch is handed on: the last, or the best by a validation metric (of the last phase)."""
     then: tuple[NextPhase, ...] = ()
     """Further phases."""
+
+    @model_validator(mode="after")
+    def _no_gradient(self) -> "Stage1":
+        layers = "all"
+        for number, phase in enumerate(self.then):
+            layers = phase.layers or layers  # left out, as in the phase before
+            if layers == "head" and phase.norm_ordinality not in (None, NoNormOrdinality()):
+                raise ValueError(
+                    f"then.{number}.norm_ordinality would do nothing in a phase that trains the head alone; "
+                    "leave it out, or set layers"
+                )
+        return self
 
     @property
     def total_epochs(self) -> int:

@@ -39,11 +39,17 @@ class TrialConfig(Config):
         return data
 
     @model_validator(mode="after")
-    def _no_dead_knob(self) -> "TrialConfig":
+    def _parts_agree(self) -> "TrialConfig":
         frozen = None if self.stage2 is None else self.stage2.freeze_batch_norm
         if frozen is not None and not self.encoder.batch_norm:
             raise ValueError(
                 "stage2.freeze_batch_norm is set, but the encoder has no batch norm; leave it out"
+            )
+        sizes = [self.stage1.batch_size, *(phase.batch_size for phase in self.stage1.then)]
+        if self.encoder.batch_norm and 1 in sizes:
+            raise ValueError(
+                "batch_size is 1, but encoder.batch_norm needs 2 samples in a step; raise stage1.batch_size "
+                "or set encoder.batch_norm to false"
             )
         return self
 

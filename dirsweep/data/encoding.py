@@ -39,10 +39,16 @@ class Numeric:
         return [self.column, f"{self.column} is missing"] if self.indicator else [self.column]
 
     def encode(self, column: pd.Series) -> Inputs:
-        """(N, 1 or 2) inputs. ValueError for text and infinite values."""
+        """(N, 1 or 2) inputs. ValueError for text, infinite values, and those too far off for float32."""
         value = _finite(column, self.column)
         missing = np.isnan(value)
         scaled = (np.where(missing, self.mean, value) - self.mean) / self.std if self.std else 0.0 * missing
+        beyond = np.abs(scaled) > np.finfo(np.float32).max
+        if beyond.any():
+            raise ValueError(
+                f"column {self.column!r} holds absurdly large values in {where(beyond, column)}, while "
+                f"training has {self.mean:g} with deviation {self.std:g}; correct or empty such cells"
+            )
         parts = [scaled, missing] if self.indicator else [scaled]
         return np.stack(parts, axis=1).astype(np.float32)
 
