@@ -1,8 +1,8 @@
 """The append-only record of a sweep, and its replay.
 
-Everything that decides what a sweep does next (asks, reports, tells, budgets) is one numbered,
-checksummed record in `ledger.jsonl`; nothing else is a source of truth, so a sweep that died
-anywhere goes on from this file. A record that was being written when the driver died is cut short
+Everything that decides what a sweep does next (asks, reports, tells, budgets), and every opening of
+test, is one numbered, checksummed record in `ledger.jsonl`; nothing else is a source of truth, so a sweep
+that died anywhere goes on from this file. A record that was being written when the driver died is cut short
 and passed over: what it said is asked or reported again. A record that is missing in the middle is
 damage, and refused.
 """
@@ -17,10 +17,10 @@ from dirsweep.storage import Folder, Record
 
 FILE = "ledger.jsonl"
 
-Kind = Literal["open", "warm", "ask", "control", "start", "report", "tell", "budget", "run", "end"]
+Kind = Literal["open", "warm", "ask", "control", "start", "report", "tell", "budget", "run", "end", "opening"]
 State = Literal["OPEN", "COMPLETE", "PRUNED", "FAIL"]
 
-DURABLE = frozenset({"open", "warm", "ask", "control", "tell", "budget"})
+DURABLE = frozenset({"open", "warm", "ask", "control", "tell", "budget", "opening"})
 """Kinds that wait for the disk. A lost report is made again from the trial's own records; a lost tell
 would let later asks rest on a result that is gone."""
 
@@ -179,7 +179,7 @@ def trials(records: Iterable[Record]) -> dict[str, TrialRecord]:
 
 def _fold(found: dict[str, TrialRecord], record: Record) -> None:
     kind, name = record["kind"], record.get("trial", "")
-    if kind in ("open", "warm", "budget", "end") or (kind == "run" and not name):
+    if kind in ("open", "warm", "budget", "end", "opening") or (kind == "run" and not name):
         return
     if kind in ("ask", "control"):
         fresh = TrialRecord(

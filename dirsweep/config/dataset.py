@@ -82,7 +82,8 @@ class Csv(Config):
     split_column: str | None = None
     """Column that says train, val or test; without it a balanced split is cut (`split_seed`)."""
     group_column: str | None = None
-    """Rows that agree in this column (a subject) stay on one side of the split we cut."""
+    """Rows that agree in this column (a subject) stay on one side of the split we cut, and count as one
+    independent sample in every interval."""
     split_seed: int = 0
     """Seed of the balanced split."""
     held_out_per_bin: PositiveInt = 30
@@ -98,7 +99,7 @@ class Csv(Config):
             raise ValueError(
                 f"few_below ({self.few_below}) must not exceed many_above + 1 ({self.many_above + 1})"
             )
-        changed = {"split_seed", "held_out_per_bin", "group_column"} & self.model_fields_set
+        changed = {"split_seed", "held_out_per_bin"} & self.model_fields_set
         if self.split_column is not None and any(
             getattr(self, name) != type(self).model_fields[name].default for name in changed
         ):

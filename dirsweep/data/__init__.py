@@ -1,6 +1,7 @@
 """Files in, train and val splits out; the test split stays sealed (METHOD section 5).
 
-One file per dataset (`diamonds`, `csv`); what they share lies beside them. `load` is the way in.
+One file per dataset (`diamonds`, `csv`); what they share lies beside them. `load` is the way in, and
+`open_test` the only door to the test rows.
 """
 
 from functools import lru_cache
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from dirsweep.config import Csv, DatasetConfig, Diamonds
 from dirsweep.data import csv, diamonds
-from dirsweep.data.dataset import Dataset, Split
+from dirsweep.data.dataset import Dataset, Split, Unsealed, assemble, unseal
 from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.propose import Column, inspect_csv, propose_bins, read_labels
 from dirsweep.data.show import describe
@@ -21,9 +22,11 @@ __all__ = [
     "Split",
     "TableEncoding",
     "TargetUnit",
+    "Unsealed",
     "describe",
     "inspect_csv",
     "load",
+    "open_test",
     "propose_bins",
     "read_labels",
     "read_table",
@@ -40,6 +43,23 @@ def load(config: DatasetConfig) -> Dataset:
     return _load(config, _version(config))
 
 
+def open_test(config: DatasetConfig) -> Unsealed:
+    """The test rows of `config`: the only door to them, for `dirsweep finalize` alone.
+
+    Nothing that a sweep runs may call this: no trial, sampler, scheduler, report or tracker (METHOD section
+    5). Whoever calls it has first written to the sweep's ledger that test is opened, and for what.
+
+    Raises:
+        ValueError: as for `load`, or a test row is not what the training rows are; names the file.
+    """
+    dataset = load(config)
+    match config:
+        case Diamonds():
+            return unseal(diamonds.read(config), dataset.encoding)
+        case Csv():
+            return csv.open_rows(config, dataset)
+
+
 def _version(config: DatasetConfig) -> tuple[int, ...]:
     """Time and size of a CSV file, so that one written anew is read anew."""
     if isinstance(config, Csv) and Path(config.path).is_file():
@@ -52,6 +72,6 @@ def _version(config: DatasetConfig) -> tuple[int, ...]:
 def _load(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
     match config:
         case Diamonds():
-            return diamonds.load(config)
+            return assemble(diamonds.read(config))
         case Csv():
             return csv.load(config)

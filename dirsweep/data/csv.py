@@ -1,10 +1,13 @@
 """Any table with a numeric target: a CSV file, its columns and its split as `config.Csv` says.
 
 Columns that hold text are categories, the others numbers. The split comes from a column of the table or is
-cut here, balanced over the bins.
+cut here, balanced over the bins. As long as it is sealed, a test row stands there as a copy of a training
+row: with a split column nothing of it is ever parsed, and to cut a split takes its label alone.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dirsweep.config import Csv
-from dirsweep.data.dataset import Dataset, Source, assemble
+from dirsweep.data.dataset import Dataset, Source, Unsealed, assemble, unseal
 from dirsweep.data.split import TEST, TRAIN, VAL, balanced_split
 from dirsweep.data.table import check_column, holds_text, listed, numbers, read_bytes, read_table, where
 from dirsweep.shots import Bins, Floats, Ints, cut_bins
@@ -25,17 +28,48 @@ def load(config: Csv) -> Dataset:
     Raises:
         ValueError: something is wrong with the file or does not fit it; names file, column and row.
     """
+    with _naming(config.path):
+        return assemble(_read(config, sealed=True))
+
+
+def open_rows(config: Csv, dataset: Dataset) -> Unsealed:
+    """The test rows, encoded as `dataset` has it. ValueError as for `load`."""
+    with _naming(config.path):
+        return unseal(_read(config, sealed=False), dataset.encoding)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let messages name the file."""
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        raise ValueError(said if said.startswith(f"{Path(path)}: ") else f"{Path(path)}: {said}") from None
+
+
+def _read(config: Csv, *, sealed: bool) -> Source:
     path = Path(config.path)
     content = read_bytes(path)
     table = read_table(path, content)
-    try:
-        check_roles(table, config)
-        label = read_label(table, config.target)
-        bins = _bins(config, label)
-        source = _source(config, table, label, bins, hashlib.sha256(content).hexdigest())
-        return assemble(source, bins, config.many_above, config.few_below)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    check_roles(table, config)
+    given = (
+        None if config.split_column is None else _given_split(table[config.split_column], config.split_column)
+    )
+    if given is not None and sealed:
+        table = table.iloc[_shown_rows(given)].reset_index(drop=True)
+    label = read_label(table, config.target)
+    bins = _bins(config, label)
+    side = _cut_split(config, table, bins.index(label)) if given is None else given
+    if given is None and sealed:
+        shown = _shown_rows(side)
+        table, label = table.iloc[shown].reset_index(drop=True), label[shown]
+    return _source(config, table, label, side, bins, hashlib.sha256(content).hexdigest())
+
+
+def _shown_rows(side: NDArray[np.str_]) -> Ints:
+    """(N,) which row is read in the place of each: for a test row the first training row."""
+    return np.where(side == TEST, int(np.argmax(side == TRAIN)), np.arange(len(side)))
 
 
 def read_label(table: pd.DataFrame, target: str) -> Floats:
@@ -76,21 +110,23 @@ def _bins(config: Csv, label: Floats) -> Bins:
     return bins
 
 
-def _source(config: Csv, table: pd.DataFrame, label: Floats, bins: Bins, checksum: str) -> Source:
+def _source(
+    config: Csv, table: pd.DataFrame, label: Floats, side: NDArray[np.str_], bins: Bins, checksum: str
+) -> Source:
     no_input = {config.target, config.split_column, config.group_column, *config.ignore}
     inputs = table[[name for name in table.columns if name not in no_input]]
-    if config.split_column is not None:
-        side = _given_split(table[config.split_column], config.split_column)
-    else:
-        side = _cut_split(config, table, bins.index(label))
     return Source(
         name=Path(config.path).stem,
         target=config.target,
         inputs=inputs,
         label=label,
         side=side,
+        group=_groups(config, table),
         categorical={name for name in inputs if name in config.categorical or holds_text(inputs[name])},
         identity=_identity(config, checksum),
+        bins=bins,
+        many_above=config.many_above,
+        few_below=config.few_below,
     )
 
 

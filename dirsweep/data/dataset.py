@@ -1,6 +1,7 @@
 """What a trial gets to see of its data: the train and val splits, encoded, with bins and shots.
 
-The test split is sealed (METHOD section 5): of its rows a `Dataset` holds the number, nothing else.
+The test split is sealed (METHOD section 5): of its rows a `Dataset` holds the number, nothing else. `unseal`
+gives them out, to `open_test` alone.
 """
 
 import hashlib
@@ -26,12 +27,26 @@ class Split:
     inputs: (N, D) encoded inputs.
     label: (N,) in label units.
     bin: (N,) bin number of each label.
+    group: (N,) rows of one number belong together (a subject): intervals count them as one sample.
     """
 
     sample: Ints
     inputs: NDArray[np.float32]
     label: Floats
     bin: Ints
+    group: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Unsealed:
+    """The test rows, opened.
+
+    shots: with bins that reach over the test labels too, and the same training counts; `rows.bin` is
+        of these.
+    """
+
+    rows: Split
+    shots: Shots
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +76,10 @@ class Source:
     inputs: N rows, the input columns alone; the index is the row number in the source.
     label: (N,) in label units.
     side: (N,) "train", "val", "test" or "" (a row that is not used).
+    group: (N,) as in a split.
     categorical: input columns to one-hot encode; the others are numbers.
     identity: what the hash covers besides the split.
+    bins, many_above, few_below: what cuts the shots.
     """
 
     name: str
@@ -70,11 +87,15 @@ class Source:
     inputs: pd.DataFrame
     label: Floats
     side: NDArray[np.str_]
+    group: Ints
     categorical: Collection[str]
     identity: dict[str, Any]
+    bins: Bins
+    many_above: int
+    few_below: int
 
 
-def assemble(source: Source, bins: Bins, many_above: int, few_below: int) -> Dataset:
+def assemble(source: Source) -> Dataset:
     """Encode the train and val rows of `source`, by an encoding fitted on the train rows alone.
 
     Raises:
@@ -83,23 +104,36 @@ def assemble(source: Source, bins: Bins, many_above: int, few_below: int) -> Dat
     rows = {side: np.flatnonzero(source.side == side) for side in (TRAIN, VAL, TEST)}
     assert min(len(rows[TRAIN]), len(rows[VAL])) > 0, "whoever cuts the split explains an empty one"
     encoding = TableEncoding.fit(source.inputs.iloc[rows[TRAIN]], source.categorical)
-
-    def split(side: str) -> Split:
-        own = rows[side]
-        label = source.label[own]
-        sample = source.inputs.index.to_numpy(dtype=np.int64)[own]
-        return Split(sample, encoding.encode(source.inputs.iloc[own]), label, bins.index(label))
-
     return Dataset(
         name=source.name,
         target=source.target,
-        train=split(TRAIN),
-        val=split(VAL),
-        shots=cut_shots(bins, source.label[rows[TRAIN]], many_above, few_below),
+        train=_split(source, rows[TRAIN], encoding),
+        val=_split(source, rows[VAL], encoding),
+        shots=_shots(source),
         encoding=encoding,
         sizes={side: len(own) for side, own in rows.items()},
         hash=_hash(source.identity, rows),
     )
+
+
+def unseal(source: Source, encoding: TableEncoding) -> Unsealed:
+    """The test rows of `source`. ValueError if an input does not fit the encoding of the training rows."""
+    return Unsealed(_split(source, np.flatnonzero(source.side == TEST), encoding), _shots(source))
+
+
+def _split(source: Source, own: Ints, encoding: TableEncoding) -> Split:
+    return Split(
+        sample=source.inputs.index.to_numpy(dtype=np.int64)[own],
+        inputs=encoding.encode(source.inputs.iloc[own]),
+        label=source.label[own],
+        bin=source.bins.index(source.label[own]),
+        group=source.group[own],
+    )
+
+
+def _shots(source: Source) -> Shots:
+    training_label = source.label[source.side == TRAIN]
+    return cut_shots(source.bins, training_label, source.many_above, source.few_below)
 
 
 def _hash(identity: dict[str, Any], rows: dict[str, Ints]) -> str:

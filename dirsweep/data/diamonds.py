@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dirsweep.config import BinWidth, Diamonds
-from dirsweep.data.dataset import Dataset, Source, assemble
+from dirsweep.data.dataset import Source
 from dirsweep.data.split import TRAIN, balanced_split
 from dirsweep.shots import Ints, cut_bins
 
@@ -30,21 +30,23 @@ TRAINING_ROWS = 10_000
 MANY_ABOVE, FEW_BELOW = 100, 20
 
 
-def load(config: Diamonds) -> Dataset:
-    """The dataset: balanced val and test, then 10,000 of the other rows as they come for training."""
+def read(config: Diamonds) -> Source:
+    """The table: balanced val and test, then 10,000 of the other rows as they come for training."""
     table = read_stones(FILE)
     label = table[TARGET].to_numpy(dtype=np.float64)
     bins = cut_bins(BINS, label)
     rng = np.random.default_rng(SEED)
-    side = balanced_split(bins.index(label), group_listings(table), HELD_OUT_PER_BIN, rng)
+    group = group_listings(table)
+    side = balanced_split(bins.index(label), group, HELD_OUT_PER_BIN, rng)
     rest = np.flatnonzero(side == TRAIN)
     side[rng.permutation(rest)[TRAINING_ROWS:]] = ""
-    source = Source(
+    return Source(
         name=config.name,
         target=TARGET,
         inputs=table.drop(columns=TARGET),
         label=label,
         side=side,
+        group=group,
         categorical=("cut", "color", "clarity"),
         identity={
             "source": SHA256,
@@ -52,8 +54,10 @@ def load(config: Diamonds) -> Dataset:
             "shots": [MANY_ABOVE, FEW_BELOW],
             "seed": SEED,
         },
+        bins=bins,
+        many_above=MANY_ABOVE,
+        few_below=FEW_BELOW,
     )
-    return assemble(source, bins, MANY_ABOVE, FEW_BELOW)
 
 
 def read_stones(path: Path) -> pd.DataFrame:

@@ -29,10 +29,12 @@ over parents, seeds that do not matter the bootstrap-t over samples.
 from dirsweep.intervals.crossed import Statistic
 from dirsweep.intervals.decide import SeedsNeeded, Verdict, holm, seeds_needed, verdict
 from dirsweep.intervals.interval import LEVEL, MIN_SEEDS, Interval, difference_interval, error_interval
+from dirsweep.intervals.spread import RESAMPLES
 
 __all__ = [
     "LEVEL",
     "MIN_SEEDS",
+    "RESAMPLES",
     "Interval",
     "SeedsNeeded",
     "Statistic",

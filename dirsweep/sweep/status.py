@@ -46,8 +46,8 @@ def status(folder: Path) -> Status:
     if driver is not None:
         state = "stopping" if (folder / stopping.FILE).exists() else "running"
     else:
-        # The tracker may learn the id of a run after the end.
-        last = next(record for record in reversed(records) if record["kind"] != "run")
+        # After the end, the tracker may learn the id of a run, and `finalize` may open test.
+        last = next(record for record in reversed(records) if record["kind"] not in ("run", "opening"))
         state = last["why"] if last["kind"] == "end" else "interrupted"
     return Status(folder, state, driver, shown)
 

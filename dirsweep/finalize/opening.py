@@ -1,0 +1,93 @@
+"""Open test: write to the ledger for what, then read the rows and let every run predict them.
+
+The record covers all that a reader could suspect of being chosen afterwards: the configurations, the seeds,
+the primary comparison, and the weights themselves by checksum. An opening that was cut short goes on under
+its own record; anything else that opens is one more opening, and says so.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dirsweep import METHOD_VERSION, pipeline
+from dirsweep.config import DatasetConfig
+from dirsweep.data import Dataset, Unsealed, open_test
+from dirsweep.finalize.plan import Plan
+from dirsweep.finalize.training import Run
+from dirsweep.ledger import Ledger
+from dirsweep.shots import Floats
+from dirsweep.storage import Record
+
+Errors = dict[str, dict[int, Floats]]
+"""Signed test errors (N,) by a row's hash and seed."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One opening of a sweep's test split.
+
+    number: 1 for the first.
+    hash: sha256 over everything that was decided before it.
+    time: unix seconds of the ledger's record.
+    """
+
+    number: int
+    hash: str
+    time: float
+
+
+def content(plan: Plan, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
+    """What an opening is for, as plain values."""
+    roles = (("finalist", plan.finalists), ("control", plan.controls), ("ablation", plan.ablation))
+    primary = plan.primary
+    return {
+        "rows": [
+            {"name": row.name, "role": role, "config": row.hash} for role, rows in roles for row in rows
+        ],
+        "seeds": sorted({run.seed for run in runs}),
+        "primary": {"ours": primary.ours.name, "theirs": primary.theirs.name, "shot": primary.shot},
+        "comparisons": len(plan.comparisons),
+        "data": dataset.hash,
+        "method_version": METHOD_VERSION,
+        "weights": {
+            f"{run.folder.path.parent.name}/{run.seed}": _checksum(run.folder.read("model.safetensors"))
+            for run in runs
+        },
+    }
+
+
+def openings(ledger: Ledger) -> list[Record]:
+    """The openings so far, oldest first."""
+    return [record for record in ledger.records if record["kind"] == "opening"]
+
+
+def record(ledger: Ledger, what: dict[str, Any]) -> Opening:
+    """Write the opening to the ledger, unless this very one is there."""
+    digest = _checksum(json.dumps(what, sort_keys=True).encode())
+    before = openings(ledger)
+    mine = next((one for one in before if one["hash"] == digest), None)
+    if mine is None:
+        mine = ledger.write("opening", number=len(before) + 1, before=len(before), hash=digest, **what)
+    return Opening(mine["number"], mine["hash"], mine["time"])
+
+
+def predict_test(runs: Sequence[Run], config: DatasetConfig) -> tuple[Unsealed, Errors, dict[Run, str]]:
+    """Open test and let every run predict it; gives the rows, the errors, and the runs without, with why."""
+    unsealed = open_test(config)
+    errors: Errors = {}
+    failed = {}
+    for run in runs:
+        prediction = pipeline.predict_encoded(run.folder, run.config, unsealed.rows.inputs)
+        if np.isfinite(prediction).all():
+            errors.setdefault(run.row.hash, {})[run.seed] = prediction - unsealed.rows.label
+        else:
+            failed[run] = f"predicts {prediction[~np.isfinite(prediction)][0]} for a test row"
+    return unsealed, errors, failed
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

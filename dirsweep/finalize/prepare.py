@@ -1,0 +1,72 @@
+"""What is asked of a verdict, checked against the sweep and its data before anything is trained."""
+
+from dataclasses import dataclass
+
+from dirsweep import METHOD_VERSION, data
+from dirsweep.config import TrialConfig
+from dirsweep.data import Dataset
+from dirsweep.finalize import plan as plans
+from dirsweep.finalize.plan import Plan, Row
+from dirsweep.ledger import FILE, Ledger
+from dirsweep.report import SweepReport
+from dirsweep.report.numbers import SHOTS
+from dirsweep.storage import Folder
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is finalized.
+
+    top: how many of the best trials are finalists.
+    seeds: fresh seeds of every configuration.
+    ablate: whether the winner's parts are judged one by one.
+    primary: "CONTROL:SHOT", or None for the default (`plan.primary`).
+    """
+
+    top: int = 1
+    seeds: int = 5
+    ablate: bool = False
+    primary: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("top", "seeds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: at least 1 is needed")
+
+
+def checked_data(report: SweepReport) -> Dataset:
+    """The sweep's data. ValueError if they, or the method, are not what the sweep was begun with."""
+    opened = Ledger.open(Folder(report.folder)).opening
+    dataset = data.load(report.spec.default_config().dataset)
+    here = {"data": dataset.hash, "method_version": METHOD_VERSION}
+    for name, found in here.items():
+        if opened[name] != found:
+            raise ValueError(
+                f"{report.folder / FILE}: the sweep was begun with {name} {opened[name]}, but here it is "
+                f"{found}; a verdict must be on what was searched: put it back, or begin a new sweep"
+            )
+    return dataset
+
+
+def make_plan(
+    report: SweepReport, dataset: Dataset, settings: Settings, tuned_base: TrialConfig | str
+) -> Plan:
+    """The plan; a tuned base that is text says why there is none."""
+    finalists = plans.finalists(report, settings.top)
+    controls, left_out = plans.controls(finalists[0], dataset, tuned_base)
+    primary = plans.primary(settings.primary, finalists[0], controls, sampled(dataset))
+    ablation = plans.ablation(finalists[0]) if settings.ablate else ()
+    return Plan(finalists, controls, ablation, left_out, primary)
+
+
+def sampled(dataset: Dataset) -> list[str]:
+    """Shots that val has samples of."""
+    return [shot for shot in SHOTS if dataset.shots.masks[shot][dataset.val.bin].any()]
+
+
+def check_primary(settings: Settings, winner: Row, dataset: Dataset, *, may_tune: bool) -> None:
+    """Refuse a primary comparison that cannot be, before anything is trained for it."""
+    controls, _ = plans.controls(winner, dataset, "not known yet")
+    if may_tune:
+        controls += (Row("tuned-base", winner.config, plans.CONTROLS["tuned-base"]),)
+    plans.primary(settings.primary, winner, controls, sampled(dataset))

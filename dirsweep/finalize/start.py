@@ -1,0 +1,144 @@
+"""`finalize` is the diagram of a verdict: tune the base, plan, train, record the opening, open, judge, write.
+
+All of it goes on where it was interrupted, and until the opening test is sealed.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from dirsweep.data import Dataset
+from dirsweep.finalize import plan as plans
+from dirsweep.finalize import training, tuned
+from dirsweep.finalize.files import PAGE, keep, kept, per_seed, verdict_json
+from dirsweep.finalize.judge import judged, shot_errors
+from dirsweep.finalize.opening import content, predict_test, record
+from dirsweep.finalize.page import Facts, page
+from dirsweep.finalize.plan import Plan
+from dirsweep.finalize.prepare import Settings, check_primary, checked_data, make_plan
+from dirsweep.finalize.training import OnDone, Run
+from dirsweep.ledger import Ledger, budget
+from dirsweep.report import SweepReport, load
+from dirsweep.report.numbers import SHOTS
+from dirsweep.storage import Folder
+from dirsweep.sweep import Resources, lock
+from dirsweep.sweep.progress import Progress
+from dirsweep.sweep.session import ray_session
+from dirsweep.sweep.store import store_of
+
+FOLDER = "finalize"
+
+
+def finalize(
+    sweep: Path, settings: Settings, resources: Resources, on_done: OnDone, *, sealed: bool = False
+) -> str:
+    """The verdict on a sweep, as a page of Markdown that is also in `finalize/verdict.md`.
+
+    Whatever was trained before is kept and used: the same call goes on where one was interrupted. Called
+    again with all the same it gives the page that is there, and opens nothing.
+
+    Args:
+        sealed: only train; test stays closed, and the text says so.
+
+    Raises:
+        ValueError: nothing to finalize, a driver that runs the sweep, other data than the sweep's, a control
+            or shot that does not apply, runs that all failed.
+    """
+    with lock.held(sweep):
+        report = load(sweep)
+        winner = plans.finalists(report, settings.top)[0]
+        dataset = checked_data(report)
+        base = tuned.base_spec(report)
+        place = sweep / tuned.FOLDER
+        check_primary(settings, winner, dataset, may_tune=base is not None)
+        with ExitStack() as stack:  # Ray takes seconds to start, and where all is trained it is not needed
+            if base is not None and not tuned.ended(base, place):
+                stack.enter_context(ray_session(resources))
+                on_done("the base method is tuned on val, for as long as the sweep took")
+                tuned.search(base, place, resources, _told(on_done))
+            plan = make_plan(report, dataset, settings, tuned.best(base, place))
+            seeds = training.fresh_seeds(report.spec.default_config().seed, settings.seeds)
+            runs = training.runs(plan.rows, seeds, sweep)
+            todo = [run for run in runs if not run.done]
+            failed = {}
+            if todo:
+                stack.enter_context(ray_session(resources))
+                failed = training.train(todo, store_of(sweep.parent), resources, on_done)
+        done = [run for run in runs if run.done]
+        if sealed:
+            return f"{len(done)} of {len(runs)} runs are trained, and test is sealed as before.\n"
+        return _verdict(report, plan, dataset, done, failed)
+
+
+def _told(on_done: OnDone) -> Callable[[Progress], None]:
+    """Hand on what the search of the base tells of its trials."""
+
+    def on_change(progress: Progress) -> None:
+        if " is complete" in progress.message or " failed" in progress.message:
+            on_done(f"tuned base: {progress.message}")
+
+    return on_change
+
+
+def _verdict(
+    report: SweepReport, plan: Plan, dataset: Dataset, runs: Sequence[Run], failed: dict[Run, str]
+) -> str:
+    """Open test for trained runs, and judge them."""
+    if not {run.row.hash for run in runs} >= {plan.primary.ours.hash, plan.primary.theirs.hash}:
+        raise ValueError(
+            f"{report.folder}: no seed of the primary comparison could be trained, so test stays closed: "
+            + "; ".join(_failures(failed))
+        )
+    files = Folder(report.folder / FOLDER)
+    opening = record(Ledger.open(Folder(report.folder)), content(plan, runs, dataset))
+    before = kept(files, opening)
+    if before is not None:
+        return before
+    unsealed, errors, senseless = predict_test(runs, report.spec.default_config().dataset)
+    rows, shots = unsealed.rows, unsealed.shots
+    masks = {shot: shots.masks[shot][rows.bin] for shot in SHOTS}
+    found = shot_errors(plan.rows, errors, masks, rows.group)
+    compared = judged(plan, errors, masks, rows.group)
+    facts = Facts(
+        sweep=report.folder.name,
+        question=report.spec.question,
+        target=dataset.target,
+        tried=report.states["COMPLETE"] + report.states["PRUNED"],
+        objective=report.spec.objectives[0],
+        seeds=sorted({run.seed for run in (*runs, *failed)}),
+        test=len(rows.label),
+        zero=int(shots.masks["zero"][rows.bin].sum()),
+        seconds=sum(seconds(run) for run in runs),
+        notes=[*_unfinished(report), *_failures(failed | senseless)],
+    )
+    text = page(plan, opening, facts, found, compared)
+    verdict = verdict_json(plan, opening, facts, found, compared)
+    files_of = {
+        PAGE: text.encode(),
+        "verdict.json": verdict,
+        "per_seed.csv": per_seed(plan.rows, errors, masks),
+    }
+    keep(files, opening, files_of)
+    return text
+
+
+def seconds(run: Run) -> float:
+    """Trainer-seconds of a trained run."""
+    return float(json.loads(run.folder.read("metrics.json"))["seconds"])
+
+
+def _unfinished(report: SweepReport) -> list[str]:
+    """A word on a sweep that was stopped or died before its budget was used."""
+    records = Ledger.open(Folder(report.folder)).records
+    last = next(record for record in reversed(records) if record["kind"] not in ("run", "opening"))
+    if last["kind"] == "end" and last["why"] != "stopped":
+        return []
+    return [f"the sweep was not finished: {len(report.asked)} of {budget(records)} trials were asked."]
+
+
+def _failures(failed: dict[Run, str]) -> list[str]:
+    return [
+        f"{run.row.label} with seed {run.seed} has no result and is left out, which flatters it: {reason}"
+        for run, reason in failed.items()
+    ]

@@ -1,0 +1,119 @@
+"""Train every configuration of a plan once per fresh seed, through Ray.
+
+A run has a folder of its own below `finalize/runs/`, named by configuration and seed: what is there with its
+`metrics.json` is done, what was interrupted goes on from its checkpoint, and a later opening finds it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dirsweep.config import TrialConfig
+from dirsweep.finalize.plan import Row
+from dirsweep.storage import Folder
+from dirsweep.sweep import Resources
+
+FOLDER = "finalize/runs"
+FRESH = 1_000_000
+"""Added to the sweep's seed and 1, 2 ... for the seeds of a verdict: none that a search has seen."""
+RETRIES = 2
+"""How often Ray tries a run again whose worker died."""
+LOOK_SECONDS = 1.0
+
+OnDone = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One configuration with one seed; the folder holds its trial."""
+
+    row: Row
+    seed: int
+    folder: Folder
+
+    @property
+    def config(self) -> TrialConfig:
+        """The trial's configuration."""
+        return self.row.config.with_overrides({"seed": self.seed})
+
+    @property
+    def done(self) -> bool:
+        """Whether it is trained."""
+        return self.folder.exists("metrics.json")
+
+
+def fresh_seeds(sweep_seed: int, count: int) -> list[int]:
+    """Seeds of a verdict, the same ones first however many are asked for."""
+    return [FRESH + sweep_seed + number for number in range(1, count + 1)]
+
+
+def trained(rows: Sequence[Row], sweep: Path) -> list[Run]:
+    """The runs of these rows that are there, whichever opening asked for them."""
+    found = []
+    for row in rows:
+        place = sweep.absolute() / FOLDER / row.folder
+        found += [Run(row, int(seed.name), Folder(seed)) for seed in sorted(place.glob("*"))]
+    return [run for run in found if run.done]
+
+
+def runs(rows: Sequence[Row], seeds: Sequence[int], sweep: Path) -> list[Run]:
+    """Every row with every seed; those that share a stage 1 are a whole row apart, so that none waits."""
+    place = Folder(sweep.absolute() / FOLDER)
+    return [Run(row, seed, place.child(f"{row.folder}/{seed}")) for row in rows for seed in seeds]
+
+
+def train(todo: Sequence[Run], store: Path, resources: Resources, on_done: OnDone) -> dict[Run, str]:
+    """Train the runs inside a Ray session; gives those that cannot be trained, with the reason.
+
+    Args:
+        store: the folder of stage 1s that are shared.
+        on_done: is told of each run that has ended.
+
+    Raises:
+        ValueError: a worker died too often, or failed otherwise; the same call goes on.
+    """
+    import ray
+
+    task = ray.remote(_train).options(
+        num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=RETRIES
+    )
+    waiting = {
+        task.remote(run.config.model_dump_json(), str(run.folder.path), str(store.absolute())): run
+        for run in todo
+    }
+    failed = {}
+    while waiting:
+        ended, _ = ray.wait(list(waiting), timeout=LOOK_SECONDS)
+        for reference in ended:
+            run = waiting.pop(reference)
+            try:
+                reason = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                cause = getattr(error, "cause", None) or str(error).strip().splitlines()[0]
+                raise ValueError(
+                    f"{run.folder.path}: no worker gets through this run: {cause}; mend that, then the same "
+                    "command goes on, and what is trained is kept"
+                ) from error
+            if reason:
+                failed[run] = reason
+            said = f"cannot be trained: {reason}" if reason else "is trained"
+            place = f"{len(todo) - len(waiting)} of {len(todo)}"
+            on_done(f"run {place}: {run.row.label} with seed {run.seed} {said}")
+    return failed
+
+
+def _train(config: str, folder: str, store: str) -> str:
+    """One run in a worker; the reason if it cannot be trained, else ""."""
+    from dirsweep import pipeline
+    from dirsweep.checkpoint import Store
+
+    try:
+        pipeline.run_trial(
+            TrialConfig.model_validate_json(config),
+            Folder(Path(folder)),
+            lambda record: None,
+            store=Store(Folder(Path(store))),
+        )
+    except (ValueError, FloatingPointError) as error:  # would come again
+        return str(error)
+    return ""

@@ -1,0 +1,105 @@
+"""The tuned base (METHOD section 6, control 3): the base method, searched on val as long as the sweep was.
+
+A win over a base method that nobody tuned is a win of the tuning. So the knobs of the space that still act
+without norm ordinality and stage 2 are searched by the sweep's sampler, for as many trials and at most
+as many trainer-seconds, in a sweep of its own below the sweep's folder; before test is opened.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dirsweep import ledger, sweep
+from dirsweep.config import TrialConfig
+from dirsweep.ledger import Ledger
+from dirsweep.report import SweepReport, load
+from dirsweep.search.model import SweepSpec
+from dirsweep.search.spec import parse_spec
+from dirsweep.storage import Folder
+from dirsweep.sweep import Resources
+from dirsweep.sweep.progress import OnChange
+
+FOLDER = "finalize/tuned-base"
+NO_KNOB = "no searched knob acts on the base method, so it equals plain"
+NOT_YET = "its search on val has not been run"
+INFEASIBLE = "no trial of its search is complete and keeps the sweep's constraints"
+ENDED = ("finished", "trainer-seconds")
+
+
+def base_spec(report: SweepReport) -> SweepSpec | None:
+    """The space of the base method; None where none of the searched knobs acts on it."""
+    spec = report.spec
+    tree = spec.model_dump(mode="json", by_alias=True)
+    acting = {name: value for name, value in tree["searched"].items() if acts(name)}
+    if not acting:
+        return None
+    for value in acting.values():  # a condition on what is gone holds no more
+        value["when"] = {name: allowed for name, allowed in value["when"].items() if name in acting}
+    budget: dict[str, Any] = {"trials": len(report.asked)}
+    seconds = sum(trial.seconds for trial in report.asked)
+    if seconds > 0:
+        budget["trainer_seconds"] = seconds
+    changed = {
+        "question": f"What does the base method reach, tuned for as long? ({spec.question.strip()})",
+        "fixed": _base(tree["fixed"]),
+        "searched": acting,
+        "mode": {"name": "joint"},
+        "warm_start": [],
+        "budget": budget,
+        "seed": spec.seed + 1,  # with the sweep's own the sampler would draw the sweep's values again
+    }
+    return parse_spec({**tree, **changed}, "the tuned base")
+
+
+def acts(name: str) -> bool:
+    """Whether a knob changes the base method: a trial without norm ordinality and without stage 2."""
+    parts = name.split(".")
+    return parts[0] != "stage2" and "norm_ordinality" not in parts
+
+
+def _base(fixed: dict[str, Any]) -> dict[str, Any]:
+    """The fixed part without norm ordinality and stage 2."""
+    stage1 = {**(fixed.get("stage1") or {}), "norm_ordinality": {"name": "none"}}
+    if "then" in stage1:
+        stage1["then"] = [
+            {name: value for name, value in phase.items() if name != "norm_ordinality"}
+            for phase in stage1["then"]
+        ]
+    return {**fixed, "stage1": stage1, "stage2": None}
+
+
+def ended(spec: SweepSpec, folder: Path) -> bool:
+    """Whether the search of the base was run to its end."""
+    if not (folder / ledger.FILE).exists():
+        return False
+    asked = ledger.budget(Ledger.open(Folder(folder)).records)
+    return asked >= spec.budget.trials and sweep.status(folder).state in ENDED
+
+
+def search(spec: SweepSpec, folder: Path, resources: Resources, on_change: OnChange) -> None:
+    """Run the search of the base, or go on with it; it may have been begun for a smaller sweep.
+
+    Raises KeyboardInterrupt if it was stopped.
+    """
+    if (folder / ledger.FILE).exists():
+        extra = max(0, spec.budget.trials - ledger.budget(Ledger.open(Folder(folder)).records))
+        tree = spec.model_dump(mode="json", by_alias=True)
+        Folder(folder).put("spec.yaml", yaml.safe_dump(tree, sort_keys=False).encode())
+        outcome = sweep.resume(
+            folder, extra_trials=extra, resources=resources, tracking=False, on_change=on_change
+        )
+    else:
+        outcome = sweep.run(spec, folder, resources=resources, tracking=False, on_change=on_change)
+    if outcome.why == "stopped":
+        raise KeyboardInterrupt
+
+
+def best(spec: SweepSpec | None, folder: Path) -> TrialConfig | str:
+    """The tuned base, or why there is none."""
+    if spec is None:
+        return NO_KNOB
+    if not ended(spec, folder):
+        return NOT_YET
+    found = load(folder)
+    return INFEASIBLE if found.best is None else found.spec.config(found.best.params)

@@ -1,0 +1,281 @@
+"""A real verdict on a real sweep of the tiny table: trained on Ray, opened, judged, asked again."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sweeping
+import yaml
+
+from dirsweep import data, pipeline
+from dirsweep.cli import main
+from dirsweep.config import TrialConfig
+from dirsweep.finalize import Settings, finalize, forecast, training
+from dirsweep.finalize.plan import Row
+from dirsweep.ledger import Ledger
+from dirsweep.report.numbers import written
+from dirsweep.storage import Folder
+from dirsweep.sweep import Resources, controls, lock, provenance, status
+
+pytestmark = pytest.mark.slow
+
+SEEDS = [1_000_001, 1_000_002, 1_000_003, 1_000_004, 1_000_005]
+
+
+def command(folder: Path, *arguments: object) -> str:
+    """What `dirsweep finalize` prints on a sweep, in a process of its own."""
+    code = "from dirsweep.cli import main; main()"
+    line = [sys.executable, "-W", "error", "-c", code, "finalize", str(folder), *map(str, arguments)]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep of two trials, and a verdict on it that was killed in the middle of its first run."""
+    folder = tmp_path_factory.mktemp("finalize") / "sweep"
+    folder.mkdir()
+    spec = sweeping.spec(folder.parent, {"stage1.epochs": 2}, budget={"trials": 2})
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
+    ledger = Ledger.create(
+        Folder(folder), **provenance.opening(spec, data.load(spec.default_config().dataset))
+    )
+    asked = {
+        number: {"stage2.norm_weight": 1.0, "stage1.optimizer.lr": lr}
+        for number, lr in (("0", 2.0e-4), ("1", 5.0e-3))
+    }
+    for number, params in asked.items():
+        ledger.write("ask", trial=number, params=params, attrs={})
+        tell(ledger, folder, number, spec.config(params))
+    for control in controls.due("1", asked["1"], {}):  # a rate of 2.0e-4 hardly learns in two epochs
+        ledger.write("control", trial=control.key, of="1", control=control.control, params=control.params)
+        tell(ledger, folder, control.key, controls.trial_config(spec, "1", control.control, control.params))
+    ledger.write("end", why="finished")
+    interrupt_a_run(folder)
+    return folder
+
+
+def tell(ledger: Ledger, folder: Path, key: str, config: TrialConfig) -> None:
+    """Train a trial of the sweep, without Ray, and enter its result."""
+    metrics = pipeline.run_trial(config, Folder(folder / "trials" / key), lambda record: None)
+    seconds = metrics["seconds"]
+    ledger.write("tell", trial=key, state="COMPLETE", epoch=4, seconds=seconds, metrics=metrics, reason="")
+
+
+def interrupt_a_run(folder: Path) -> None:
+    """Leave the winner's first run as a killed process would: with a checkpoint and no result."""
+    run = training.runs([winner_of(folder)], SEEDS[:1], folder)[0]
+    begun = time.monotonic()
+
+    def emit(record: dict) -> None:
+        time.sleep(max(0.0, begun + 1.1 - time.monotonic()))  # a trial looks for a stop once a second
+
+    with pytest.raises(pipeline.Stopped):
+        pipeline.run_trial(run.config, run.folder, emit, should_stop=lambda: True)
+    assert not run.done
+
+
+def winner_of(folder: Path) -> Row:
+    trials = [trial for trial in sweeping.trials(folder).values() if trial.kind == "ask"]
+    best = min(trials, key=lambda trial: trial.metrics["val/all/mae"])
+    spec = sweeping.read_spec(folder / "spec.yaml")
+    return Row(best.trial, spec.config(best.params), "")
+
+
+@pytest.fixture(scope="module")
+def before(sweep: Path) -> str:
+    """What a dry run says when only the sweep is there."""
+    return forecast(sweep, Settings())
+
+
+@pytest.fixture(scope="module")
+def printed(sweep: Path, before: str) -> Iterator[str]:
+    """The first verdict, with 5 seeds and the ablation."""
+    return command(sweep, "--ablate", "--workers", 2)
+
+
+def cells(said: str) -> dict[tuple[str, str], list[str]]:
+    """The rows of a dry run's table by control and shot."""
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line[:2] == "| "
+    ]
+    return {(row[0], row[1]): row[2:] for row in rows[1:]}
+
+
+def maes(folder: Path, name: str) -> dict[str, float]:
+    """Val MAE of the trained runs of a configuration, mean over seeds, by shot."""
+    found = [
+        json.loads(file.read_text()) for file in folder.glob(f"finalize/runs/{name}-????????/*/metrics.json")
+    ]
+    return {shot: float(np.mean([one[f"val/{shot}/mae"] for one in found])) for shot in ("all", "few")}
+
+
+def openings(folder: Path) -> list[dict]:
+    return [record for record in sweeping.records(folder) if record["kind"] == "opening"]
+
+
+def test_a_dry_run_on_a_fresh_sweep_says_that_the_spread_is_unknown_and_what_it_costs(
+    sweep: Path, before: str
+):
+    said = " ".join(before.split())
+    winner = winner_of(sweep)
+    metrics = {key: trial.metrics for key, trial in sweeping.trials(sweep).items()}
+    observed = metrics[winner.name]["val/few/mae"] - metrics[f"{winner.name}-plain"]["val/few/mae"]
+    assert cells(before)[("plain", "few")][:3] == [written(observed), "1", "unknown"]
+    assert cells(before)[("log-target", "few")][:3] == ["not run yet", "0", "unknown"]
+    assert "--seeds 2 --no-open` trains 2 of each" in said
+    assert "5 fresh seeds of 5 configurations are 25 runs" in said
+    assert "the base is to be tuned first" in said
+
+
+def test_the_verdict_is_printed_and_kept(sweep: Path, printed: str):
+    text = (sweep / "finalize" / "verdict.md").read_text()
+    assert printed.endswith(f"\n{text}")
+    assert text.startswith("# Verdict on sweep\n")
+    assert max(map(len, text.splitlines())) <= 100
+    assert "is the best of 2 trials by val/all/mae" in text
+    assert "THE PRIMARY COMPARISON" in text.rpartition("\n- ")[2]  # last, where a terminal ends
+    assert (sweep / "finalize" / "opening-1" / "verdict.md").read_text() == text
+
+
+def test_the_base_was_tuned_before_test_was_opened(sweep: Path, printed: str):
+    place = sweep / "finalize" / "tuned-base"
+    assert status(place).state in ("finished", "trainer-seconds")
+    spec = yaml.safe_load((place / "spec.yaml").read_text())
+    assert list(spec["searched"]) == ["stage1.optimizer.lr"]
+    assert sweeping.records(place)[-1]["time"] <= openings(sweep)[0]["time"]
+
+
+def test_every_error_is_that_of_the_trained_models_on_the_test_rows(sweep: Path, printed: str):
+    spec = sweeping.read_spec(sweep / "spec.yaml")
+    config = spec.default_config().dataset
+    table, test = pd.read_csv(config.path, dtype="str"), data.open_test(config)
+    rows = table.iloc[test.rows.sample]
+    few = test.shots.masks["few"][test.rows.bin]
+    verdict = json.loads((sweep / "finalize" / "verdict.json").read_text())
+    for name in ("mu0", "log-target"):
+        place = next((sweep / "finalize" / "runs").glob(f"{name}-????????"))
+        assert sorted(int(seed.name) for seed in place.iterdir()) == SEEDS
+        maes = []
+        for seed in place.iterdir():
+            error = pipeline.predict(Folder(seed), rows) - rows["label"].astype("float64").to_numpy()
+            maes.append(np.abs(error[few]).mean())
+        kept = next(e for e in verdict["errors"] if (e["configuration"], e["shot"]) == (name, "few"))
+        assert kept["mae"]["estimate"] == pytest.approx(np.mean(maes))
+        assert kept["mae"]["spread"] == pytest.approx(np.std(maes, ddof=1))
+        assert (kept["mae"]["seeds"], kept["mae"]["samples"]) == (5, few.sum())
+    per_seed = pd.read_csv(sweep / "finalize" / "per_seed.csv")
+    assert sorted(per_seed["seed"].unique()) == SEEDS
+
+
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(sweep: Path, printed: str, tmp_path: Path):
+    run = training.runs([winner_of(sweep)], SEEDS[:1], sweep)[0]
+    assert run.done
+    undisturbed = pipeline.run_trial(run.config, Folder(tmp_path / "whole"), lambda record: None)
+    resumed = json.loads(run.folder.read("metrics.json"))
+    assert resumed["val/few/mae"] == undisturbed["val/few/mae"]
+    assert run.folder.read("model.safetensors") == Folder(tmp_path / "whole").read("model.safetensors")
+
+
+def test_the_opening_is_in_the_ledger_with_all_that_was_decided(sweep: Path, printed: str):
+    first = openings(sweep)[0]
+    assert (first["number"], first["before"], first["seeds"]) == (1, 0, SEEDS)
+    assert (first["primary"]["theirs"], first["primary"]["shot"]) == ("mu0", "few")
+    assert first["data"] == Ledger.open(Folder(sweep)).opening["data"]
+    assert {row["role"] for row in first["rows"]} == {"finalist", "control", "ablation"}
+    assert all(len(weight) == 64 for weight in first["weights"].values())
+    assert first["hash"][:12] in printed
+    assert status(sweep).state == "finished"
+
+
+def test_the_same_verdict_again_opens_nothing_and_another_is_a_second_opening(sweep: Path, printed: str):
+    resources, told = Resources(), []
+    same = finalize(sweep, Settings(ablate=True), resources, told.append)
+    assert printed.endswith(same)
+    first = len(openings(sweep))
+    other = finalize(sweep, Settings(seeds=3, primary="plain:all"), resources, told.append)
+    assert len(openings(sweep)) == first + 1
+    assert told == []  # all was trained, and Ray not needed
+    said = " ".join(other.split())
+    assert f"Opening {first + 1} of test" in said
+    assert "TEST WAS OPENED" in said
+    assert "3 seeds of the 5 that it takes: no interval over seeds is given" in said
+    assert "against plain on all: NOT DISTINGUISHABLE" in said
+    assert (sweep / "finalize" / "opening-1" / "verdict.md").exists()
+
+
+def test_a_dry_run_after_training_says_how_many_seeds_a_difference_needs(sweep: Path, printed: str):
+    count = len(openings(sweep))
+    said = forecast(sweep, Settings())
+    for difference, seeds, even, often, _ in cells(said).values():
+        assert math.isfinite(float(difference))
+        assert seeds == "5"
+        assert even in ("never", "over 10,000") or int(even) >= 5
+        assert often in ("never", "over 10,000") or int(often) >= int(even)
+    plain = np.array([maes(sweep, row)["few"] for row in ("plain", winner_of(sweep).name)])
+    assert float(cells(said)["plain", "few"][0]) == pytest.approx(plain[1] - plain[0], rel=0.01)
+    assert len(openings(sweep)) == count
+
+
+def test_no_open_trains_and_leaves_test_sealed(sweep: Path, printed: str):
+    count = len(openings(sweep))
+    said = finalize(sweep, Settings(seeds=2), Resources(), lambda line: None, sealed=True)
+    assert re.fullmatch(r"(\d+) of \1 runs are trained, and test is sealed as before\.\n", said)
+    assert len(openings(sweep)) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--top", "3"), "2 complete and feasible trials, but --top 3"),
+        (("--primary", "mu0:zero"), "write CONTROL:SHOT"),
+        (("--dry-run", "--no-open"), "--no-open would do nothing"),
+        (("--dry-run", "--primary", "mu1:few"), "write CONTROL:SHOT"),
+    ],
+)
+def test_what_cannot_be_finalized_is_refused_with_status_2(sweep: Path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        main(["finalize", str(sweep), *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--top", "--seeds"])
+def test_less_than_one_is_refused(sweep: Path, capsys, option):
+    with pytest.raises(SystemExit) as ended:
+        main(["finalize", str(sweep), option, "0"])
+    assert ended.value.code == 2
+    with pytest.raises(ValueError, match=f"{option} 0: at least 1"):
+        Settings(**{option[2:]: 0})
+
+
+def test_a_sweep_that_runs_is_left_alone(sweep: Path):
+    with lock.held(sweep):
+        with pytest.raises(ValueError, match="another driver runs this sweep"):
+            finalize(sweep, Settings(), Resources(), lambda line: None)
+        with pytest.raises(ValueError, match="a driver runs this sweep"):
+            forecast(sweep, Settings())
+
+
+def test_a_sweep_without_a_finished_trial_and_changed_data_are_refused(tmp_path: Path):
+    spec = sweeping.spec(tmp_path)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
+    ledger = Ledger.create(Folder(folder), spec=spec.hash, data="another", method_version=1, trials=4)
+    ledger.write("ask", trial="0", params={}, attrs={})
+    with pytest.raises(ValueError, match=r"no trial is complete.*nothing to finalize; `dirsweep resume"):
+        finalize(folder, Settings(), Resources(), lambda line: None)
+    metrics = {"val/all/mae": 1.0}
+    ledger.write("tell", trial="0", state="COMPLETE", epoch=1, seconds=1.0, metrics=metrics, reason="")
+    with pytest.raises(ValueError, match="begun with data another, but here it is"):
+        finalize(folder, Settings(), Resources(), lambda line: None)

@@ -1,0 +1,174 @@
+"""From errors to a verdict, with numbers a reader can check, and the page that says it."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+
+from dirsweep.finalize import files, text
+from dirsweep.finalize.judge import judged, shot_errors
+from dirsweep.finalize.opening import Opening, openings, record
+from dirsweep.finalize.page import Facts, page
+from dirsweep.finalize.plan import Comparison, Plan, Row
+from dirsweep.ledger import Ledger, trials
+from dirsweep.storage import Folder
+
+SAMPLES = 40
+GROUP = np.arange(SAMPLES)
+MASKS = {
+    "all": np.ones(SAMPLES, dtype=bool),
+    "many": GROUP < 20,
+    "median": np.zeros(SAMPLES, dtype=bool),
+    "few": GROUP >= 20,
+}
+
+
+@pytest.fixture
+def plan(tmp_path) -> Plan:
+    """Trial 7 against plain and mu0, mu0 on few being the primary comparison."""
+    config = tiny.config(tmp_path)
+    winner = Row("7", config, "number 1 of the sweep on val")
+    controls = (Row("plain", config.plain(), "plainly"), Row("mu0", config.without_norm_term(), "without"))
+    left_out = ("log-target is left out: labels must be above 0, and the smallest is -4.",)
+    return Plan((winner,), controls, (), left_out, Comparison(winner, controls[1], "few"))
+
+
+def errors_of(plan: Plan, seeds: int = 5) -> dict[str, dict[int, np.ndarray]]:
+    """Constant errors: 1 of trial 7; 2 of plain; 1.5 of mu0 on few, and 1 on the others."""
+    few = MASKS["few"]
+    of = {"7": np.ones(SAMPLES), "plain": np.full(SAMPLES, -2.0), "mu0": np.where(few, 1.5, 1.0)}
+    return {row.hash: dict.fromkeys(range(seeds), of[row.name]) for row in plan.rows}
+
+
+def test_differences_are_ours_minus_theirs_and_holm_leaves_the_primary_alone(plan):
+    found = {
+        (one.comparison.theirs.name, one.comparison.shot): one
+        for one in judged(plan, errors_of(plan), MASKS, GROUP)
+    }
+    assert len(found) == 6  # two controls in three shots; median has no sample
+    assert [one for one in found if found[one].primary] == [("mu0", "few")]
+    assert found["plain", "all"].interval.estimate == pytest.approx(-1.0)
+    assert found["mu0", "all"].interval.estimate == pytest.approx(-0.25)
+    # without any spread p is the smallest, 2 / 2000; four of the five others have it
+    assert found["mu0", "few"].p_value == pytest.approx(0.001)
+    assert found["plain", "few"].p_value == pytest.approx(5 * 0.001)
+    assert found["mu0", "many"].p_value == 1.0
+    assert {pair: one.verdict for pair, one in found.items()} == {
+        ("plain", "all"): "better",
+        ("plain", "many"): "better",
+        ("plain", "few"): "better",
+        ("mu0", "all"): "better",
+        ("mu0", "many"): "not distinguishable",
+        ("mu0", "few"): "better",
+    }
+
+
+def test_many_comparisons_get_as_many_resamples_as_holm_needs(plan):
+    winner, controls = plan.finalists[0], plan.controls
+    finalists = tuple(Row(str(n), winner.config.with_overrides({"encoder.width": n}), "") for n in (8, 9, 10))
+    wide = Plan((winner, *finalists), controls, (), (), plan.primary)
+    errors = errors_of(plan) | {row.hash: dict.fromkeys(range(5), np.ones(SAMPLES)) for row in finalists}
+    found = judged(wide, errors, MASKS, GROUP)
+    assert len(wide.comparisons) == 32  # planned, 24 with samples: twice the resamples
+    assert next(one for one in found if one.primary).interval.p_value == pytest.approx(2 / 4000)
+
+
+def test_a_pair_is_judged_over_the_seeds_that_both_have(plan):
+    errors = errors_of(plan, seeds=6)
+    del errors[plan.controls[0].hash][2]
+    found = judged(plan, errors, MASKS, GROUP)
+    assert {one.comparison.theirs.name: one.interval.seeds for one in found} == {"plain": 5, "mu0": 6}
+
+
+def test_below_five_seeds_nothing_is_called_better(plan):
+    found = judged(plan, errors_of(plan, seeds=4), MASKS, GROUP)
+    assert {one.verdict for one in found} == {"not distinguishable"}
+
+
+def facts(**changed) -> Facts:
+    fields = {
+        "sweep": "all-1",
+        "question": "How strong should the norm term be?",
+        "target": "price",
+        "tried": 24,
+        "objective": "val/all/mae",
+        "seeds": [1_000_001, 1_000_002, 1_000_003, 1_000_004, 1_000_005],
+        "test": SAMPLES,
+        "zero": 0,
+        "seconds": 61.0,
+        "notes": [],
+    }
+    return Facts(**(fields | changed))
+
+
+def written_page(plan: Plan, number: int = 1, seeds: int = 5, **changed) -> str:
+    errors = errors_of(plan, seeds)
+    shown = shot_errors(plan.rows, errors, MASKS, GROUP)
+    compared = judged(plan, errors, MASKS, GROUP)
+    return page(plan, Opening(number, "ab" * 32, 0.0), facts(**changed), shown, compared)
+
+
+def test_the_page_says_what_holds_in_plain_sentences(plan):
+    said = " ".join(written_page(plan).split())
+    assert "Trial 7 is the best of 24 trials by val/all/mae" in said
+    assert (
+        "Opening 1 of test, at 1970-01-01 00:00:00 UTC, in the ledger before a row was read; hash abab"
+        in said
+    )
+    assert "trained with 5 fresh seeds (1000001 to 1000005), 1 min 1 s of training" in said
+    assert "Trial 7 against plain (plainly): better on all, many and few." in said
+    assert "named before test was opened: trial 7 against mu0 on few: BETTER. Difference -0.5" in said
+    assert "Log-target is left out: labels must be above 0" in said
+    assert "BEFORE" not in said
+
+
+def test_the_page_fits_100_columns(plan):
+    assert max(map(len, written_page(plan, notes=["a word " * 60]).splitlines())) <= 100
+
+
+def test_a_second_opening_and_labels_unseen_in_training_are_said_before_the_numbers(plan):
+    head = " ".join(written_page(plan, number=3, zero=1).split("##")[0].split())
+    assert "Opening 3 of test" in head
+    assert "TEST WAS OPENED 2 TIMES BEFORE" in head
+    assert "1 test row of bins without a training sample" in head
+
+
+def test_fewer_than_five_seeds_are_said_to_give_no_interval_over_seeds(plan):
+    errors = errors_of(plan, seeds=2)
+    shown, compared = shot_errors(plan.rows, errors, MASKS, GROUP), judged(plan, errors, MASKS, GROUP)
+    said = " ".join(page(plan, Opening(1, "ab", 0.0), facts(seeds=[1, 2]), shown, compared).split())
+    assert "2 seeds of the 5 that it takes: no interval over seeds is given" in said
+    assert "NOT DISTINGUISHABLE" in said
+
+
+def test_the_files_hold_the_numbers_of_the_page(plan):
+    errors = errors_of(plan)
+    shown, compared = shot_errors(plan.rows, errors, MASKS, GROUP), judged(plan, errors, MASKS, GROUP)
+    tree = json.loads(files.verdict_json(plan, Opening(1, "ab", 0.0), facts(), shown, compared))
+    assert tree["opening"] == {"number": 1, "hash": "ab", "time": 0.0}
+    assert len(tree["errors"]) == 9  # three configurations in three shots
+    assert [one["verdict"] for one in tree["comparisons"] if one["primary"]] == ["better"]
+    lines = files.per_seed(plan.rows, errors, MASKS).decode().splitlines()
+    assert lines[0] == "configuration,seed,shot,samples,mae,gm"
+    assert any(line.startswith("mu0,4,few,20,1.5,") for line in lines)
+    assert len(lines) == 1 + 3 * 5 * 3
+
+
+def test_an_opening_is_recorded_once_and_another_one_counts(tmp_path):
+    ledger = Ledger.create(Folder(tmp_path), spec="", trials=1)
+    first = record(ledger, {"seeds": [1, 2]})
+    again = record(Ledger.open(Folder(tmp_path)), {"seeds": [1, 2]})
+    second = record(ledger, {"seeds": [1, 2, 3]})
+    assert first == again
+    assert (first.number, second.number) == (1, 2)
+    assert [(one["number"], one["before"]) for one in openings(Ledger.open(Folder(tmp_path)))] == [
+        (1, 0),
+        (2, 1),
+    ]
+    assert trials(ledger.records) == {}
+
+
+def test_a_table_is_aligned_and_is_markdown():
+    drawn = text.table(("name", "n"), [("a", "1"), ("long name", "22")], left={0})
+    assert drawn == "| name      |  n |\n|-----------|---:|\n| a         |  1 |\n| long name | 22 |"
