@@ -6,7 +6,6 @@ import typer
 
 from dirsweep.cli.shared import SWEEPS, Storage, Sweep, sweep_folder
 
-
 app = typer.Typer()
 
 
