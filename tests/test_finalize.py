@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,18 @@ import yaml
 from dirsweep import data, pipeline
 from dirsweep.cli import main
 from dirsweep.config import TrialConfig
-from dirsweep.finalize import Settings, finalize, forecast, training
+from dirsweep.finalize import Settings, finalize, forecast, notes, training
 from dirsweep.finalize.plan import Row
 from dirsweep.ledger import Ledger
+from dirsweep.report import load
 from dirsweep.report.numbers import written
 from dirsweep.storage import Folder
 from dirsweep.sweep import Resources, controls, lock, provenance, status
+from dirsweep.sweep.session import ray_session
 
 pytestmark = pytest.mark.slow
 
+DIVERGES = {"stage1.optimizer.lr": 1.0e30}
 SEEDS = [1_000_001, 1_000_002, 1_000_003, 1_000_004, 1_000_005]
 
 
@@ -206,7 +210,7 @@ def test_the_same_verdict_again_opens_nothing_and_another_is_a_second_opening(sw
     assert len(openings(sweep)) == first + 1
     assert told == []  # all was trained, and Ray not needed
     said = " ".join(other.split())
-    assert f"Opening {first + 1} of test" in said
+    assert f"Opening {first + 1} of test by this sweep" in said
     assert "TEST WAS OPENED" in said
     assert "3 seeds of the 5 that it takes: no interval over seeds is given" in said
     assert "against plain on all: NOT DISTINGUISHABLE" in said
@@ -231,6 +235,17 @@ def test_no_open_trains_and_leaves_test_sealed(sweep: Path, printed: str):
     said = finalize(sweep, Settings(seeds=2), Resources(), lambda line: None, sealed=True)
     assert re.fullmatch(r"(\d+) of \1 runs are trained, and test is sealed as before\.\n", said)
     assert len(openings(sweep)) == count
+
+
+def test_a_run_that_diverges_is_left_out_and_said(sweep: Path, printed: str, tmp_path: Path):
+    row = replace(winner_of(sweep), config=winner_of(sweep).config.with_overrides(DIVERGES))
+    run = training.runs([row], SEEDS[:1], tmp_path)[0]
+    with ray_session(Resources()):
+        failed = training.train([run], tmp_path / "store", Resources(), lambda line: None)
+    (sentence,) = notes.failures(failed)
+    assert sentence.startswith(f"trial {row.name} with seed 1000001 has no result and is left out")
+    assert "which flatters it: " in sentence
+    assert not run.done
 
 
 @pytest.mark.parametrize(
@@ -273,6 +288,7 @@ def test_a_sweep_without_a_finished_trial_and_changed_data_are_refused(tmp_path:
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
     ledger = Ledger.create(Folder(folder), spec=spec.hash, data="another", method_version=1, trials=4)
     ledger.write("ask", trial="0", params={}, attrs={})
+    assert notes.unfinished(load(folder)) == ["the sweep was not finished: 1 of 4 trials were asked."]
     with pytest.raises(ValueError, match=r"no trial is complete.*nothing to finalize; `dirsweep resume"):
         finalize(folder, Settings(), Resources(), lambda line: None)
     metrics = {"val/all/mae": 1.0}

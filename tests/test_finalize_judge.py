@@ -8,7 +8,7 @@ import tiny
 
 from dirsweep.finalize import files, text
 from dirsweep.finalize.judge import judged, shot_errors
-from dirsweep.finalize.opening import Opening, openings, record
+from dirsweep.finalize.opening import Opening, elsewhere, openings, record
 from dirsweep.finalize.page import Facts, page
 from dirsweep.finalize.plan import Comparison, Plan, Row
 from dirsweep.ledger import Ledger, trials
@@ -102,20 +102,17 @@ def facts(**changed) -> Facts:
     return Facts(**(fields | changed))
 
 
-def written_page(plan: Plan, number: int = 1, seeds: int = 5, **changed) -> str:
-    errors = errors_of(plan, seeds)
+def written_page(plan: Plan, number: int = 1, elsewhere: int = 0, **changed) -> str:
+    errors = errors_of(plan)
     shown = shot_errors(plan.rows, errors, MASKS, GROUP)
     compared = judged(plan, errors, MASKS, GROUP)
-    return page(plan, Opening(number, "ab" * 32, 0.0), facts(**changed), shown, compared)
+    return page(plan, Opening(number, elsewhere, "ab" * 32, 0.0), facts(**changed), shown, compared)
 
 
 def test_the_page_says_what_holds_in_plain_sentences(plan):
     said = " ".join(written_page(plan).split())
     assert "Trial 7 is the best of 24 trials by val/all/mae" in said
-    assert (
-        "Opening 1 of test, at 1970-01-01 00:00:00 UTC, in the ledger before a row was read; hash abab"
-        in said
-    )
+    assert "Opening 1 of test by this sweep, at 1970-01-01 00:00:00 UTC, in the ledger before a row" in said
     assert "trained with 5 fresh seeds (1000001 to 1000005), 1 min 1 s of training" in said
     assert "Trial 7 against plain (plainly): better on all, many and few." in said
     assert "named before test was opened: trial 7 against mu0 on few: BETTER. Difference -0.5" in said
@@ -129,15 +126,20 @@ def test_the_page_fits_100_columns(plan):
 
 def test_a_second_opening_and_labels_unseen_in_training_are_said_before_the_numbers(plan):
     head = " ".join(written_page(plan, number=3, zero=1).split("##")[0].split())
-    assert "Opening 3 of test" in head
+    assert "Opening 3 of test by this sweep" in head
     assert "TEST WAS OPENED 2 TIMES BEFORE" in head
     assert "1 test row of bins without a training sample" in head
+
+
+def test_openings_by_other_sweeps_are_said_too(plan):
+    head = " ".join(written_page(plan, number=2, elsewhere=3).split("##")[0].split())
+    assert "TEST WAS OPENED 4 TIMES BEFORE (3 by other sweeps in this folder)" in head
 
 
 def test_fewer_than_five_seeds_are_said_to_give_no_interval_over_seeds(plan):
     errors = errors_of(plan, seeds=2)
     shown, compared = shot_errors(plan.rows, errors, MASKS, GROUP), judged(plan, errors, MASKS, GROUP)
-    said = " ".join(page(plan, Opening(1, "ab", 0.0), facts(seeds=[1, 2]), shown, compared).split())
+    said = " ".join(page(plan, Opening(1, 0, "ab", 0.0), facts(seeds=[1, 2]), shown, compared).split())
     assert "2 seeds of the 5 that it takes: no interval over seeds is given" in said
     assert "NOT DISTINGUISHABLE" in said
 
@@ -145,8 +147,8 @@ def test_fewer_than_five_seeds_are_said_to_give_no_interval_over_seeds(plan):
 def test_the_files_hold_the_numbers_of_the_page(plan):
     errors = errors_of(plan)
     shown, compared = shot_errors(plan.rows, errors, MASKS, GROUP), judged(plan, errors, MASKS, GROUP)
-    tree = json.loads(files.verdict_json(plan, Opening(1, "ab", 0.0), facts(), shown, compared))
-    assert tree["opening"] == {"number": 1, "hash": "ab", "time": 0.0}
+    tree = json.loads(files.verdict_json(plan, Opening(1, 0, "ab", 0.0), facts(), shown, compared))
+    assert tree["opening"] == {"number": 1, "elsewhere": 0, "hash": "ab", "time": 0.0}
     assert len(tree["errors"]) == 9  # three configurations in three shots
     assert [one["verdict"] for one in tree["comparisons"] if one["primary"]] == ["better"]
     lines = files.per_seed(plan.rows, errors, MASKS).decode().splitlines()
@@ -157,9 +159,9 @@ def test_the_files_hold_the_numbers_of_the_page(plan):
 
 def test_an_opening_is_recorded_once_and_another_one_counts(tmp_path):
     ledger = Ledger.create(Folder(tmp_path), spec="", trials=1)
-    first = record(ledger, {"seeds": [1, 2]})
-    again = record(Ledger.open(Folder(tmp_path)), {"seeds": [1, 2]})
-    second = record(ledger, {"seeds": [1, 2, 3]})
+    first = record(ledger, {"seeds": [1, 2]}, 0)
+    again = record(Ledger.open(Folder(tmp_path)), {"seeds": [1, 2]}, 5)
+    second = record(ledger, {"seeds": [1, 2, 3]}, 0)
     assert first == again
     assert (first.number, second.number) == (1, 2)
     assert [(one["number"], one["before"]) for one in openings(Ledger.open(Folder(tmp_path)))] == [
@@ -167,6 +169,15 @@ def test_an_opening_is_recorded_once_and_another_one_counts(tmp_path):
         (2, 1),
     ]
     assert trials(ledger.records) == {}
+
+
+def test_openings_of_the_same_rows_are_counted_over_the_sweeps_of_a_folder(tmp_path):
+    for name, rows in (("mine", "a"), ("same", "a"), ("other", "b")):
+        ledger = Ledger.create(Folder(tmp_path / name), spec="", trials=1)
+        record(ledger, {"data": rows, "seeds": [1]}, 0)
+        record(ledger, {"data": rows, "seeds": [2]}, 0)
+    assert elsewhere(tmp_path / "mine", "a") == 2
+    assert elsewhere(tmp_path / "mine", "c") == 0
 
 
 def test_a_table_is_aligned_and_is_markdown():

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from dirsweep.config import DatasetConfig
 from dirsweep.data import Dataset, Unsealed, open_test
 from dirsweep.finalize.plan import Plan
 from dirsweep.finalize.training import Run
-from dirsweep.ledger import Ledger
+from dirsweep.ledger import FILE, Ledger
 from dirsweep.shots import Floats
-from dirsweep.storage import Record
+from dirsweep.storage import Folder, Record
 
 Errors = dict[str, dict[int, Floats]]
 """Signed test errors (N,) by a row's hash and seed."""
@@ -31,11 +32,13 @@ class Opening:
     """One opening of a sweep's test split.
 
     number: 1 for the first.
+    elsewhere: openings of the same rows before it by other sweeps of the storage folder.
     hash: sha256 over everything that was decided before it.
     time: unix seconds of the ledger's record.
     """
 
     number: int
+    elsewhere: int
     hash: str
     time: float
 
@@ -65,14 +68,26 @@ def openings(ledger: Ledger) -> list[Record]:
     return [record for record in ledger.records if record["kind"] == "opening"]
 
 
-def record(ledger: Ledger, what: dict[str, Any]) -> Opening:
+def elsewhere(sweep: Path, data_hash: str) -> int:
+    """How often the sweeps beside this one opened the same data's test rows.
+
+    Raises:
+        ValueError: the ledger of one of them is damaged, so that nobody can tell.
+    """
+    others = [file.parent for file in sorted(sweep.absolute().parent.glob(f"*/{FILE}"))]
+    found = [openings(Ledger.open(Folder(other))) for other in others if other != sweep.absolute()]
+    return sum(one["data"] == data_hash for those in found for one in those)
+
+
+def record(ledger: Ledger, what: dict[str, Any], elsewhere: int) -> Opening:
     """Write the opening to the ledger, unless this very one is there."""
     digest = _checksum(json.dumps(what, sort_keys=True).encode())
     before = openings(ledger)
     mine = next((one for one in before if one["hash"] == digest), None)
     if mine is None:
-        mine = ledger.write("opening", number=len(before) + 1, before=len(before), hash=digest, **what)
-    return Opening(mine["number"], mine["hash"], mine["time"])
+        numbers = {"number": len(before) + 1, "before": len(before), "elsewhere": elsewhere}
+        mine = ledger.write("opening", **numbers, hash=digest, **what)
+    return Opening(mine["number"], mine["elsewhere"], mine["hash"], mine["time"])
 
 
 def predict_test(runs: Sequence[Run], config: DatasetConfig) -> tuple[Unsealed, Errors, dict[Run, str]]:

@@ -76,7 +76,7 @@ def page(
 
 def _setting(plan: Plan, opening: Opening, facts: Facts) -> list[str]:
     """What a reader must know before the numbers."""
-    count, before = len(facts.seeds), opening.number - 1
+    count, before = len(facts.seeds), opening.number - 1 + opening.elsewhere
     seeds = " to ".join(str(seed) for seed in dict.fromkeys((facts.seeds[0], facts.seeds[-1])))
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(opening.time))
     lines = [
@@ -84,14 +84,15 @@ def _setting(plan: Plan, opening: Opening, facts: Facts) -> list[str]:
         "that figure is optimistic for having been chosen, and everything below is test.",
         f"every configuration was trained with {counted(count, 'fresh seed')} ({seeds}), "
         f"{duration(facts.seconds)} of training in all.",
-        f"opening {opening.number} of test, at {when} UTC, in the ledger before a row was read; hash "
-        f"{opening.hash[:12]}.",
+        f"opening {opening.number} of test by this sweep, at {when} UTC, in the ledger before a row was "
+        f"read; hash {opening.hash[:12]}.",
         f"errors of {facts.target}, in its unit, over {counted(facts.test, 'test row')}.",
     ]
     if before:
+        others = f" ({opening.elsewhere:,} by other sweeps in this folder)" if opening.elsewhere else ""
         lines.append(
-            f"TEST WAS OPENED {counted(before, 'time').upper()} BEFORE: whatever was chosen with those "
-            "results in mind is not judged here by rows that nobody has seen."
+            f"TEST WAS OPENED {counted(before, 'time').upper()} BEFORE{others}: whatever was chosen with "
+            "those results in mind is not judged here by rows that nobody has seen."
         )
     if facts.zero:
         lines.append(f"{counted(facts.zero, 'test row')} of bins without a training sample count as few.")

@@ -13,12 +13,13 @@ from dirsweep.finalize import plan as plans
 from dirsweep.finalize import training, tuned
 from dirsweep.finalize.files import PAGE, keep, kept, per_seed, verdict_json
 from dirsweep.finalize.judge import judged, shot_errors
-from dirsweep.finalize.opening import content, predict_test, record
+from dirsweep.finalize.notes import failures, unfinished
+from dirsweep.finalize.opening import content, elsewhere, predict_test, record
 from dirsweep.finalize.page import Facts, page
 from dirsweep.finalize.plan import Plan
 from dirsweep.finalize.prepare import Settings, check_primary, checked_data, make_plan
 from dirsweep.finalize.training import OnDone, Run
-from dirsweep.ledger import Ledger, budget
+from dirsweep.ledger import Ledger
 from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import SHOTS
 from dirsweep.storage import Folder
@@ -88,10 +89,11 @@ def _verdict(
     if not {run.row.hash for run in runs} >= {plan.primary.ours.hash, plan.primary.theirs.hash}:
         raise ValueError(
             f"{report.folder}: no seed of the primary comparison could be trained, so test stays closed: "
-            + "; ".join(_failures(failed))
+            + "; ".join(failures(failed))
         )
     files = Folder(report.folder / FOLDER)
-    opening = record(Ledger.open(Folder(report.folder)), content(plan, runs, dataset))
+    earlier = elsewhere(report.folder, dataset.hash)
+    opening = record(Ledger.open(Folder(report.folder)), content(plan, runs, dataset), earlier)
     before = kept(files, opening)
     if before is not None:
         return before
@@ -110,7 +112,7 @@ def _verdict(
         test=len(rows.label),
         zero=int(shots.masks["zero"][rows.bin].sum()),
         seconds=sum(seconds(run) for run in runs),
-        notes=[*_unfinished(report), *_failures(failed | senseless)],
+        notes=[*unfinished(report), *failures(failed | senseless)],
     )
     text = page(plan, opening, facts, found, compared)
     verdict = verdict_json(plan, opening, facts, found, compared)
@@ -126,19 +128,3 @@ def _verdict(
 def seconds(run: Run) -> float:
     """Trainer-seconds of a trained run."""
     return float(json.loads(run.folder.read("metrics.json"))["seconds"])
-
-
-def _unfinished(report: SweepReport) -> list[str]:
-    """A word on a sweep that was stopped or died before its budget was used."""
-    records = Ledger.open(Folder(report.folder)).records
-    last = next(record for record in reversed(records) if record["kind"] not in ("run", "opening"))
-    if last["kind"] == "end" and last["why"] != "stopped":
-        return []
-    return [f"the sweep was not finished: {len(report.asked)} of {budget(records)} trials were asked."]
-
-
-def _failures(failed: dict[Run, str]) -> list[str]:
-    return [
-        f"{run.row.label} with seed {run.seed} has no result and is left out, which flatters it: {reason}"
-        for run, reason in failed.items()
-    ]
