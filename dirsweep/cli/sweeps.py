@@ -51,12 +51,12 @@ def run(
     if chosen in ("", "..") or Path(chosen).name != chosen or not chosen.isprintable():
         raise ValueError(f"--name {chosen!r}: a sweep's name is the name of one folder, without a slash")
     _refuse_both(tracking_uri, no_tracking)
-    _check_writable(storage)
+    check_writable(storage)
     folder = storage / chosen
     typer.echo(f"sweep {folder}: checking {spec}, then starting Ray (Ctrl-C stops; nothing is lost)")
     space = checked_spec(spec)
     if trials is not None:
-        space = _with_trials(space, trials)
+        space = with_trials(space, trials)
 
     from dirsweep import sweep, tracking
     from dirsweep.cli.live import watching
@@ -67,7 +67,7 @@ def run(
         outcome = sweep.run(
             space,
             folder,
-            resources=_resources(workers, cpus_per_trial, gpus_per_trial),
+            resources=given_resources(workers, cpus_per_trial, gpus_per_trial),
             tracking_uri=tracking_uri,
             tracking=not no_tracking,
             on_change=on_change,
@@ -103,7 +103,7 @@ def resume(
         outcome = sweeps.resume(
             folder,
             extra_trials=extra,
-            resources=_resources(workers, cpus_per_trial, gpus_per_trial),
+            resources=given_resources(workers, cpus_per_trial, gpus_per_trial),
             tracking_uri=tracking_uri,
             tracking=not no_tracking,
             on_change=on_change,
@@ -132,7 +132,7 @@ def _extra(trials: str | None) -> int:
     return int(number)
 
 
-def _with_trials(spec: "SweepSpec", trials: int) -> "SweepSpec":
+def with_trials(spec: "SweepSpec", trials: int) -> "SweepSpec":
     tree = spec.model_dump(mode="json", by_alias=True)
     return type(spec).model_validate({**tree, "budget": {**tree["budget"], "trials": trials}})
 
@@ -142,14 +142,14 @@ def _refuse_both(uri: str | None, off: bool) -> None:
         raise ValueError("--tracking-uri would do nothing beside --no-tracking; leave one out")
 
 
-def _check_writable(storage: Path) -> None:
+def check_writable(storage: Path) -> None:
     here = storage.absolute()
     place = next(folder for folder in (here, *here.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise ValueError(f"--storage {storage}: cannot write in {place}; name a folder of yours")
 
 
-def _resources(workers: int | None, cpus: int, gpus: float) -> "Resources":
+def given_resources(workers: int | None, cpus: int, gpus: float) -> "Resources":
     from dirsweep.sweep import Resources
 
     return Resources(workers=workers, cpus_per_trial=cpus, gpus_per_trial=gpus)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dirsweep.ledger import TrialRecord
+from dirsweep.report import forecast
 from dirsweep.report.load import DEFAULT, SweepReport, damage
 from dirsweep.report.numbers import SHOTS, digits, duration, written
 from dirsweep.report.spent import in_words
@@ -26,6 +27,8 @@ def leaderboard(report: SweepReport) -> RenderableType:
     head = [Text(report.spec.question.strip(), style="bold"), Text(_trials_in_words(report))]
     if said := in_words(report.spent):
         head.append(Text(f"{said}."))
+    if report.forecast is not None and not report.states["OPEN"]:
+        head.append(Text(forecast.in_words(report.forecast, report.spent.trainer_seconds)))
     if report.dropped:
         head.append(Text(damage(report)))
     if report.best is None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dirsweep.ledger import FILE, Ledger, TrialRecord, trials
+from dirsweep.report import forecast
+from dirsweep.report.forecast import Forecast
 from dirsweep.report.spent import Spent, spent
 from dirsweep.search.best import pareto, ranked
 from dirsweep.search.model import SweepSpec
@@ -24,6 +26,7 @@ class SweepReport:
     unranked: why nothing could be ranked, "" if it could.
     dropped: damaged lines of the ledger that were passed over.
     spent: trainer-seconds, and what sharing stage 1s saved.
+    forecast: what `dirsweep plan` foretold of it; None if it was not asked.
     """
 
     folder: Path
@@ -34,6 +37,7 @@ class SweepReport:
     unranked: str
     dropped: int
     spent: Spent
+    forecast: Forecast | None
 
     @property
     def asked(self) -> list[TrialRecord]:
@@ -61,12 +65,13 @@ def load(folder: Path) -> SweepReport:
     spec = read_spec(folder / "spec.yaml")
     found = trials(ledger.records)
     costs = spent(list(found.values()), ledger.records)
+    plan = forecast.found(folder, ledger.opening)
     try:
         order, front = ranked(spec, found), pareto(spec, found)
     except ValueError as error:  # a constraint is relative to a control that has not finished yet
-        return SweepReport(folder, spec, found, [], frozenset(), str(error), ledger.dropped, costs)
+        return SweepReport(folder, spec, found, [], frozenset(), str(error), ledger.dropped, costs, plan)
     names = frozenset(trial.trial for trial in front) if len(spec.objectives) > 1 else frozenset()
-    return SweepReport(folder, spec, found, order, names, "", ledger.dropped, costs)
+    return SweepReport(folder, spec, found, order, names, "", ledger.dropped, costs, plan)
 
 
 def damage(report: SweepReport) -> str:

@@ -1,0 +1,41 @@
+"""`dirsweep plan`: what a sweep would take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dirsweep.cli.shared import SWEEPS, Storage, checked_spec, show
+from dirsweep.cli.sweeps import Cpus, Gpus, Workers, check_writable, given_resources, with_trials
+
+app = typer.Typer()
+
+
+@app.command()
+def plan(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A search space (YAML).")],
+    storage: Storage = SWEEPS,
+    trials: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Instead of the space's budget.")
+    ] = None,
+    workers: Workers = None,
+    cpus_per_trial: Cpus = 1,
+    gpus_per_trial: Gpus = 0.0,
+) -> None:
+    """Say what a sweep would take: time a few steps of its first configurations, train none.
+
+    The report of the sweep will set the forecast beside what it took.
+
+    Example: dirsweep plan search_spaces/all.yaml
+    """
+    check_writable(storage)
+    space = checked_spec(spec)
+    if trials is not None:
+        space = with_trials(space, trials)
+
+    from dirsweep import plan as plans
+
+    made = plans.make(space, storage, given_resources(workers, cpus_per_trial, gpus_per_trial))
+    show(plans.page(made))
+    for refusal in plans.refusals(made):
+        typer.echo(refusal)

@@ -1,0 +1,181 @@
+"""How long a configuration takes: a few real steps on the real data, as many at once as in a sweep."""
+
+import contextlib
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from dirsweep.checkpoint import Journal, Store
+from dirsweep.config import TrialConfig
+from dirsweep.data import Dataset, Split
+from dirsweep.storage import Folder, Record
+from dirsweep.sweep import Resources
+
+STEPS = 5
+"""Steps of a timed epoch."""
+LEAST, MOST = 3, 40
+"""Timed epochs: the first is a warm-up."""
+ENOUGH_SECONDS = 1.0
+"""After so long no further epoch of a phase is timed, once there are LEAST of them."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one configuration takes alone in its worker.
+
+    stage1, stage2: trainer-seconds of the whole stage, were nothing of it in the store.
+    stored: share of stage 1's epochs that the store holds.
+    weights: bytes of the model's weights.
+    memory: peak of the worker that timed it, in bytes, its data included.
+    refused: why it cannot be trained; then the rest is 0.
+    """
+
+    trial: int
+    params: Mapping[str, Any]
+    stage1: float = 0.0
+    stage2: float = 0.0
+    stored: float = 0.0
+    weights: int = 0
+    memory: int = 0
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration to time in a process of its own."""
+
+    trial: int
+    params: Mapping[str, Any]
+    config: str
+    store: str
+
+
+def paces(
+    asked: Mapping[int, Mapping[str, Any]],
+    config: Callable[[dict[str, Any]], TrialConfig],
+    store: Store,
+    resources: Resources,
+) -> list[Pace]:
+    """The pace of each asked configuration, in their order.
+
+    ValueError if none of them can be trained, with the reason of the first.
+    """
+    refused, jobs = [], []
+    for trial, params in asked.items():
+        try:
+            text = config(dict(params)).model_dump_json()
+            jobs.append(Job(trial, params, text, str(store.folder.path)))
+        except ValueError as error:
+            refused.append(Pace(trial, params, refused=str(error)))
+    processes = max(1, min(resources.local_workers, len(jobs)))
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        company = jobs[: -len(jobs) % processes]  # so that the last are not timed on an idle machine
+        found = pool.map(timed, [*jobs, *company], chunksize=1)[: len(jobs)]
+    found = sorted([*found, *refused], key=lambda one: one.trial)
+    if all(one.refused for one in found):
+        raise ValueError(
+            f"none of the first {len(found)} configurations can be trained: trial {found[0].trial}: "
+            f"{found[0].refused}"
+        )
+    return found
+
+
+def timed(job: Job) -> Pace:
+    """Time one configuration here."""
+    from dirsweep import data, pipeline, stage1
+
+    config = TrialConfig.model_validate_json(job.config)
+    dataset = data.load(config.dataset)
+    try:
+        pipeline.check(config, dataset)
+    except ValueError as error:
+        return Pace(job.trial, job.params, refused=str(error))
+    keys, store = stage1.keys(config, dataset), Store(Folder(Path(job.store)))
+    stored = max((place for place, key in enumerate(keys, 1) if store.has(key)), default=0)
+    first, second, weights = _stages(config, dataset)
+    unit = 1024 if sys.platform == "linux" else 1
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return Pace(job.trial, job.params, first, second, stored / len(keys), weights, memory)
+
+
+def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:
+    """Trainer-seconds of both stages, and the bytes of the weights."""
+    import torch
+
+    from dirsweep import models, stage1, stage2
+    from dirsweep.data.target import target_unit
+    from dirsweep.loop import Phase, Trial, evaluate, steps
+
+    torch.set_num_threads(config.threads)
+    unit = target_unit(config.stage1.target_transform, dataset.train.label)
+    model = models.build(config.encoder, dataset.train.inputs.shape[1], config.seed).to(config.device)
+
+    def trial_on(some: Dataset, folder: Path, emit: Callable[[Record], None]) -> Trial:
+        return Trial(config, some, unit, model, Journal(Folder(folder), emit, 0, lambda: False), 1)
+
+    with tempfile.TemporaryDirectory() as place:
+        whole = trial_on(dataset, Path(place) / "whole", lambda record: None)
+        evaluation = median(_seconds(lambda: evaluate(whole, dataset.val)) for _ in range(LEAST))
+        share = (len(dataset.train.label) + len(dataset.val.label)) / len(dataset.val.label)
+
+        def stage_seconds(phase: Phase) -> float:
+            few = replace(dataset, train=_some(dataset.train, STEPS * phase.batch_size))
+            epoch = _epoch_seconds(trial_on, few, phase, Path(place))
+            counted = steps(len(few.train.label), phase.batch_size)
+            step = max(0.0, epoch - evaluation) / counted
+            return phase.epochs * (step * steps(len(dataset.train.label), phase.batch_size) + evaluation)
+
+        settings = stage1.settings(config.stage1)
+        phases = [stage1.phase(whole, setting, 0, last=False) for setting in settings]
+        first = sum(stage_seconds(replace(phase, select="last")) for phase in phases) + share * evaluation
+        second = 0.0
+        if config.stage2 is not None:
+            norms = np.linspace(1.0, 2.0, len(dataset.shots.counts))  # any will do: they cost the same
+            line = stage2.majority_line(whole, config.stage2, norms)
+            fine_tune = stage2.phase(whole, config.stage2, settings[-1].main, line, 0)
+            if fine_tune.epochs:
+                second = stage_seconds(replace(fine_tune, select="last")) + share * evaluation
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    return first, second, weights
+
+
+def _epoch_seconds(trial_on: Callable[..., Any], few: Dataset, phase: Any, place: Path) -> float:
+    """Median seconds of an epoch over a few steps, its evaluation included."""
+    from dirsweep.loop import train
+
+    times: list[float] = []
+
+    class Enough(Exception):
+        """Timed for long enough."""
+
+    def emit(record: Record) -> None:
+        times.append(time.monotonic())
+        if len(times) > LEAST and times[-1] - times[0] > ENOUGH_SECONDS:
+            raise Enough
+
+    folder = Path(tempfile.mkdtemp(dir=place))
+    with contextlib.suppress(Enough, FloatingPointError):  # one that diverges is timed as far as it goes
+        train(trial_on(few, folder, emit), replace(phase, epochs=MOST, warmup=0.0))
+    return median(np.diff(times)) if len(times) > 1 else 0.0
+
+
+def _some(split: Split, count: int) -> Split:
+    """(count,) rows of a split drawn at random, or all of them."""
+    rows = np.random.default_rng(0).permutation(len(split.label))[:count]
+    fields = {name: value[rows] for name, value in vars(split).items()}
+    return Split(**fields)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    call()
+    return time.monotonic() - begun

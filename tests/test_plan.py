@@ -1,0 +1,194 @@
+"""What a sweep would take: arithmetic by hand, then a real plan and the sweep that it was made for."""
+
+import math
+from pathlib import Path
+
+import pytest
+import sweeping
+import yaml
+
+from dirsweep import plan, sweep
+from dirsweep.checkpoint import Store
+from dirsweep.cli import main
+from dirsweep.data import load as load_data
+from dirsweep.plan.pace import Pace, paces
+from dirsweep.plan.page import size
+from dirsweep.plan.reckon import RAY_SECONDS, reckon
+from dirsweep.plan.sample import first_asked
+from dirsweep.report import forecast, load
+from dirsweep.search.model import SweepSpec
+from dirsweep.search.spec import parse_spec
+from dirsweep.storage import Folder
+from dirsweep.sweep import Resources
+
+ONE = {"searched": {"stage2.norm_weight": {"log": [0.01, 10.0]}}}
+
+
+def reckoned(spec: SweepSpec, paces: list[Pace], workers: int = 2) -> plan.Plan:
+    return reckon(spec, load_data(spec.default_config().dataset), paces, workers)
+
+
+def pace(trial: int, stage1: float, stage2: float, **fields) -> Pace:
+    return Pace(trial, {"stage2.norm_weight": 1.0}, stage1, stage2, **{"weights": 100, "memory": 7} | fields)
+
+
+def test_a_joint_sweep_pays_both_stages_for_every_trial_and_for_the_controls(tmp_path):
+    found = reckoned(sweeping.spec(tmp_path, **ONE), [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)])
+    assert found.parents == (4, 4, 4)
+    # plain of the winner equals that of the default; the winner's mu0 finds its stage 1 in the store
+    assert found.controls == 3
+    assert found.seconds == (4 * 4.0 + 3 + (3 + 1) + 1,) * 3
+    assert found.wall[1] == found.seconds[1] / 2 + RAY_SECONDS
+    assert found.memory == 14
+
+
+def test_a_staged_sweep_pays_each_stage_1_once(tmp_path):
+    mode = {"name": "staged_simple", "parents": 2, "best": 1}
+    found = reckoned(sweeping.spec(tmp_path, mode=mode), [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)])
+    assert found.parents == (2, 2, 2)
+    assert found.seconds[1] == 2 * 3.0 + 4 * 1.0 + 3 + (3 + 1) + 1
+
+
+def test_an_adaptive_sweep_may_train_any_number_between_its_floors(tmp_path):
+    spec = sweeping.spec(tmp_path, mode={"name": "staged", "new_parents": 0.1}, budget={"trials": 11})
+    found = reckoned(spec, [pace(0, 3.0, 1.0)])
+    assert found.parents == pytest.approx((2.0, 1 + 10 * math.sqrt(0.09), 10.0))
+    assert found.seconds[0] < found.seconds[1] < found.seconds[2]
+
+
+def test_the_range_is_that_of_the_timed_configurations_at_most(tmp_path):
+    found = reckoned(sweeping.spec(tmp_path, **ONE), [pace(0, 2.0, 0.0), pace(1, 4.0, 0.0)])
+    low, middle, high = found.seconds
+    assert middle == 4 * 3.0 + 3 + 3 + 0
+    assert (middle - low, high - middle) == pytest.approx((4.0, 4.0))  # two draws say little: 2 to 4 each
+
+
+def test_what_the_store_holds_is_not_paid_again(tmp_path):
+    paces = [pace(0, 3.0, 1.0, stored=1.0), pace(1, 3.0, 1.0, stored=1.0)]
+    found = reckoned(sweeping.spec(tmp_path, **ONE), paces)
+    assert found.seconds[1] == 4 * 1.0 + 3 + (3 + 1) + 1
+    assert any("the store holds" in said for said in found.assumptions)
+
+
+def test_pruning_lowers_the_low_end_and_a_budget_of_seconds_cuts(tmp_path):
+    asha = {"name": "asha", "metric": "val/all/mae", "rungs": [0.5], "reduction": 2}
+    paces = [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)]
+    low, middle, high = reckoned(sweeping.spec(tmp_path, **ONE, scheduler=asha), paces).seconds
+    assert (low, middle, high) == (16 * 0.75 + 8, 16 * 0.875 + 8, 16 + 8)
+    short = reckoned(sweeping.spec(tmp_path, **ONE, budget={"trials": 4, "trainer_seconds": 10}), paces)
+    assert short.seconds == (18, 18, 18)
+    assert any("end the sweep before" in said for said in short.assumptions)
+
+
+def test_bytes_are_written_for_people():
+    assert (size(999), size(33_300_000), size(1.8e9)) == ("999 B", "33.3 MB", "1.80 GB")
+
+
+def test_a_forecast_is_found_by_spec_and_budget_if_it_came_before_the_sweep(tmp_path):
+    for spec, trials, time, middle in (("a", 4, 1, 10), ("a", 4, 2, 20), ("a", 5, 2, 30), ("a", 4, 9, 40)):
+        forecast.keep(tmp_path, forecast.Forecast(spec, trials, time, 1.0, middle, 99.0))
+    opening = {"spec": "a", "trials": 4, "time": 3}
+    assert forecast.found(tmp_path / "sweep", opening).middle == 20
+    assert forecast.found(tmp_path / "sweep", {**opening, "spec": "b"}) is None
+    said = forecast.in_words(forecast.found(tmp_path / "sweep", opening), 25.0)
+    assert (
+        said
+        == "`dirsweep plan` foretold 20 s of training (1 s to 1 min 39 s); it took 25 s; 1.25 times as much."
+    )
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory) -> tuple[Path, str, plan.Plan, SweepSpec]:
+    """A plan, then the sweep."""
+    folder = tmp_path_factory.mktemp("plan")
+    spec = sweeping.spec(folder, budget={"trials": 6}, sampler={"name": "tpe", "startup": 6})
+    made = plan.make(spec, folder, Resources(workers=2))
+    left = sorted(file.name for file in folder.iterdir())
+    sweep.run(spec, folder / "sweep", resources=Resources(workers=2), tracking=False)
+    return folder, ",".join(left), made, spec
+
+
+@pytest.mark.slow
+def test_a_plan_leaves_its_forecast_and_nothing_else(planned):
+    assert planned[1] == "plans.jsonl,tiny.csv"
+
+
+@pytest.mark.slow
+def test_the_configurations_are_those_that_the_sweep_asks_first(planned):
+    folder, _, made, _ = planned
+    asked = {trial.trial: trial.params for trial in sweeping.trials(folder / "sweep").values()}
+    assert [pace.trial for pace in made.paces] == [0, 1, 2, 3, 4]
+    assert all(asked[str(pace.trial)] == pace.params for pace in made.paces)
+
+
+@pytest.mark.slow
+def test_the_counts_are_those_of_the_sweep(planned):
+    folder, _, made, _ = planned
+    trials = sweeping.trials(folder / "sweep").values()
+    ran = [trial for trial in trials if trial.kind == "control" and trial.seconds > 0]
+    assert (made.trials, made.controls) == (6, len(ran))
+
+
+@pytest.mark.slow
+def test_every_stage_was_timed_and_the_weights_counted(planned):
+    made = planned[2]
+    assert all(pace.stage1 > 0 and pace.stage2 > 0 for pace in made.paces)
+    assert {pace.stored for pace in made.paces} == {0.0}
+    model = planned[0] / "sweep" / "trials" / "0" / "model.safetensors"
+    assert 0 < made.paces[0].weights <= model.stat().st_size
+    assert made.paces[0].memory > 10**7
+
+
+@pytest.mark.slow
+def test_the_report_sets_the_forecast_beside_what_the_sweep_took(planned, capsys):
+    folder, _, made, _ = planned
+    assert load(folder / "sweep").forecast.middle == made.seconds[1]
+    with pytest.raises(SystemExit):
+        main(["report", str(folder / "sweep")])
+    assert "`dirsweep plan` foretold " in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
+def test_a_plan_after_the_sweep_finds_its_stage_1s_in_the_store(planned, capsys):
+    folder, _, made, spec = planned
+    (folder / "again.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
+    with pytest.raises(SystemExit):
+        main(["plan", str(folder / "again.yaml"), "--storage", str(folder), "--workers", "2"])
+    said = capsys.readouterr().out
+    assert said.startswith("6 trials and ")
+    assert "100%" in said
+    lines = (folder / "plans.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    assert load(folder / "sweep").forecast.middle == made.seconds[1]  # the later one is not of this sweep
+
+
+def test_a_constraint_relative_to_a_control_hinders_no_plan(tmp_path):
+    limit = [{"metric": "val/many/mae", "at_most": 1.05, "of": "default-plain"}]
+    spec = sweeping.spec(tmp_path, constraints=limit)
+    free = parse_spec({**spec.model_dump(mode="json", by_alias=True), "constraints": []}, "spec")
+    dataset = load_data(spec.default_config().dataset)
+    assert first_asked(spec, dataset) == first_asked(free, dataset)
+
+
+@pytest.mark.slow
+def test_a_configuration_that_is_refused_is_named_and_costs_nothing(tmp_path):
+    spec = sweeping.spec(tmp_path, searched={"stage2.majority_threshold": {"choice": [20, 30]}})
+    asked = {place: {"stage2.majority_threshold": theta} for place, theta in enumerate((20, 100_000))}
+    store, one = Store(Folder(tmp_path / "store")), Resources(workers=1)
+    good, bad = paces(asked, spec.config, store, one)
+    assert good.refused == ""
+    assert "fewer than two majority bins" in bad.refused
+    made = reckoned(spec, [good, bad])
+    assert plan.refusals(made) == [f"trial 1 cannot be trained: {bad.refused}"]
+    assert "1 of the 2 cannot be trained, and cost nothing" in made.assumptions
+    with pytest.raises(ValueError, match="none of the first 1 configurations can be trained: trial 1"):
+        paces({1: asked[1]}, spec.config, store, one)
+
+
+def test_a_bad_space_has_status_2(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text("question: q\nsearched: {}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "bad.yaml"])
+    assert ended.value.code == 2
+    assert "bad.yaml" in capsys.readouterr().err
