@@ -30,7 +30,7 @@ format: .venv/installed-test  ## rewrite the code in the house format
 ui: .venv/installed  ## open the records of ./sweeps in the browser
 	@$(BIN)/dirsweep ui
 
-bench: .venv/installed-test  ## measure, as ratios of one run; takes about ten minutes
+bench: .venv/installed-test  ## measure, as ratios of one run; takes about half an hour
 	@status=0; for script in tests/benchmarks/*.py; do echo; echo "$$script"; $(BIN)/python $$script || status=1; done; exit $$status
 
 clean:  ## remove .venv and caches; sweeps and trials stay

@@ -20,8 +20,8 @@ def page(plan: Plan) -> RenderableType:
     rows = [
         ("trainer-seconds", _times(plan.seconds), "controls included"),
         ("wall time", _times(plan.wall), f"{plan.workers} at once, and Ray's start and end"),
-        ("disk", size(plan.disk), "weights, records, predictions, and stored stage 1s"),
-        ("memory", size(plan.memory), f"{plan.workers} workers as large as the timed ones; Ray comes on top"),
+        ("disk", size(plan.disk), "weights, records, predictions, stored stage 1s"),
+        ("memory", size(plan.memory), f"{plan.workers} workers like the timed ones; Ray comes on top"),
     ]
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     for row in rows:

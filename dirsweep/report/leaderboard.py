@@ -157,9 +157,18 @@ def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
         f"its records      {_short(folder / 'trials' / best.trial)}/ (bins.csv, val_predictions.csv, ...)",
         f"the sweep's      {_short(folder)}/ (ledger.jsonl, spec.yaml, trials/)",
         f"browse them      make ui, or dirsweep ui --storage {_short(folder.parent)}",
+        f"the verdict      {_verdict(folder)}",
     ]
     paths = Text("\n".join(where), no_wrap=True, overflow="ignore")
     return [Text(f"\nTrial {best.trial} is the winner:", style="bold"), params, Text(), paths]
+
+
+def _verdict(folder: Path) -> str:
+    """Where it is, or the command that makes it."""
+    page = folder / "finalize" / "verdict.md"
+    return (
+        _short(page) if page.exists() else f"dirsweep finalize {_short(folder)} (on test, over fresh seeds)"
+    )
 
 
 def _short(path: Path) -> str:
