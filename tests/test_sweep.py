@@ -115,7 +115,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
         "stage1.optimizer.lr": {"choice": [1.0e-3, 1.0e30]},
         "stage1.norm_ordinality.weight": {"log": [0.01, 1.0]},  # so that each trains a stage 1 of its own
     }
-    config = {"stage1.epochs": 80, "stage1.batch_size": 8}
+    config = {"stage1.epochs": 160, "stage1.batch_size": 8}  # longer than the 3 s between two checkpoints
     spec = sweeping.spec(folder.parent, config, searched=searched, sampler={"name": "random"}, seed=1)
     sweeping.write(spec, folder)
     seen = {}
