@@ -18,6 +18,8 @@ from dirsweep.storage import Folder, Record
 FILE = "ledger.jsonl"
 
 Kind = Literal["open", "warm", "ask", "control", "start", "report", "tell", "budget", "run", "end", "opening"]
+SEED = "seed"
+"""How the control of a repeat begins; then comes the number of the seed, from 2 on."""
 State = Literal["OPEN", "COMPLETE", "PRUNED", "FAIL"]
 
 DURABLE = frozenset({"open", "warm", "ask", "control", "tell", "budget", "opening"})
@@ -142,7 +144,7 @@ class TrialRecord:
     of: str = ""
     """For a control: the trial it belongs to, or "default"."""
     control: str = ""
-    """For a control: which one, "plain" or "mu0"."""
+    """For a control: which one, "plain" or "mu0"; "seed2", "seed3" ... for a repeat of the trial `of`."""
     attrs: dict[str, Any] = field(default_factory=dict)
     """What the sampler wants back at replay."""
     attempts: int = 0
@@ -160,6 +162,11 @@ class TrialRecord:
     """Why it failed or was pruned."""
     run_id: str = ""
     """Its id at the tracking server."""
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it is a trial's configuration with another seed."""
+        return self.control.startswith(SEED)
 
 
 def trials(records: Iterable[Record]) -> dict[str, TrialRecord]:

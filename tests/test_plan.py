@@ -97,6 +97,13 @@ def test_a_forecast_is_found_by_spec_and_budget_if_it_came_before_the_sweep(tmp_
     )
 
 
+def test_repeats_are_counted_with_both_stages(tmp_path):
+    spec = sweeping.spec(tmp_path, **ONE, repeats={"seeds": 3, "top": 2})
+    found = reckoned(spec, [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)])
+    assert (found.controls, found.repeats) == (3, 4)
+    assert found.seconds[1] == 4 * 4.0 + 8 + 4 * 4.0
+
+
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory) -> tuple[Path, str, plan.Plan, SweepSpec]:
     """A plan, then the sweep."""

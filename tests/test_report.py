@@ -198,7 +198,7 @@ def test_a_folder_without_a_sweep_is_named(tmp_path):
 
 def test_json_holds_trials_controls_and_the_best(sweep):
     tree = report.as_json(report.load(sweep))
-    assert set(tree) == {"trials", "controls", "spent", "best"}
+    assert set(tree) == {"trials", "controls", "repeats", "spent", "best"}
     assert [trial["number"] for trial in tree["trials"]] == [0, 1, 2]
     assert [trial["status"] for trial in tree["trials"]] == ["COMPLETE", "COMPLETE", "FAIL"]
     assert set(tree["trials"][0]) == {"number", "status", "params", "metrics", "seconds"}
@@ -217,6 +217,7 @@ def test_json_of_a_sweep_without_a_winner_has_a_null_best(tmp_path):
     assert report.as_json(report.load(tmp_path / "a")) == {
         "trials": [],
         "controls": [],
+        "repeats": [],
         "spent": {"trainer_seconds": 0, "reused_seconds": 0, "parents": 0, "children": 0},
         "best": None,
     }

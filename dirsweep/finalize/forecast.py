@@ -47,7 +47,7 @@ def forecast(sweep: Path, settings: Settings) -> str:
     any_primary = replace(settings, primary=None)
     plan = make_plan(report, dataset, any_primary, tuned.best(base, sweep / tuned.FOLDER))
     trained = training.trained(plan.rows, sweep)
-    costs = row_costs(plan.rows, report.ranked[0])
+    costs = row_costs(plan.rows, report.trials[report.ranked[0].trial])
     lines = [
         f"{plan.finalists[0].label} is the best of {counted(len(report.ranked), 'trial')}. What is said here "
         "rests on val, which chose it: differences on test will rather be smaller, and need more seeds.",

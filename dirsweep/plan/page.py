@@ -52,7 +52,9 @@ def size(count: float) -> str:
 def _counts(plan: Plan) -> str:
     low, middle, high = (round(value) for value in plan.parents)
     number = f"{middle}" if low == high else f"{low} to {high}"
-    return f"{plan.trials} trials and {plan.controls} controls; {number} stage 1s are trained for the trials."
+    runs = f"{plan.trials} trials and {plan.controls} controls"
+    again = f", {plan.repeats} repeats of promising trials" if plan.repeats else ""
+    return f"{runs}{again}; {number} stage 1s are trained for the trials."
 
 
 def _times(found: Range) -> str:

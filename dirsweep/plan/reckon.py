@@ -27,7 +27,7 @@ class Plan:
     """What a sweep is to take.
 
     paces: of the configurations that it asks first.
-    trials, controls: runs; workers: how many at once.
+    trials, controls, repeats: runs; workers: how many at once.
     parents: distinct stage 1s of the trials.
     seconds: trainer-seconds, controls included; wall: seconds by the clock.
     disk, memory: bytes, in all.
@@ -37,6 +37,7 @@ class Plan:
     paces: Sequence[Pace]
     trials: int
     controls: int
+    repeats: int
     workers: int
     parents: Range
     seconds: Range
@@ -57,7 +58,7 @@ def reckon(spec: SweepSpec, dataset: Dataset, paces: Sequence[Pace], workers: in
     asked = [number * first + trials * second for number, first, second in zip(family, *stages, strict=True)]
     asked = [value * share for value, share in zip(asked, _kept(spec), strict=True)]
     cap = min(spec.budget.trainer_seconds or math.inf, 60 * workers * (spec.budget.minutes or math.inf))
-    controls, own = _controls(spec, able)
+    controls, repeats, own = _controls(spec, able)
     low, middle, high = (min(value, cap) + own for value in asked)
     epochs = spec.default_config().stage1.total_epochs
     weights = fmean(pace.weights for pace in able)
@@ -66,11 +67,12 @@ def reckon(spec: SweepSpec, dataset: Dataset, paces: Sequence[Pace], workers: in
         paces=paces,
         trials=trials,
         controls=controls,
+        repeats=repeats,
         workers=workers,
         parents=family,
         seconds=(low, middle, high),
         wall=(low / workers + RAY_SECONDS, middle / workers + RAY_SECONDS, high / workers + RAY_SECONDS),
-        disk=(trials + controls) * each + STATE * weights * family[1],
+        disk=(trials + controls + repeats) * each + STATE * weights * family[1],
         memory=workers * max(pace.memory for pace in able),
         assumptions=_assumptions(spec, able, len(paces), cut=cap < asked[2]),
     )
@@ -116,8 +118,11 @@ def _kept(spec: SweepSpec) -> Range:
     return low, (1 + low) / 2, 1.0
 
 
-def _controls(spec: SweepSpec, able: Sequence[Pace]) -> tuple[int, float]:
-    """How many controls are run, and their trainer-seconds; one that equals another takes its numbers."""
+def _controls(spec: SweepSpec, able: Sequence[Pace]) -> tuple[int, int, float]:
+    """How many controls and repeats are run, and their trainer-seconds.
+
+    A control that equals another run takes its numbers.
+    """
     default = spec.default_config()
     first, second = fmean(pace.stage1 for pace in able), fmean(pace.stage2 for pace in able)
     tuned = any(spec.config(dict(pace.params)).plain() != default.plain() for pace in able)
@@ -125,7 +130,8 @@ def _controls(spec: SweepSpec, able: Sequence[Pace]) -> tuple[int, float]:
     own_stage1 = has_stage2 and default.without_norm_term().stage1 != default.plain().stage1
     costs = [first, first * own_stage1 + second if has_stage2 else None, first if tuned else None, second]
     run = [cost for cost in costs if cost is not None]
-    return len(run), sum(run)
+    again = min(spec.repeats.top, spec.budget.trials) * (spec.repeats.seeds - 1)
+    return len(run), again, sum(run) + again * (first + second)
 
 
 def _assumptions(spec: SweepSpec, able: Sequence[Pace], sampled: int, *, cut: bool) -> list[str]:

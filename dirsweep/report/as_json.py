@@ -11,15 +11,14 @@ def as_json(report: SweepReport) -> dict[str, Any]:
     """Plain JSON values; a number that is NaN or infinite is null.
 
     `trials` and `best` (null without a complete, feasible trial) are objects with number, status, params,
-    metrics and seconds; `controls` have name, of and control in place of the number.
+    metrics and seconds; `controls` have name, of and control in place of the number, and so have `repeats`,
+    trials with a further seed. The metrics of `best` are means over its seeds.
     """
     controls = [trial for trial in report.trials.values() if trial.kind == "control"]
     return {
         "trials": [_trial(trial) for trial in report.asked],
-        "controls": [
-            {"name": trial.trial, "of": trial.of, "control": trial.control, **_result(trial)}
-            for trial in controls
-        ],
+        "controls": [_control(trial) for trial in controls if not trial.is_repeat],
+        "repeats": [_control(trial) for trial in controls if trial.is_repeat],
         "spent": {
             "trainer_seconds": report.spent.trainer_seconds,
             "reused_seconds": report.spent.reused_seconds,
@@ -32,6 +31,10 @@ def as_json(report: SweepReport) -> dict[str, Any]:
 
 def _trial(trial: TrialRecord) -> dict[str, Any]:
     return {"number": int(trial.trial), **_result(trial)}
+
+
+def _control(trial: TrialRecord) -> dict[str, Any]:
+    return {"name": trial.trial, "of": trial.of, "control": trial.control, **_result(trial)}
 
 
 def _result(trial: TrialRecord) -> dict[str, Any]:

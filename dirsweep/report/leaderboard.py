@@ -3,6 +3,7 @@
 import math
 import shlex
 from pathlib import Path
+from statistics import stdev
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -110,13 +111,35 @@ def _notes(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
     lines = [
         f"Errors on val, in label units; minimised: {goals}. plain: without norm ordinality and stage 2; "
         f"mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed part.",
-        *(_against(best, control) for control in report.controls(best.trial) if control.state == "COMPLETE"),
-        f"The best of {tried} trials, so its val figure is optimistic; each trial ran with one seed.",
+        *(
+            _against(report.trials[best.trial], control)
+            for control in report.controls(best.trial)
+            if control.state == "COMPLETE"
+        ),
+        f"The best of {tried} trials, so its val figure is optimistic; {_seeds(report)}.",
         f"Trial {best.trial}'s {ordinality_line(best.metrics)}.",
         *_knee(report),
         *_importance(report),
     ]
     return [Text(line) for line in lines]
+
+
+def _seeds(report: SweepReport) -> str:
+    """With how many seeds trials ran, and how far a repeated one's figures lie apart."""
+    goal = report.spec.objectives[0]
+    repeated = {trial.trial: report.seeds(trial) for trial in report.ranked}
+    spreads = [
+        f"{name}: {written(stdev(one.metrics[goal] for one in seeds))} ({len(seeds)})"
+        for name, seeds in repeated.items()
+        if len(seeds) > 1
+    ]
+    if not spreads:
+        return "each trial ran with one seed"
+    return (
+        f"trials that ran with {report.spec.repeats.seeds} seeds come first, by their means, and "
+        "controls ran with the first seed, so they are held against that of the trial. Standard deviation "
+        f"of {goal} over seeds (how many): {', '.join(spreads)}"
+    )
 
 
 def _knee(report: SweepReport) -> list[str]:

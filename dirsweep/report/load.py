@@ -8,7 +8,7 @@ from dirsweep.ledger import FILE, Ledger, TrialRecord, trials
 from dirsweep.report import forecast
 from dirsweep.report.forecast import Forecast
 from dirsweep.report.spent import Spent, spent
-from dirsweep.search.best import pareto, ranked
+from dirsweep.search.best import complete_seeds, pareto, ranked
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import read_spec
 from dirsweep.storage import Folder
@@ -21,7 +21,7 @@ class SweepReport:
     """A sweep as its ledger tells it.
 
     trials: trials and controls by name, in the order asked.
-    ranked: complete, feasible trials, best first.
+    ranked: complete, feasible trials, best first; with means over seeds where they were repeated.
     pareto: names of the ranked trials that no other beats in all objectives.
     unranked: why nothing could be ranked, "" if it could.
     dropped: damaged lines of the ledger that were passed over.
@@ -55,8 +55,13 @@ class SweepReport:
         return Counter(trial.state for trial in self.asked)
 
     def controls(self, of: str) -> list[TrialRecord]:
-        """The controls of a trial, or of the space's "default" configuration."""
-        return [trial for trial in self.trials.values() if trial.kind == "control" and trial.of == of]
+        """The controls of a trial, or of the space's "default" configuration; its repeats are none."""
+        known = [trial for trial in self.trials.values() if trial.kind == "control" and trial.of == of]
+        return [trial for trial in known if not trial.is_repeat]
+
+    def seeds(self, trial: TrialRecord) -> list[TrialRecord]:
+        """A complete trial and its complete repeats."""
+        return complete_seeds(self.trials[trial.trial], self.trials)
 
 
 def load(folder: Path) -> SweepReport:

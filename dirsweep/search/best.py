@@ -4,6 +4,8 @@ Further objectives break ties and span the Pareto set, which is shown beside the
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.constraints import constraint_values
@@ -16,16 +18,54 @@ ROUNDING = 1e-9
 def ranked(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:
     """Complete, feasible trials (no controls), best first: the first objective decides.
 
-    Ties go by the further objectives in order, then by the trial's number.
+    With `repeats`, a trial that is complete with all its seeds comes before every other: one seed's best
+    figure is optimistic for having been the best. Its metrics are the means over its seeds, and by these
+    it is ranked and held against the constraints. Ties go by the further objectives in order, then by the
+    trial's number.
 
     Raises:
         ValueError: a constraint is relative to a control that has no such result.
     """
-    complete = [trial for trial in trials.values() if trial.kind == "ask" and trial.state == "COMPLETE"]
+    seeds = {trial.trial: complete_seeds(trial, trials) for trial in _complete(trials)}
+    means = [_mean(trials[name], runs) for name, runs in seeds.items()]
     return sorted(
-        (trial for trial in complete if feasible(spec, trial, trials)),
-        key=lambda trial: (*objectives(spec, trial), int(trial.trial)),
+        (trial for trial in means if feasible(spec, trial, trials)),
+        key=lambda trial: (
+            len(seeds[trial.trial]) < spec.repeats.seeds,
+            *objectives(spec, trial),
+            int(trial.trial),
+        ),
     )
+
+
+def promising(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:
+    """The trials that `repeats` runs with further seeds: the best by their first, the Pareto set first.
+
+    Raises:
+        ValueError: a constraint is relative to a control that has no such result.
+    """
+    able = [trial for trial in _complete(trials) if feasible(spec, trial, trials)]
+    able.sort(key=lambda trial: (*objectives(spec, trial), int(trial.trial)))
+    front = {trial.trial for trial in undominated(spec, able)}
+    return sorted(able, key=lambda trial: trial.trial not in front)[: spec.repeats.top]
+
+
+def complete_seeds(trial: TrialRecord, trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:
+    """A complete trial and its complete repeats."""
+    again = [other for other in trials.values() if other.is_repeat and other.of == trial.trial]
+    return [trial, *(other for other in again if other.state == "COMPLETE")]
+
+
+def _complete(trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:
+    return [trial for trial in trials.values() if trial.kind == "ask" and trial.state == "COMPLETE"]
+
+
+def _mean(trial: TrialRecord, seeds: Sequence[TrialRecord]) -> TrialRecord:
+    """The trial with the mean of each metric that all its seeds have."""
+    if len(seeds) == 1:
+        return trial
+    common = [name for name in trial.metrics if all(name in one.metrics for one in seeds)]
+    return replace(trial, metrics={name: fmean(one.metrics[name] for one in seeds) for name in common})
 
 
 def pareto(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:

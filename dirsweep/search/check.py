@@ -45,14 +45,20 @@ def name_problems(searched: dict[Any, Any]) -> list[str]:
 
 def explain(error: ValidationError) -> list[str]:
     """One line per problem of the file's structure."""
-    return [_structural(problem) for problem in error.errors()]
+    problems = error.errors()
+    places = [problem["loc"] for problem in problems]
+    return [  # a list whose items are wrong is also "too short": its items say it better
+        _structural(problem)
+        for problem in problems
+        if not any(place != problem["loc"] == place[: len(problem["loc"])] for place in places)
+    ]
 
 
 def _structural(problem: Any) -> str:
     place = list(problem["loc"])
     if len(place) > 2 and place[0] == "searched":
         del place[2]  # pydantic names the distribution that it tried, then the key
-    if len(place) > 1 and place[0] in ("sampler", "scheduler"):
+    if len(place) > 1 and place[0] in ("mode", "sampler", "scheduler"):
         del place[1]
     key = ".".join(map(str, place))
     if problem["type"] == "extra_forbidden":
@@ -77,6 +83,10 @@ def _allowed(place: list[Any]) -> list[str]:
             return ["metric", "at_most", "of"]
         case "budget":
             return ["trials", "minutes", "trainer_seconds"]
+        case "repeats":
+            return ["seeds", "top"]
+        case "mode":
+            return ["name", "new_parents (staged)", "parents, best (staged_simple)"]
         case "sampler":
             return ["name", "startup (tpe, gp)", "population (nsga2)"]
         case _:

@@ -24,6 +24,7 @@ from dirsweep.search.parts import (
     NoScheduler,
     QuasiRandom,
     Random,
+    Repeats,
     Staged,
     StagedSimple,
 )
@@ -51,6 +52,8 @@ class SweepSpec(Config):
     warm_start: tuple[str, ...] = ()
     """Folders of earlier sweeps on the same data, relative to this file: the sampler learns from their
     complete trials, which count neither for the budget nor for the leaderboard."""
+    repeats: Repeats = Repeats()
+    """How many seeds the most promising configurations get; a number is short for `{seeds: number}`."""
     budget: Budget = Budget()
     """When the sweep is over."""
     seed: NonNegativeInt = 0
@@ -58,9 +61,11 @@ class SweepSpec(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _named_mode(cls, data: Any) -> Any:
+    def _short_forms(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("mode"), str):
-            return {**data, "mode": {"name": data["mode"]}}
+            data = {**data, "mode": {"name": data["mode"]}}
+        if isinstance(data, dict) and type(data.get("repeats")) is int:
+            data = {**data, "repeats": {"seeds": data["repeats"]}}
         return data
 
     @model_validator(mode="after")

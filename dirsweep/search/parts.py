@@ -133,6 +133,26 @@ class Median(Config):
     """Share of a trial's epochs before which it is not stopped."""
 
 
+class Repeats(Config):
+    """Noise-aware selection: the most promising configurations run again with further seeds.
+
+    Once the budget of trials is used, the `top` trials by their first seed do (the Pareto set before
+    others); they are ranked first, by the mean over their seeds. Like the controls, repeats come on top of
+    the budget, and neither the sampler nor the scheduler hears of them.
+    """
+
+    seeds: Annotated[int, Field(ge=1)] = 1
+    """Seeds of a promising configuration in all, its first among them; 1 repeats nothing."""
+    top: PositiveInt = 3
+    """How many configurations are promising."""
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "Repeats":
+        if self.seeds == 1 and "top" in self.model_fields_set and self.top != 3:
+            raise ValueError(f"top ({self.top}) would do nothing with 1 seed; raise seeds")
+        return self
+
+
 class Budget(Config):
     """When a sweep is over. It can be raised at resume, so it is no part of the spec's hash."""
 

@@ -193,6 +193,8 @@ class Book:
             return
         self._tracked.add(record.trial)
         tags = self._tags | {"control": record.control, "of": record.of}
+        if record.is_repeat:
+            tags["seed"] = str(self.config(record.trial).seed)
         self._tracker.start_trial(
             record.trial, record.params, {name: tag for name, tag in tags.items() if tag}
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dirsweep.config import TrialConfig
-from dirsweep.ledger import TrialRecord
+from dirsweep.ledger import SEED, TrialRecord
 from dirsweep.search.model import SweepSpec
 
 CONTROLS = ("plain", "mu0")
@@ -37,6 +37,12 @@ def due(of: str, params: Mapping[str, Any], known: Mapping[str, TrialRecord]) ->
     return [control for control in controls if control.key not in known]
 
 
+def repeats(trial: TrialRecord, seeds: int, known: Mapping[str, TrialRecord]) -> list[Control]:
+    """The runs of a trial with its further seeds, 2 to `seeds`, that the ledger does not have yet."""
+    again = [Control(trial.trial, f"{SEED}{number}", trial.params) for number in range(2, seeds + 1)]
+    return [control for control in again if control.key not in known]
+
+
 def trial_config(spec: SweepSpec, of: str, control: str | None, params: Mapping[str, Any]) -> TrialConfig:
     """The configuration of a trial (`control` None) or of a control. ValueError if the tree refuses it."""
     config = spec.default_config() if of == DEFAULT else spec.config(dict(params))
@@ -47,6 +53,9 @@ def trial_config(spec: SweepSpec, of: str, control: str | None, params: Mapping[
             return config.plain()
         case "mu0":
             return config.without_norm_term()
+        case str() if control.startswith(SEED):  # the same seeds for every trial, so that they are paired
+            seed = config.seed + int(control.removeprefix(SEED)) - 1
+            return config.with_overrides({"seed": seed})
     raise ValueError(f"there is no control {control!r}; known: {', '.join(CONTROLS)}")
 
 

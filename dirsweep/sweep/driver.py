@@ -3,16 +3,16 @@
 Knows nothing of Ray (`tune` calls it from Tune's loop, in one thread). Everything here follows from
 the ledger, so a new driver goes on where a dead one stopped. Order of work: the default
 configuration's controls, trials that were left open, new trials while the budget lasts, and when all
-of them are told, the best trial's controls.
+of them are told, further seeds of the promising ones and then the best trial's controls.
 """
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.search.best import ranked
+from dirsweep.search.best import promising, ranked
 from dirsweep.sweep import controls, stopping
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.progress import OnChange, Progress, outcome, progress, titled
@@ -88,17 +88,24 @@ class Driver:
     def _queue_last_controls(self) -> None:
         """Queue the controls that are due once nothing is open."""
         self._settle(wait=True)
-        self._queue_controls(controls.DEFAULT, {})
-        best = ranked(self._book.spec, self._book.records)
+        self._queue_default_controls()
+        spec, records = self._book.spec, self._book.records
+        if not self._waiting:
+            for trial in promising(spec, records):
+                self._queue_controls(controls.repeats(trial, spec.repeats.seeds, records))
+        best = ranked(spec, records)
         if best and not self._waiting:
-            self._queue_controls(best[0].trial, best[0].params)
+            self._queue_controls(controls.due(best[0].trial, best[0].params, records))
         self._settle(wait=True)
 
-    def _queue_controls(self, of: str, params: dict[str, Any]) -> None:
-        """Queue controls that the ledger lacks; one whose very configuration was run takes its numbers."""
+    def _queue_default_controls(self) -> None:
+        self._queue_controls(controls.due(controls.DEFAULT, {}, self._book.records))
+
+    def _queue_controls(self, due: Sequence[controls.Control]) -> None:
+        """Queue controls that are due; one whose very configuration was run takes its numbers."""
         spec, records = self._book.spec, self._book.records
-        for control in controls.due(of, params, records):
-            config = controls.trial_config(spec, of, control.control, params)
+        for control in due:
+            config = controls.trial_config(spec, control.of, control.control, control.params)
             open_now = [record.trial for record in records.values() if record.state == "OPEN"]
             if any(self._book.config(key) == config for key in open_now):
                 continue  # its numbers are on their way: it comes up again when nothing is open
@@ -252,7 +259,7 @@ class Driver:
         """Rebuild the pruning rule and the queue from the ledger."""
         records = self._book.records
         behind = self._pruning.replay(self._book.ledger.records, records)
-        self._queue_controls(controls.DEFAULT, {})
+        self._queue_default_controls()
         for record in list(records.values()):
             if record.state == "OPEN" and record.trial not in self._waiting:
                 if record.trial in behind:  # the driver died between the decision and the tell

@@ -97,7 +97,8 @@ def _best(complete: list[TrialRecord]) -> dict[str, float]:
 
 def titled(record: TrialRecord) -> str:
     """What a trial or control is called in messages."""
-    return f"trial {record.trial}" if record.kind == "ask" else f"control {record.trial}"
+    word = "trial" if record.kind == "ask" else "repeat" if record.is_repeat else "control"
+    return f"{word} {record.trial}"
 
 
 def outcome(record: TrialRecord, objectives: tuple[str, ...]) -> str:
