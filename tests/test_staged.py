@@ -62,9 +62,20 @@ def run(folder: Path, space: SweepSpec, number: int) -> list[TrialRecord]:
 
 def test_the_base_is_the_first_parent_and_its_configuration_has_no_norm_ordinality(tmp_path: Path):
     first = run(tmp_path, spec(), 3)[0]
-    assert staged.parent_params(first.params) == staged.BASE
+    assert staged.parent_params(first.params) == staged.base(spec())
     assert set(first.params) == {"stage1.norm_ordinality.name", "stage2.norm_weight", "stage2.schedule.lr"}
     assert spec().config(first.params).stage1.norm_ordinality.name == "none"
+
+
+def test_the_base_has_no_norm_ordinality_in_a_later_phase_either(tmp_path: Path):
+    phases = [{"epochs": 1}, {"epochs": 1, "norm_ordinality": {"name": "kl", "weight": 0.5}}]
+    space = spec(fixed={**TREE["fixed"], "stage1": {"epochs": 20, "then": phases}})
+    first, second = run(tmp_path, space, 2)
+    assert first.params["stage1.then.1.norm_ordinality.name"] == "none"
+    config = space.config(first.params).stage1
+    assert [config.norm_ordinality.name, config.then[1].norm_ordinality.name] == ["none", "none"]
+    assert config.then[0].norm_ordinality is None  # as in the phase before, which has none
+    assert space.config(second.params).stage1.then[1].norm_ordinality.weight == 0.5
 
 
 def test_children_have_their_parents_values_and_their_own_of_stage_2(tmp_path: Path):

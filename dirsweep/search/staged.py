@@ -19,9 +19,6 @@ from dirsweep.search.best import objectives, undominated
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.parts import Staged, StagedSimple
 
-BASE = {"stage1.norm_ordinality.name": "none"}
-"""The base parent, by dotted name; its other knobs of stage 1 are the default configuration's."""
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -65,12 +62,23 @@ def parents(trials: Sequence[TrialRecord]) -> list[Parent]:
     return list(found.values())
 
 
+def base(spec: SweepSpec) -> dict[str, Any]:
+    """The base parent by dotted name: beta = 0 in every phase that states its own.
+
+    Its other knobs of stage 1 are the default configuration's.
+    """
+    then = spec.default_config().stage1.then
+    stating = [number for number, phase in enumerate(then) if phase.norm_ordinality is not None]
+    terms = ["stage1", *(f"stage1.then.{number}" for number in stating)]
+    return {f"{term}.norm_ordinality.name": "none" for term in terms}
+
+
 def decide(spec: SweepSpec, trials: Sequence[TrialRecord]) -> Decision:
     """What the trial after the (N,) asked `trials` is."""
     mode = spec.mode
     assert isinstance(mode, Staged | StagedSimple)
     if not trials:
-        return Decision(dict(BASE), "the base: stage 1 without norm ordinality")
+        return Decision(base(spec), "the base: stage 1 without norm ordinality")
     family = parents(trials)
     if isinstance(mode, StagedSimple):
         return _simple(spec, mode, family, len(trials))
