@@ -46,6 +46,21 @@ def test_a_damaged_entry_is_removed_and_never_used(
     assert not store.has("k")
 
 
+def test_of_two_files_of_one_key_the_whole_one_is_used_and_both_are_deleted(tmp_path: Path):
+    folder = Folder(tmp_path)
+    store = Store(folder)
+    store.put("k", {"x": torch.ones(8)}, {"epoch": 3})
+    [name] = folder.list("states")
+    folder.put("states/k-0000000000000000.safetensors", b"half a f")  # sorts first
+    found = store.get("k")
+    assert found is not None
+    assert found[1] == {"epoch": 3}
+    assert folder.list("states") == [name]
+    folder.put("states/k-0000000000000000.safetensors", b"half a f")
+    store.delete("k")
+    assert folder.list("states") == []
+
+
 def test_a_store_on_a_folder_that_is_not_there_is_empty(tmp_path: Path):
     store = Store(Folder(tmp_path / "nothing"))
     assert not store.has("k")

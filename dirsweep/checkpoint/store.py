@@ -37,18 +37,16 @@ class Store:
 
     def get(self, key: str) -> tuple[Tensors, Notes] | None:
         """The state under `key`; None if there is none, or if it is damaged: then it is removed."""
-        name = self._names().get(key)
-        if name is None:
-            return None
-        try:
-            content = self.folder.read(name)
-        except FileNotFoundError:  # pruned a moment ago
-            return None
-        if _checksum(content) != _named_checksum(name):
+        for name in self._names().get(key, []):
+            try:
+                content = self.folder.read(name)
+            except FileNotFoundError:  # pruned a moment ago
+                continue
+            if _checksum(content) == _named_checksum(name):
+                return unpack(content)
             log.warning("%s: %s is damaged; it is removed and trained again", self.folder.path, name)
             self.folder.delete(name)
-            return None
-        return unpack(content)
+        return None
 
     def put(self, key: str, tensors: Tensors, notes: Notes) -> None:
         """Write a state whole, unless the key is there."""
@@ -58,24 +56,26 @@ class Store:
 
     def delete(self, key: str) -> None:
         """Remove an entry; no error if there is none."""
-        name = self._names().get(key)
-        if name is not None:
+        for name in self._names().get(key, []):
             self.folder.delete(name)
 
     def entries(self) -> list[Entry]:
         """All entries with their notes, the newest last. Reads headers alone."""
         found = []
-        for key, name in self._names().items():
-            path = self.folder.path / name
+        for key, names in self._names().items():
+            path = self.folder.path / names[0]
             try:
                 found.append(Entry(key, path.stat().st_size, _readable_notes(path)))
             except FileNotFoundError:  # pruned a moment ago
                 continue
         return sorted(found, key=lambda entry: float(entry.notes.get("time", 0.0)))
 
-    def _names(self) -> dict[str, str]:
-        names = self.folder.list(STATES)
-        return {name.removeprefix(f"{STATES}/").split("-")[0]: name for name in names}
+    def _names(self) -> dict[str, list[str]]:
+        """The files of each key: one, or several where two trials deposited the same stage 1 at once."""
+        found: dict[str, list[str]] = {}
+        for name in self.folder.list(STATES):
+            found.setdefault(name.removeprefix(f"{STATES}/").split("-")[0], []).append(name)
+        return found
 
 
 def _readable_notes(path: Path) -> Notes:
