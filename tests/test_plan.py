@@ -1,6 +1,7 @@
 """What a sweep would take: arithmetic by hand, then a real plan and the sweep that it was made for."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from dirsweep import plan, sweep
 from dirsweep.checkpoint import Store
 from dirsweep.cli import main
 from dirsweep.data import load as load_data
+from dirsweep.ledger import Ledger
 from dirsweep.plan.pace import Pace, paces
 from dirsweep.plan.page import size
 from dirsweep.plan.reckon import RAY_SECONDS, reckon
@@ -167,6 +169,16 @@ def test_a_plan_after_the_sweep_finds_its_stage_1s_in_the_store(planned, capsys)
     lines = (folder / "plans.jsonl").read_text().splitlines()
     assert len(lines) == 2
     assert load(folder / "sweep").forecast.middle == made.seconds[1]  # the later one is not of this sweep
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_given_more_trials_is_not_held_against_its_plan(planned, tmp_path):
+    copy = tmp_path / "sweep"
+    shutil.copytree(planned[0] / "sweep", copy)
+    shutil.copy(planned[0] / "plans.jsonl", tmp_path)
+    assert load(copy).forecast is not None
+    Ledger.open(Folder(copy)).write("budget", trials=2)
+    assert load(copy).forecast is None
 
 
 def test_a_constraint_relative_to_a_control_hinders_no_plan(tmp_path):

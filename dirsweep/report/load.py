@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from dirsweep.ledger import FILE, Ledger, TrialRecord, trials
+from dirsweep.ledger import FILE, Ledger, TrialRecord, budget, trials
 from dirsweep.report import forecast
 from dirsweep.report.forecast import Forecast
 from dirsweep.report.spent import Spent, spent
@@ -70,7 +70,8 @@ def load(folder: Path) -> SweepReport:
     spec = read_spec(folder / "spec.yaml")
     found = trials(ledger.records)
     costs = spent(list(found.values()), ledger.records)
-    plan = forecast.found(folder, ledger.opening)
+    extended = budget(ledger.records) != ledger.opening["trials"]  # a plan knows nothing of later trials
+    plan = None if extended else forecast.found(folder, ledger.opening)
     try:
         order, front = ranked(spec, found), pareto(spec, found)
     except ValueError as error:  # a constraint is relative to a control that has not finished yet
