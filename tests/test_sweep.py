@@ -151,7 +151,7 @@ def test_a_trial_whose_worker_died_goes_on_from_its_checkpoint(disturbed: tuple[
     kept = Folder(folder / "trials" / "default-plain").records("records.jsonl")[0]
     first_of_second = next(record["epoch"] for record in kept if record["attempt"] == 2)
     assert first_of_second > 1
-    assert [report["epoch"] for report in trial.reports] == list(range(1, 81))
+    assert [report["epoch"] for report in trial.reports] == list(range(1, 161))
 
 
 def test_a_stopped_sweep_leaves_its_trials_open_and_is_resumed(disturbed: tuple[Path, dict[str, str]]):
