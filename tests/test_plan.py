@@ -1,7 +1,9 @@
 """What a sweep would take: arithmetic by hand, then a real plan and the sweep that it was made for."""
 
 import math
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from dirsweep.checkpoint import Store
 from dirsweep.cli import main
 from dirsweep.data import load as load_data
 from dirsweep.ledger import Ledger
-from dirsweep.plan.pace import Pace, paces
+from dirsweep.plan.pace import Job, Pace, paces
 from dirsweep.plan.page import size
 from dirsweep.plan.reckon import RAY_SECONDS, reckon
 from dirsweep.plan.sample import first_asked
@@ -35,7 +37,7 @@ def pace(trial: int, stage1: float, stage2: float, **fields) -> Pace:
 
 
 def test_a_joint_sweep_pays_both_stages_for_every_trial_and_for_the_controls(tmp_path):
-    found = reckoned(sweeping.spec(tmp_path, **ONE), [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)])
+    found = reckoned(sweeping.spec(tmp_path), [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)])
     assert found.parents == (4, 4, 4)
     # plain of the winner equals that of the default; the winner's mu0 finds its stage 1 in the store
     assert found.controls == 3
@@ -44,11 +46,27 @@ def test_a_joint_sweep_pays_both_stages_for_every_trial_and_for_the_controls(tmp
     assert found.memory == 14
 
 
+def test_a_joint_sweep_that_searches_stage_2_alone_pays_one_stage_1_for_all_trials(tmp_path):
+    found = reckoned(sweeping.spec(tmp_path, **ONE), [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)])
+    assert found.parents == (1, 1, 1)
+    # plain pays its own stage 1; the default's mu0 has that of the trials
+    assert found.seconds[1] == 3 + 4 * 1.0 + 3 + 1 + 1
+    assert "stage 1s that trials share are trained once" in found.assumptions
+
+
+def test_a_joint_sweep_over_few_stage_1s_may_draw_one_of_them_or_all(tmp_path):
+    searched = {"stage1.epochs": {"int": [1, 2]}, "stage2.norm_weight": {"log": [0.01, 10.0]}}
+    spec = sweeping.spec(tmp_path, searched=searched, budget={"trials": 3})
+    found = reckoned(spec, [pace(0, 3.0, 1.0)])
+    assert found.parents == (1, 2 * (1 - 1 / 8), 2)  # three draws of two: alike in one case of four
+
+
 def test_a_staged_sweep_pays_each_stage_1_once(tmp_path):
     mode = {"name": "staged_simple", "parents": 2, "best": 1}
     found = reckoned(sweeping.spec(tmp_path, mode=mode), [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)])
     assert found.parents == (2, 2, 2)
-    assert found.seconds[1] == 2 * 3.0 + 4 * 1.0 + 3 + (3 + 1) + 1
+    # the base parent goes on from the default's plain, or the other way round
+    assert found.seconds[1] == 2 * 3.0 + 4 * 1.0 + (3 + 1) + 1
 
 
 def test_an_adaptive_sweep_may_train_any_number_between_its_floors(tmp_path):
@@ -59,7 +77,7 @@ def test_an_adaptive_sweep_may_train_any_number_between_its_floors(tmp_path):
 
 
 def test_the_range_is_that_of_the_timed_configurations_at_most(tmp_path):
-    found = reckoned(sweeping.spec(tmp_path, **ONE), [pace(0, 2.0, 0.0), pace(1, 4.0, 0.0)])
+    found = reckoned(sweeping.spec(tmp_path), [pace(0, 2.0, 0.0), pace(1, 4.0, 0.0)])
     low, middle, high = found.seconds
     assert middle == 4 * 3.0 + 3 + 3 + 0
     assert (middle - low, high - middle) == pytest.approx((4.0, 4.0))  # two draws say little: 2 to 4 each
@@ -67,7 +85,7 @@ def test_the_range_is_that_of_the_timed_configurations_at_most(tmp_path):
 
 def test_what_the_store_holds_is_not_paid_again(tmp_path):
     paces = [pace(0, 3.0, 1.0, stored=1.0), pace(1, 3.0, 1.0, stored=1.0)]
-    found = reckoned(sweeping.spec(tmp_path, **ONE), paces)
+    found = reckoned(sweeping.spec(tmp_path), paces)
     assert found.seconds[1] == 4 * 1.0 + 3 + (3 + 1) + 1
     assert any("the store holds" in said for said in found.assumptions)
 
@@ -75,9 +93,9 @@ def test_what_the_store_holds_is_not_paid_again(tmp_path):
 def test_pruning_lowers_the_low_end_and_a_budget_of_seconds_cuts(tmp_path):
     asha = {"name": "asha", "metric": "val/all/mae", "rungs": [0.5], "reduction": 2}
     paces = [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)]
-    low, middle, high = reckoned(sweeping.spec(tmp_path, **ONE, scheduler=asha), paces).seconds
+    low, middle, high = reckoned(sweeping.spec(tmp_path, scheduler=asha), paces).seconds
     assert (low, middle, high) == (16 * 0.75 + 8, 16 * 0.875 + 8, 16 + 8)
-    short = reckoned(sweeping.spec(tmp_path, **ONE, budget={"trials": 4, "trainer_seconds": 10}), paces)
+    short = reckoned(sweeping.spec(tmp_path, budget={"trials": 4, "trainer_seconds": 10}), paces)
     assert short.seconds == (18, 18, 18)
     assert any("end the sweep before" in said for said in short.assumptions)
 
@@ -100,7 +118,7 @@ def test_a_forecast_is_found_by_spec_and_budget_if_it_came_before_the_sweep(tmp_
 
 
 def test_repeats_are_counted_with_both_stages(tmp_path):
-    spec = sweeping.spec(tmp_path, **ONE, repeats={"seeds": 3, "top": 2})
+    spec = sweeping.spec(tmp_path, repeats={"seeds": 3, "top": 2})
     found = reckoned(spec, [pace(0, 3.0, 1.0), pace(1, 3.0, 1.0)])
     assert (found.controls, found.repeats) == (3, 4)
     assert found.seconds[1] == 4 * 4.0 + 8 + 4 * 4.0
@@ -146,6 +164,19 @@ def test_every_stage_was_timed_and_the_weights_counted(planned):
     model = planned[0] / "sweep" / "trials" / "0" / "model.safetensors"
     assert 0 < made.paces[0].weights <= model.stat().st_size
     assert made.paces[0].memory > 10**7
+
+
+@pytest.mark.slow
+def test_a_timing_process_that_is_killed_ends_the_plan(tmp_path, monkeypatch):
+    monkeypatch.setattr("dirsweep.plan.pace.timed", killed)
+    spec = sweeping.spec(tmp_path)
+    with pytest.raises(ValueError, match="was killed, 1 at once; if memory ran out, ask for fewer --workers"):
+        paces({0: {}}, spec.config, Store(Folder(tmp_path)), Resources(workers=1))
+
+
+def killed(job: Job) -> Pace:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
 
 
 @pytest.mark.slow

@@ -2,11 +2,11 @@
 
 import contextlib
 import multiprocessing
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -67,7 +67,7 @@ def paces(
 ) -> list[Pace]:
     """The pace of each asked configuration, in their order.
 
-    ValueError if none of them can be trained, with the reason of the first.
+    ValueError if none of them can be trained, with the reason of the first, or if a process was killed.
     """
     refused, jobs = [], []
     for trial, params in asked.items():
@@ -77,9 +77,15 @@ def paces(
         except ValueError as error:
             refused.append(Pace(trial, params, refused=str(error)))
     processes = max(1, min(resources.local_workers, len(jobs)))
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        company = jobs[: -len(jobs) % processes]  # so that the last are not timed on an idle machine
-        found = pool.map(timed, [*jobs, *company], chunksize=1)[: len(jobs)]
+    company = jobs[: -len(jobs) % processes]  # so that the last are not timed on an idle machine
+    try:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            found = list(pool.map(timed, [*jobs, *company]))[: len(jobs)]
+    except BrokenProcessPool:
+        raise ValueError(
+            f"a process that timed a configuration was killed, {processes} at once; if memory ran out, ask "
+            "for fewer --workers"
+        ) from None
     found = sorted([*found, *refused], key=lambda one: one.trial)
     if all(one.refused for one in found):
         raise ValueError(
@@ -102,9 +108,13 @@ def timed(job: Job) -> Pace:
     keys, store = stage1.keys(config, dataset), Store(Folder(Path(job.store)))
     stored = max((place for place, key in enumerate(keys, 1) if store.has(key)), default=0)
     first, second, weights = _stages(config, dataset)
-    unit = 1024 if sys.platform == "linux" else 1
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return Pace(job.trial, job.params, first, second, stored / len(keys), weights, memory)
+    return Pace(job.trial, job.params, first, second, stored / len(keys), weights, _peak_memory())
+
+
+def _peak_memory() -> int:
+    """Bytes. Not `getrusage`'s, which begins with what the parent process held when it started this one."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:

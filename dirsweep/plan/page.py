@@ -54,7 +54,8 @@ def _counts(plan: Plan) -> str:
     number = f"{middle}" if low == high else f"{low} to {high}"
     runs = f"{plan.trials} trials and {plan.controls} controls"
     again = f", {plan.repeats} repeats of promising trials" if plan.repeats else ""
-    return f"{runs}{again}; {number} stage 1s are trained for the trials."
+    noun = "stage 1 is" if number == "1" else "stage 1s are"
+    return f"{runs}{again}; {number} {noun} trained for the trials."
 
 
 def _times(found: Range) -> str:

@@ -9,8 +9,10 @@ from scipy import stats
 
 from dirsweep.data import Dataset
 from dirsweep.plan.pace import Pace
+from dirsweep.search.distribution import Choice, Distribution, Int, Log, Uniform
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.parts import ASHA, Joint, Median, Staged, StagedSimple
+from dirsweep.search.staged import of_stage1
 
 STATE = 3
 """Copies of the weights in a stored stage 1: the weights, and the two moments of Adam."""
@@ -79,7 +81,11 @@ def reckon(spec: SweepSpec, dataset: Dataset, paces: Sequence[Pace], workers: in
 
 
 def _parents(spec: SweepSpec, trials: int) -> Range:
-    """How many stage 1s are trained; an adaptive search may take anything between its two floors."""
+    """How many stage 1s are trained; an adaptive search may take anything between its two floors.
+
+    Trials of a joint sweep that agree in stage 1 share it too, by the store: all of them where nothing of
+    it is searched.
+    """
     match spec.mode:
         case StagedSimple(parents=parents):
             number = float(min(parents, trials))
@@ -91,7 +97,24 @@ def _parents(spec: SweepSpec, trials: int) -> Range:
                 1 + further * math.sqrt(floor * (1 - floor)),
                 1 + further * (1 - floor),
             )
-    return float(trials), float(trials), float(trials)
+    values = math.prod(_values(found) for name, found in spec.searched.items() if of_stage1(name))
+    if values == math.inf:
+        return float(trials), float(trials), float(trials)
+    different = values * (1 - (1 - 1 / values) ** trials)  # expected of as many random draws
+    return 1.0, different, float(min(values, trials))
+
+
+def _values(distribution: Distribution) -> float:
+    """How many values may be asked."""
+    match distribution:
+        case Choice(values=values):
+            return len(values)
+        case Int(ends=(low, high), step=step):
+            return (high - low) // step + 1
+        case Uniform(ends=(low, high), step=float(step)):
+            return round((high - low) / step) + 1
+        case Uniform() | Log():
+            return math.inf
 
 
 def _mean(values: Sequence[float], count: float) -> Range:
@@ -121,17 +144,23 @@ def _kept(spec: SweepSpec) -> Range:
 def _controls(spec: SweepSpec, able: Sequence[Pace]) -> tuple[int, int, float]:
     """How many controls and repeats are run, and their trainer-seconds.
 
-    A control that equals another run takes its numbers.
+    A control that equals another run takes its numbers, and one whose stage 1 is another's goes on from it.
     """
     default = spec.default_config()
+    plain, mu0 = default.plain(), default.without_norm_term()
+    configs = [spec.config(dict(pace.params)) for pace in able]
     first, second = fmean(pace.stage1 for pace in able), fmean(pace.stage2 for pace in able)
-    tuned = any(spec.config(dict(pace.params)).plain() != default.plain() for pace in able)
-    has_stage2 = default.stage2 is not None
-    own_stage1 = has_stage2 and default.without_norm_term().stage1 != default.plain().stage1
-    costs = [first, first * own_stage1 + second if has_stage2 else None, first if tuned else None, second]
-    run = [cost for cost in costs if cost is not None]
+    tuned = any(config.plain() != plain for config in configs)
+    termed = any(config.without_norm_term() != config for config in configs)
+    stage1s = [plain.stage1, *([mu0.stage1] if mu0.stage1 != plain.stage1 else [])]
+    if not isinstance(spec.mode, Joint):
+        stage1s.remove(plain.stage1)  # the base parent's
+    elif not any(map(of_stage1, spec.searched)):
+        stage1s.remove(default.stage1)  # that of all trials
+    number = 1 + (mu0 != plain) + tuned + termed
+    cost = (len(stage1s) + tuned) * first + ((mu0.stage2 is not None) + termed) * second
     again = min(spec.repeats.top, spec.budget.trials) * (spec.repeats.seeds - 1)
-    return len(run), again, sum(run) + again * (first + second)
+    return number, again, cost + again * (first + second)
 
 
 def _assumptions(spec: SweepSpec, able: Sequence[Pace], sampled: int, *, cut: bool) -> list[str]:
@@ -139,7 +168,7 @@ def _assumptions(spec: SweepSpec, able: Sequence[Pace], sampled: int, *, cut: bo
         f"the other trials cost as the {len(able)} that were timed, within the spread of these",
         "steps take as long later as the few that were timed, at as many at once as the sweep runs",
     ]
-    if not isinstance(spec.mode, Joint):
+    if _parents(spec, spec.budget.trials)[1] < spec.budget.trials:
         said.append("stage 1s that trials share are trained once")
     if isinstance(spec.mode, Staged):
         said.append("how many stage 1s is for the search to decide, between the floors of its mode")
