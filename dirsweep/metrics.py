@@ -19,7 +19,16 @@ def gm(error: Floats) -> float:
     return float(np.exp(_mean(np.log(np.maximum(np.abs(np.asarray(error, dtype=np.float64)), 1e-10)))))
 
 
-def per_shot(prediction: Floats, label: Floats, bin: NDArray[np.int64], shots: Shots) -> dict[str, float]:
+def pearson(prediction: Floats, label: Floats) -> float:
+    """Pearson's correlation of (N,) predictions and labels; NaN where either is constant."""
+    ours, theirs = (values - values.mean() if len(values) else values for values in (prediction, label))
+    scale = float(np.sqrt((ours**2).sum() * (theirs**2).sum()))
+    return float((ours * theirs).sum()) / scale if scale > 0 else NAN
+
+
+def per_shot(
+    prediction: Floats, label: Floats, bin: NDArray[np.int64], shots: Shots, *, correlation: bool = False
+) -> dict[str, float]:
     """MAE, GM, MSE, label-balanced MAE and sample count of every shot, as "few/mae" and so on.
 
     Args:
@@ -27,8 +36,11 @@ def per_shot(prediction: Floats, label: Floats, bin: NDArray[np.int64], shots: S
         label: (N,) labels.
         bin: (N,) bins of the labels.
         shots: the regions, from the training counts.
+        correlation: add "few/pearson" and so on, as STS-B's published tables have it: of predictions and
+            labels inside the shot, whose narrow range of labels makes it smaller.
     """
-    error = np.asarray(prediction, dtype=np.float64) - np.asarray(label, dtype=np.float64)
+    prediction, label = (np.asarray(values, dtype=np.float64) for values in (prediction, label))
+    error = prediction - label
     bin_mae = per_bin_mae(error, bin, len(shots.counts))
     result: dict[str, float] = {}
     for shot, mask in shots.masks.items():
@@ -37,6 +49,8 @@ def per_shot(prediction: Floats, label: Floats, bin: NDArray[np.int64], shots: S
         result[f"{shot}/gm"] = gm(inside)
         result[f"{shot}/mse"] = _mean(inside**2)
         result[f"{shot}/balanced_mae"] = _mean(bin_mae[mask & ~np.isnan(bin_mae)])
+        if correlation:
+            result[f"{shot}/pearson"] = pearson(prediction[mask[bin]], label[mask[bin]])
         result[f"{shot}/count"] = float(len(inside))
     return result
 

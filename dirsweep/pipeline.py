@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
 from dirsweep.checkpoint import Journal, Stopped, Store, clear, read_records, unpack
 from dirsweep.config import TrialConfig
-from dirsweep.data import Dataset
-from dirsweep.data.encoding import TableEncoding
+from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
-from dirsweep.loop import EVALUATION_BATCH, Trial, restore_model, train
+from dirsweep.loop import Trial, restore_model, rows_of, train
 from dirsweep.result import Measured, finish, keep_measured, measure, read_measured
 from dirsweep.reuse import MEASURED, deposit, shared_stage1
 from dirsweep.shots import check_threshold
@@ -121,9 +120,10 @@ def _set_up(config: TrialConfig, dataset: Dataset, journal: Journal) -> Trial:
     """Model and label unit, with the weights of the last checkpoint if there is one."""
     torch.set_num_threads(config.threads)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
-    model = models.build(config.encoder, dataset.train.inputs.shape[1], config.seed).to(config.device)
+    rows = rows_of(config, dataset)
+    model = models.build(config.encoder, rows[dataset.train], config.seed).to(config.device)
     epochs = config.stage1.total_epochs + (config.stage2.schedule.epochs if config.stage2 else 0)
-    trial = Trial(config, dataset, unit, model, journal, epochs)
+    trial = Trial(config, dataset, unit, model, journal, epochs, rows)
     restore_model(trial)
     return trial
 
@@ -173,19 +173,20 @@ def predict(folder: Folder, frame: pd.DataFrame) -> NDArray[np.float64]:
         raise ValueError(f"{folder.path}: no finished trial (it has no metrics.json)")
     config = TrialConfig.model_validate(_read(folder, "config.json"))
     kept = _read(folder, "inputs.json")
-    return predict_encoded(folder, config, TableEncoding.from_json(kept["encoding"]).encode(frame))
+    return predict_encoded(folder, config, data.read_encoding(kept["encoding"]).encode(frame))
 
 
-def predict_encoded(folder: Folder, config: TrialConfig, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Predictions (N,) in label units for (N, D) encoded inputs, by the finished trial of `config`."""
+def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDArray[np.float64]:
+    """Predictions (N,) in label units for N encoded inputs, by the finished trial of `config`."""
     kept = _read(folder, "inputs.json")
-    model = models.build(config.encoder, inputs.shape[1], config.seed)
+    rows = models.prepare(config.encoder, inputs)
+    model = models.build(config.encoder, rows, config.seed)
     with _naming_damaged(folder, "model.safetensors"):
         weights, _ = unpack(folder.read("model.safetensors"))
     model.load_state_dict(weights)
     model.eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
-        parts = torch.as_tensor(inputs).split(EVALUATION_BATCH)
+        parts = models.split(rows, model.encoder.evaluation_batch)
         prediction = torch.cat([model(part)[1].float() for part in parts])
     return TargetUnit(**kept["unit"]).to_label(prediction.double().numpy())
 

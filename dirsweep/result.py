@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dirsweep import METHOD_VERSION, metrics
 from dirsweep.checkpoint import clear, pack
 from dirsweep.data import Split
-from dirsweep.loop import Trial, predict
+from dirsweep.loop import Trial, errors, predict
 from dirsweep.methods.majority_fit import MajorityFit
 from dirsweep.reuse import reused_seconds
 from dirsweep.storage import Folder
@@ -45,8 +45,7 @@ def measure(trial: Trial, epoch: int) -> Measured:
     maes: dict[str, Floats] = {}
     for name, split in (("train", trial.dataset.train), ("val", trial.dataset.val)):
         prediction, norms = predict(trial, split)
-        errors = metrics.per_shot(prediction, split.label, split.bin, shots)
-        found |= {f"{name}/{key}": value for key, value in errors.items()}
+        found |= {f"{name}/{key}": value for key, value in errors(trial, split, prediction).items()}
         maes[name] = metrics.per_bin_mae(prediction - split.label, split.bin, len(shots.counts))
         if name == "train":
             bin_norms = _bin_means(norms, split, len(shots.counts))

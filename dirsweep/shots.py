@@ -95,17 +95,21 @@ class Shots:
 
     counts: (K,) n_b, training samples of each bin.
     many_above, few_below: many has n_b > many_above, few has n_b < few_below, median the rest.
+    few_listed: bins that a benchmark's published list calls few though the rule would not.
     """
 
     bins: Bins
     counts: Ints
     many_above: int = 100
     few_below: int = 20
+    few_listed: tuple[int, ...] = ()
 
     @cached_property
     def masks(self) -> dict[str, NDArray[np.bool_]]:
         """Region name to (K,) mask of its bins: all, many, median, few, and zero (absent from training)."""
-        many, few = self.counts > self.many_above, self.counts < self.few_below
+        few = self.counts < self.few_below
+        few[list(self.few_listed)] = True
+        many = (self.counts > self.many_above) & ~few
         return {
             "all": np.ones(len(self.counts), dtype=bool),
             "many": many,
@@ -120,12 +124,18 @@ class Shots:
         return np.select([self.masks["many"], self.masks["few"]], ["many", "few"], "median")
 
 
-def cut_shots(bins: Bins, training_label: Floats, many_above: int, few_below: int) -> Shots:
+def cut_shots(
+    bins: Bins,
+    training_label: Floats,
+    many_above: int,
+    few_below: int,
+    few_listed: tuple[int, ...] = (),
+) -> Shots:
     """Count the (N,) training labels per bin. ValueError if there are none."""
     if len(training_label) == 0:
         raise ValueError("the training split is empty")
     counts = np.bincount(bins.index(training_label), minlength=len(bins)).astype(np.int64)
-    return Shots(bins, counts, many_above, few_below)
+    return Shots(bins, counts, many_above, few_below, few_listed)
 
 
 def check_threshold(counts: NDArray[np.int64], theta: int) -> None:

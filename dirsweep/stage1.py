@@ -16,10 +16,11 @@ from torch import Tensor
 from dirsweep import METHOD_VERSION
 from dirsweep.config import NextPhase, NoNormOrdinality, NormOrdinality, PrototypesEMA, Stage1, TrialConfig
 from dirsweep.data import Dataset
-from dirsweep.loop import Phase, Trial, rate, steps
+from dirsweep.loop import Phase, Term, Trial, rate, steps
 from dirsweep.methods import Batch, bin_weights
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
+from dirsweep.models import Rows
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _acting(setting: Setting) -> NormOrdinality:
 
 def _regulariser(
     trial: Trial, config: NormOrdinality
-) -> tuple[Callable[[Batch, Tensor], Tensor] | None, Callable[[Batch], None] | None, dict[str, Tensor]]:
+) -> tuple[Term | None, Callable[[Batch], None] | None, dict[str, Tensor]]:
     """beta * (L_ord + alpha * L_oe), its update after a step, and its tensors."""
     if isinstance(config, NoNormOrdinality):
         return None, None, {}
@@ -94,7 +95,7 @@ def _regulariser(
     momentum = config.prototypes.momentum if isinstance(config.prototypes, PrototypesEMA) else None
     running = None if momentum is None else RunningNorms.empty(len(centres), device)
 
-    def term(batch: Batch, inputs: Tensor) -> Tensor:
+    def term(batch: Batch, inputs: Rows) -> Tensor:
         total = norm_ordinality(config, feature_norm(batch.z), batch.bin, centres, running)
         if config.ordinal_entropy > 0:
             total = total + config.ordinal_entropy * ordinal_entropy(batch.z, batch.bin, centres)

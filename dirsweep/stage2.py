@@ -4,7 +4,7 @@ METHOD section 3. The fit is in closed form, so it has no epochs and no luck; th
 training split alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dirsweep.config import Stage1, Stage2
-from dirsweep.loop import Phase, Trial, precision
+from dirsweep.loop import Phase, Term, Trial, precision
 from dirsweep.methods import Batch, bin_weights
 from dirsweep.methods.majority_fit import MajorityFit, fit_majority, norm_term
 from dirsweep.methods.norm_ordinality import feature_norm
+from dirsweep.models import Rows
 
 
 def majority_line(trial: Trial, config: Stage2, norms: NDArray[np.float64]) -> MajorityFit:
@@ -50,13 +51,13 @@ def phase(trial: Trial, config: Stage2, before: Stage1, fit: MajorityFit, first:
     )
 
 
-def _term(trial: Trial, config: Stage2, fit: MajorityFit) -> Callable[[Batch, Tensor], Tensor]:
+def _term(trial: Trial, config: Stage2, fit: MajorityFit) -> Term:
     """mu * R, on norms without dropout."""
     targets = torch.as_tensor(fit.targets, dtype=torch.float32, device=trial.config.device)
     _, trained = trial.model.parts(config.layers)
     drops = any(isinstance(layer, nn.Dropout) for layer in trained.modules())
 
-    def term(batch: Batch, inputs: Tensor) -> Tensor:
+    def term(batch: Batch, inputs: Rows) -> Tensor:
         z = batch.z
         if drops:
             with _dropout_off(trained), precision(trial):

@@ -16,6 +16,12 @@ from typing import Any
 Record = dict[str, Any]
 
 
+def cache_folder(name: str) -> Path:
+    """Where what can be fetched or computed again is kept, for all sweeps: DIRSWEEP_CACHE, or the user's."""
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("DIRSWEEP_CACHE") or Path(user) / "dirsweep") / name
+
+
 @dataclass(frozen=True)
 class Folder:
     """A local folder; it is made at the first write."""

@@ -1,17 +1,21 @@
 """From errors to a verdict, with numbers a reader can check, and the page that says it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tiny
 
+from dirsweep.config import TrialConfig
+from dirsweep.data import Split, Unsealed
 from dirsweep.finalize import files, text
 from dirsweep.finalize.judge import judged, shot_errors
 from dirsweep.finalize.opening import Opening, elsewhere, openings, record
 from dirsweep.finalize.page import Facts, page
 from dirsweep.finalize.plan import Comparison, Plan, Row
 from dirsweep.ledger import Ledger, trials
+from dirsweep.shots import Bins, Shots
 from dirsweep.storage import Folder
 
 SAMPLES = 40
@@ -22,6 +26,11 @@ MASKS = {
     "median": np.zeros(SAMPLES, dtype=bool),
     "few": GROUP >= 20,
 }
+
+
+SHOTS = Shots(Bins(np.array([0.0, 0.5, 1.0])), np.array([200, 3]))  # a many-shot bin and a few-shot one
+LABEL = GROUP / SAMPLES
+TEST = Split(GROUP, np.zeros((SAMPLES, 1), dtype=np.float32), LABEL, SHOTS.bins.index(LABEL), GROUP)
 
 
 @pytest.fixture
@@ -104,7 +113,7 @@ def facts(**changed) -> Facts:
 
 def written_page(plan: Plan, number: int = 1, elsewhere: int = 0, **changed) -> str:
     errors = errors_of(plan)
-    shown = shot_errors(plan.rows, errors, MASKS, GROUP)
+    shown = shot_errors(plan, errors, MASKS, TEST)
     compared = judged(plan, errors, MASKS, GROUP)
     return page(plan, Opening(number, elsewhere, "ab" * 32, 0.0), facts(**changed), shown, compared)
 
@@ -138,7 +147,7 @@ def test_openings_by_other_sweeps_are_said_too(plan):
 
 def test_fewer_than_five_seeds_are_said_to_give_no_interval_over_seeds(plan):
     errors = errors_of(plan, seeds=2)
-    shown, compared = shot_errors(plan.rows, errors, MASKS, GROUP), judged(plan, errors, MASKS, GROUP)
+    shown, compared = shot_errors(plan, errors, MASKS, TEST), judged(plan, errors, MASKS, GROUP)
     said = " ".join(page(plan, Opening(1, 0, "ab", 0.0), facts(seeds=[1, 2]), shown, compared).split())
     assert "2 seeds of the 5 that it takes: no interval over seeds is given" in said
     assert "NOT DISTINGUISHABLE" in said
@@ -146,15 +155,45 @@ def test_fewer_than_five_seeds_are_said_to_give_no_interval_over_seeds(plan):
 
 def test_the_files_hold_the_numbers_of_the_page(plan):
     errors = errors_of(plan)
-    shown, compared = shot_errors(plan.rows, errors, MASKS, GROUP), judged(plan, errors, MASKS, GROUP)
+    shown, compared = shot_errors(plan, errors, MASKS, TEST), judged(plan, errors, MASKS, GROUP)
     tree = json.loads(files.verdict_json(plan, Opening(1, 0, "ab", 0.0), facts(), shown, compared))
     assert tree["opening"] == {"number": 1, "elsewhere": 0, "hash": "ab", "time": 0.0}
     assert len(tree["errors"]) == 9  # three configurations in three shots
     assert [one["verdict"] for one in tree["comparisons"] if one["primary"]] == ["better"]
-    lines = files.per_seed(plan.rows, errors, MASKS).decode().splitlines()
-    assert lines[0] == "configuration,seed,shot,samples,mae,gm"
-    assert any(line.startswith("mu0,4,few,20,1.5,") for line in lines)
+    lines = files.per_seed(plan, errors, Unsealed(TEST, SHOTS)).decode().splitlines()
+    assert lines[0] == "configuration,seed,shot,samples,mae,gm,mse"
+    assert any(line.startswith("mu0,4,few,20,1.5,") and line.endswith(",2.25") for line in lines)
     assert len(lines) == 1 + 3 * 5 * 3
+
+
+def test_a_benchmark_of_squared_errors_and_correlations_is_judged_by_squared_errors(plan):
+    pairs = {"dataset": {"name": "sts_b_dir"}, "encoder": {"name": "sentence_encoder"}}
+    rows = {
+        row.name: replace(row, config=TrialConfig.model_validate({**row.config.model_dump(), **pairs}))
+        for row in plan.rows
+    }
+    ours, plain, mu0 = rows["7"], rows["plain"], rows["mu0"]
+    own = Plan((ours,), (plain, mu0), (), (), Comparison(ours, mu0, "few"))
+    noise = np.random.default_rng(0).normal(size=(5, SAMPLES)) / 10
+    errors = {
+        row.hash: {seed: sign * np.ones(SAMPLES) + noise[seed] for seed in range(5)}
+        for row, sign in ((ours, 1), (plain, 2), (mu0, 1))
+    }
+    found = judged(own, errors, MASKS, GROUP)
+    plainly = next(one for one in found if one.comparison.theirs is plain and one.comparison.shot == "all")
+    assert plainly.interval.estimate == pytest.approx(1 - 4, abs=0.1)
+    shown = shot_errors(own, errors, MASKS, TEST)
+    assert shown[0].first.estimate == pytest.approx(
+        np.mean([error**2 for error in errors[ours.hash].values()])
+    )
+    correlations = [np.corrcoef(LABEL, LABEL + 1 + row)[0, 1] for row in noise]
+    assert shown[0].second.estimate == pytest.approx(np.mean(correlations))
+    assert shown[0].second.spread == pytest.approx(np.std(correlations, ddof=1))
+    said = page(own, Opening(1, 0, "ab", 0.0), facts(), shown, found)
+    assert "| MSE |" in said.replace("  ", "")
+    assert "Pearson" in said
+    lines = files.per_seed(own, errors, Unsealed(TEST, SHOTS)).decode().splitlines()
+    assert lines[0] == "configuration,seed,shot,samples,mae,gm,mse,pearson"
 
 
 def test_an_opening_is_recorded_once_and_another_one_counts(tmp_path):

@@ -79,6 +79,24 @@ def test_of_1000_intervals_92_to_98_percent_cover_the_truth(cell, statistic):
     assert 0.92 <= paired / DRAWS <= 0.98
 
 
+@pytest.mark.slow
+def test_of_1000_intervals_of_squared_normal_errors_92_to_98_percent_cover_the_truth():
+    generator = np.random.default_rng(11)
+    covered = 0
+    for _ in range(DRAWS):  # 5 seeds, 74 samples: the few-shot test pairs of STS-B-DIR
+        of_sample, of_seed = generator.normal(size=74), 0.2 * generator.normal(size=(5, 1))
+        error = of_sample + of_seed + 0.3 * generator.normal(size=(5, 74))
+        one = intervals.error_interval(error, "mse")
+        covered += one.low <= 1 + 0.2**2 + 0.3**2 <= one.high
+    assert 0.92 <= covered / DRAWS <= 0.98
+
+
+def test_mse_is_the_mean_of_squared_errors():
+    error = np.array([[1.0, -4.0, 2.0], [2.0, 2.0, -2.0]])
+    assert intervals.error_interval(error, "mse").estimate == pytest.approx((7 + 4) / 2)
+    assert intervals.error_interval(error, "mse") == intervals.error_interval(error**2, "mae")
+
+
 def test_without_spread_over_samples_the_interval_is_students_t_over_seeds():
     error = np.repeat([[1.0], [2.0], [3.0], [4.0], [5.0]], 20, axis=1)
     interval = intervals.error_interval(error, "mae")

@@ -87,7 +87,7 @@ def test_the_balanced_order_draws_every_bin_equally_often(tmp_path: Path):
 
 @pytest.mark.parametrize("layers", ["all", "last_block", "head"])
 def test_frozen_and_trained_parts_make_up_the_encoder(layers: str):
-    model = models.build(MLP(width=5, depth=3), 4, seed=0).eval()
+    model = models.build(MLP(width=5, depth=3), torch.empty(1, 4), seed=0).eval()
     inputs = torch.randn(6, 4)
     frozen, trained = model.parts(layers)
     assert torch.equal(trained(frozen(inputs)), model(inputs)[0])
@@ -95,7 +95,9 @@ def test_frozen_and_trained_parts_make_up_the_encoder(layers: str):
 
 def test_what_is_computed_once_is_in_the_number_format_of_the_forward_pass():
     config = TrialConfig.model_validate({"precision": "bf16", "encoder": {"width": 16}})
-    trial: Any = SimpleNamespace(config=config, model=models.build(config.encoder, 4, seed=0).eval())
+    trial: Any = SimpleNamespace(
+        config=config, model=models.build(config.encoder, torch.empty(1, 4), seed=0).eval()
+    )
     frozen, trained = trial.model.parts("last_block")
     inputs = torch.randn(6, 4)
     with torch.inference_mode(), precision(trial):
@@ -106,16 +108,16 @@ def test_what_is_computed_once_is_in_the_number_format_of_the_forward_pass():
 def test_weights_follow_from_the_seed_alone():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    one, two = (models.build(MLP(width=5), 4, seed=7) for _ in range(2))
+    one, two = (models.build(MLP(width=5), torch.empty(1, 4), seed=7) for _ in range(2))
     assert all(
         torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True)
     )
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert not torch.equal(one.head.weight, models.build(MLP(width=5), 4, seed=8).head.weight)
+    assert not torch.equal(one.head.weight, models.build(MLP(width=5), torch.empty(1, 4), seed=8).head.weight)
 
 
 def test_dropout_never_falls_on_z():
-    model = models.build(MLP(width=50, depth=2, dropout=0.9), 4, seed=0).train()
+    model = models.build(MLP(width=50, depth=2, dropout=0.9), torch.empty(1, 4), seed=0).train()
     hidden = torch.randn(6, 50)
     assert torch.equal(model.encoder.last_block(hidden), model.encoder.last_block(hidden))
     assert not torch.equal(model.encoder.stem(hidden[:, :4]), model.encoder.stem(hidden[:, :4]))

@@ -65,6 +65,23 @@ def test_metrics_per_shot_equal_the_plain_formulas(case):
             assert found[f"{shot}/{name}"] == pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
+@given(cases())
+@settings(max_examples=50, deadline=None)
+def test_pearson_per_shot_is_numpys(case):
+    shots, label, bin, prediction = case
+    found = metrics.per_shot(prediction, label, bin, shots, correlation=True)
+    for shot, mask in shots.masks.items():
+        ours, theirs = prediction[mask[bin]], label[mask[bin]]
+        if len(ours) < 2 or np.ptp(ours) < 1e-6 or np.ptp(theirs) < 1e-6:
+            continue
+        assert found[f"{shot}/pearson"] == pytest.approx(np.corrcoef(ours, theirs)[0, 1], abs=1e-6)
+
+
+def test_pearson_of_what_is_constant_or_absent_is_nan():
+    for prediction, label in (([], []), ([1.0], [2.0]), ([1.0, 2.0], [3.0, 3.0])):
+        assert math.isnan(metrics.pearson(np.array(prediction), np.array(label)))
+
+
 def test_labels_cut_from_data_land_in_their_shots():
     bins = Bins(np.array([-1.5, -0.5, 0.25, 4.0]))  # uneven; the last has no training label
     shots = cut_shots(bins, np.array([-1.0, -1.0, -0.6, 0.0]), many_above=2, few_below=2)

@@ -19,7 +19,7 @@ COUNTS, NORMS = np.array([9, 8, 2]), np.array([1.0, 2.0, 7.0])
 def setting(**encoder: Any) -> tuple[Any, Any, torch.Tensor, Batch]:
     """A trial's model in training mode, the term with mu = 2, and a batch of three bins."""
     config = TrialConfig.model_validate({"encoder": encoder})
-    model = models.build(MLP(width=6, **encoder), 4, seed=0).train()
+    model = models.build(MLP(width=6, **encoder), torch.empty(1, 4), seed=0).train()
     trial = SimpleNamespace(config=config, model=model)
     fit = fit_majority(Fit(), 5, np.array([1.0, 2.0, 3.0]), COUNTS, NORMS)
     term = stage2._term(trial, Stage2(norm_weight=2.0), fit)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sweeping
 
+from dirsweep.config import USUAL_METRICS
 from dirsweep.ledger import Ledger
 from dirsweep.search.model import SweepSpec
 from dirsweep.storage import Folder
@@ -13,7 +14,7 @@ from dirsweep.sweep import stopping
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.driver import Driver
 from dirsweep.sweep.median import Median
-from dirsweep.sweep.progress import LOGGED, Progress
+from dirsweep.sweep.progress import Progress, logged
 from dirsweep.sweep.pruning import Rule
 from dirsweep.sweep.rungs import Rungs
 from dirsweep.trainable import Assignment
@@ -32,7 +33,7 @@ class Bench:
             if place.exists("ledger.jsonl")
             else Ledger.create(place, spec=spec.hash, trials=spec.budget.trials)
         )
-        self.book = Book(spec, folder, ledger, None, LOGGED)
+        self.book = Book(spec, folder, ledger, None, logged(USUAL_METRICS))
         self.driver = Driver(self.book, rule, 2, self.shown.append)
 
     def take(self) -> Assignment:

@@ -12,10 +12,11 @@ import pytest
 import sweeping
 
 from dirsweep import tracking
+from dirsweep.config import USUAL_METRICS
 from dirsweep.ledger import Ledger
 from dirsweep.storage import Folder
 from dirsweep.sweep.book import Book
-from dirsweep.sweep.progress import LOGGED
+from dirsweep.sweep.progress import logged
 from dirsweep.tracking import store, tracker
 
 
@@ -142,7 +143,8 @@ def test_a_resumed_sweep_goes_on_in_the_same_runs(storage, caplog):
 def test_a_resumed_sweep_tells_of_what_a_dead_driver_did_not_deliver(storage, tmp_path):
     spec, folder, uri = sweeping.spec(tmp_path), Folder(tmp_path / "sweep"), tracking.default_uri(storage)
     hashes = {"spec": spec.hash, "data": "abc", "constraints": "", "git": ""}
-    book = Book(spec, folder.path, Ledger.create(folder, **hashes, method_version=1, trials=3), None, LOGGED)
+    ledger = Ledger.create(folder, **hashes, method_version=1, trials=3)
+    book = Book(spec, folder.path, ledger, None, logged(USUAL_METRICS))
     numbers = {"of": 2, "stage": "stage1", "seconds": 1.0}
     for key in ("0", "1"):  # trial 0 ends before the death, trial 1 does not
         assert book.ask(30) == key
@@ -155,7 +157,7 @@ def test_a_resumed_sweep_tells_of_what_a_dead_driver_did_not_deliver(storage, tm
     for _ in range(2):  # the second time there is nothing left to tell of trial 0
         tracker = tracking.Tracker(uri, "sweep", dict(known), known.__setitem__)
         tracker.start_sweep({})
-        book = Book(spec, folder.path, Ledger.open(folder), tracker, LOGGED)
+        book = Book(spec, folder.path, Ledger.open(folder), tracker, logged(USUAL_METRICS))
         book.start("1")
         book.report("1", {"epoch": 2, **numbers}, {"val/all/mae": 2.0})
         book.close()

@@ -64,6 +64,28 @@ def show_dataset(
     typer.echo(data.describe(data.load(read_dataset(name))))
 
 
+@datasets.command("prepare")
+def prepare_dataset(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark: sts-b-dir.")],
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to put it  [default: the user's cache]")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="ADDRESS", help="A mirror of the benchmark's files.")
+    ] = None,
+) -> None:
+    """Make a benchmark ready: fetch its files, each checked against its checksum.
+
+    Example: dirsweep data prepare sts-b-dir
+    """
+    from dirsweep.data import sts_b_dir
+
+    if name.replace("_", "-") != "sts-b-dir":
+        raise ValueError(f"{name}: nothing to prepare; choose sts-b-dir")
+    folder = sts_b_dir.download(to, source)
+    typer.echo(f"three files in {folder}; look at them: dirsweep data show sts_b_dir")
+
+
 def read_dataset(name: str) -> "DatasetConfig":
     """A dataset by its name or file. ValueError that names it."""
     from dirsweep.config import TrialConfig, explain, with_dataset_file

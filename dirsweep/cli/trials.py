@@ -41,13 +41,16 @@ def train(
     from dirsweep.checkpoint import Superseded, read_records
     from dirsweep.storage import Folder
 
+    def show_epoch(record: dict[str, Any]) -> None:
+        typer.echo(report.epoch_line(record, trial.dataset.metrics[0]))
+
     known = max((record["epoch"] for record in read_records(Folder(folder))), default=0)
     if known:
         typer.echo(f"{known} epochs of it are there already")
     try:
         with interrupts() as interrupted:
             metrics = pipeline.run_trial(
-                trial, Folder(folder), _show_epoch, emitted=known, should_stop=interrupted
+                trial, Folder(folder), show_epoch, emitted=known, should_stop=interrupted
             )
     except pipeline.Stopped:
         again = shlex.join(["dirsweep", "train", str(folder / "config.json"), "--out", str(folder)])
@@ -56,7 +59,7 @@ def train(
     except Superseded as error:
         typer.echo(f"error: {folder}: {error}", err=True)
         raise typer.Exit(1) from None
-    show(report.trial_table(metrics))
+    show(report.trial_table(metrics, trial.dataset.metrics))
     typer.echo(f"\nmodel, predictions and bins: {folder}/")
 
 
@@ -71,12 +74,6 @@ def parsed(assignment: str) -> tuple[str, Any]:
         return name, yaml.safe_load(text)
     except yaml.YAMLError:
         raise ValueError(f"--set {name}: {text!r} is not valid YAML") from None
-
-
-def _show_epoch(record: dict[str, Any]) -> None:
-    from dirsweep.report import epoch_line
-
-    typer.echo(epoch_line(record))
 
 
 @contextlib.contextmanager

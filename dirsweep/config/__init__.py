@@ -6,8 +6,17 @@ Losses, beta, mu, alpha and thresholds of a loss are in units of the standardise
 section 1); bins, shots and metrics are in label units.
 """
 
-from dirsweep.config.dataset import BinEdges, BinWidth, Config, Csv, DatasetConfig, Diamonds
-from dirsweep.config.encoder import MLP
+from dirsweep.config.dataset import (
+    USUAL_METRICS,
+    BinEdges,
+    BinWidth,
+    Config,
+    Csv,
+    DatasetConfig,
+    Diamonds,
+    StsBDir,
+)
+from dirsweep.config.encoder import MLP, EncoderConfig, Perceptron, SentenceEncoder
 from dirsweep.config.errors import explain, nearest, unknown
 from dirsweep.config.files import read_trial, read_yaml, with_dataset_file
 from dirsweep.config.names import Knob, knobs
@@ -53,6 +62,7 @@ __all__ = [
     "SELECTABLE",
     "SGD",
     "SQINV",
+    "USUAL_METRICS",
     "Adam",
     "BinEdges",
     "BinWidth",
@@ -62,6 +72,7 @@ __all__ = [
     "Csv",
     "DatasetConfig",
     "Diamonds",
+    "EncoderConfig",
     "Fit",
     "Hinge",
     "Huber",
@@ -73,13 +84,16 @@ __all__ = [
     "NoNormOrdinality",
     "NormOrdinality",
     "Optimizer",
+    "Perceptron",
     "PrototypesBatch",
     "PrototypesEMA",
     "Rank",
     "Schedule",
+    "SentenceEncoder",
     "Stage1",
     "Stage2",
     "StepDecay",
+    "StsBDir",
     "TrialConfig",
     "Unweighted",
     "Weighting",

@@ -4,7 +4,7 @@ Bins and shots belong to the dataset and are never searched: a search that could
 "few-shot" could win by renaming samples (METHOD section 1).
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -59,15 +59,25 @@ class BinEdges(Config):
         return self
 
 
+USUAL_METRICS = ("mae", "gm")
+"""What the field's tables show of most datasets; configurations are compared by the first."""
+
+
 class Diamonds(Config):
     """The diamonds table that is shipped: price in dollars, bins of $250, one fixed split."""
 
+    kind: ClassVar = "tables"
+    metrics: ClassVar = USUAL_METRICS
+    shot_note: ClassVar = ""
     name: Literal["diamonds"] = "diamonds"
 
 
 class Csv(Config):
     """Any table with a numeric target."""
 
+    kind: ClassVar = "tables"
+    metrics: ClassVar = USUAL_METRICS
+    shot_note: ClassVar = ""
     name: Literal["csv"] = "csv"
     path: str
     """The CSV file; a relative path starts at the folder of the file that names it."""
@@ -108,4 +118,27 @@ class Csv(Config):
         return self
 
 
-DatasetConfig = Annotated[Diamonds | Csv, Field(discriminator="name")]
+class StsBDir(Config):
+    """STS-B-DIR: 7,249 sentence pairs, similarity 0 to 5 in bins of 0.1, the benchmark's own split."""
+
+    kind: ClassVar = "sentence pairs"
+    metrics: ClassVar = ("mse", "pearson")
+    name: Literal["sts_b_dir"] = "sts_b_dir"
+    path: str | None = None
+    """Folder of the benchmark's three TSV files; a relative path starts at the folder of the file that names
+    it. null: where `dirsweep data prepare sts-b-dir` put them, or below the folder DIRSWEEP_DATA."""
+    shots: Literal["published", "rule"] = "published"
+    """Few-shot bins by the list that published results rest on, or by the rule alone (the list makes five
+    bins of 20 to 27 training pairs few that the rule calls median)."""
+
+    @property
+    def shot_note(self) -> str:
+        """By what the shots are cut."""
+        if self.shots == "rule":
+            return "Shots by the rule, not by the benchmark's published list."
+        return "Shots by the benchmark's published list, not by the rule (dataset.shots)."
+
+
+DatasetConfig = Annotated[Diamonds | Csv | StsBDir, Field(discriminator="name")]
+KINDS = {model.model_fields["name"].default: model.kind for model in (Diamonds, Csv, StsBDir)}
+"""What the inputs of each dataset are, by its name."""

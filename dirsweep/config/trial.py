@@ -4,11 +4,14 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from dirsweep.config.dataset import Config, DatasetConfig, Diamonds
-from dirsweep.config.encoder import MLP
+from dirsweep.config.dataset import KINDS, Config, DatasetConfig, Diamonds
+from dirsweep.config.encoder import MLP, EncoderConfig
 from dirsweep.config.ordinality import NoNormOrdinality
 from dirsweep.config.overrides import merged
 from dirsweep.config.stages import Stage1, Stage2
+
+USUAL = {"tables": "mlp", "sentence pairs": "sentence_encoder"}
+"""The encoder of a kind of data, where a configuration names none."""
 
 
 class TrialConfig(Config):
@@ -16,8 +19,8 @@ class TrialConfig(Config):
 
     dataset: DatasetConfig = Diamonds()
     """The data, its bins and shots."""
-    encoder: MLP = MLP()
-    """What turns an input into the feature z."""
+    encoder: EncoderConfig = MLP()
+    """What turns an input into the feature z; left out, the usual one for the kind of data."""
     stage1: Stage1 = Stage1()
     """Regularised pretraining."""
     stage2: Stage2 | None = Stage2()
@@ -33,13 +36,24 @@ class TrialConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _named_dataset(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("dataset"), str):
-            return {**data, "dataset": {"name": data["dataset"]}}
-        return data
+    def _filled_in(cls, data: Any) -> Any:
+        """A dataset given by its name alone, and an encoder that does not say which."""
+        if not isinstance(data, dict):
+            return data
+        dataset, encoder = data.get("dataset", "diamonds"), data.get("encoder", {})
+        if isinstance(dataset, str):
+            dataset = {"name": dataset}
+        if isinstance(dataset, dict) and isinstance(encoder, dict) and "name" not in encoder:
+            encoder = {"name": USUAL[KINDS.get(dataset.get("name"), "tables")], **encoder}
+        return {**data, "dataset": dataset, "encoder": encoder}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "TrialConfig":
+        if self.encoder.reads != self.dataset.kind:
+            raise ValueError(
+                f"encoder {self.encoder.name} reads {self.encoder.reads}, but dataset {self.dataset.name} "
+                f"holds {self.dataset.kind}; choose {USUAL[self.dataset.kind]}"
+            )
         frozen = None if self.stage2 is None else self.stage2.freeze_batch_norm
         if frozen is not None and not self.encoder.batch_norm:
             raise ValueError(

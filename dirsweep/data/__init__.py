@@ -7,10 +7,11 @@ One file per dataset (`diamonds`, `csv`); what they share lies beside them. `loa
 from functools import lru_cache
 from pathlib import Path
 
-from dirsweep.config import Csv, DatasetConfig, Diamonds
-from dirsweep.data import csv, diamonds
+from dirsweep.config import Csv, DatasetConfig, Diamonds, StsBDir
+from dirsweep.data import csv, diamonds, sts_b_dir
 from dirsweep.data.dataset import Dataset, Split, Unsealed, assemble, unseal
 from dirsweep.data.encoding import TableEncoding
+from dirsweep.data.inputs import Encoding, Inputs, PairEncoding, Pairs, read_encoding
 from dirsweep.data.propose import Column, inspect_csv, propose_bins, read_labels
 from dirsweep.data.show import describe
 from dirsweep.data.table import read_table
@@ -19,6 +20,10 @@ from dirsweep.data.target import TargetUnit, target_unit
 __all__ = [
     "Column",
     "Dataset",
+    "Encoding",
+    "Inputs",
+    "PairEncoding",
+    "Pairs",
     "Split",
     "TableEncoding",
     "TargetUnit",
@@ -28,6 +33,7 @@ __all__ = [
     "load",
     "open_test",
     "propose_bins",
+    "read_encoding",
     "read_labels",
     "read_table",
     "target_unit",
@@ -58,6 +64,8 @@ def open_test(config: DatasetConfig) -> Unsealed:
             return unseal(diamonds.read(config), dataset.encoding)
         case Csv():
             return csv.open_rows(config, dataset)
+        case StsBDir():
+            return unseal(sts_b_dir.read(config, sealed=False), dataset.encoding)
 
 
 def _version(config: DatasetConfig) -> tuple[int, ...]:
@@ -75,3 +83,5 @@ def _load(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
             return assemble(diamonds.read(config))
         case Csv():
             return csv.load(config)
+        case StsBDir():
+            return assemble(sts_b_dir.read(config, sealed=True))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dirsweep.config import Csv
 from dirsweep.data.dataset import Dataset, Source, Unsealed, assemble, unseal
+from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.split import TEST, TRAIN, VAL, balanced_split
 from dirsweep.data.table import check_column, holds_text, listed, numbers, read_bytes, read_table, where
 from dirsweep.shots import Bins, Floats, Ints, cut_bins
@@ -115,6 +116,7 @@ def _source(
 ) -> Source:
     no_input = {config.target, config.split_column, config.group_column, *config.ignore}
     inputs = table[[name for name in table.columns if name not in no_input]]
+    categorical = {name for name in inputs if name in config.categorical or holds_text(inputs[name])}
     return Source(
         name=Path(config.path).stem,
         target=config.target,
@@ -122,7 +124,7 @@ def _source(
         label=label,
         side=side,
         group=_groups(config, table),
-        categorical={name for name in inputs if name in config.categorical or holds_text(inputs[name])},
+        fit=lambda training: TableEncoding.fit(training, categorical),
         identity=_identity(config, checksum),
         bins=bins,
         many_above=config.many_above,

@@ -6,7 +6,7 @@ gives them out, to `open_test` alone.
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dirsweep.data.encoding import TableEncoding
+from dirsweep.data.inputs import Encoding, Inputs
 from dirsweep.data.split import TEST, TRAIN, VAL
 from dirsweep.shots import Bins, Floats, Ints, Shots, cut_shots
 
@@ -24,14 +24,14 @@ class Split:
     """The rows of one split, in the order of the source.
 
     sample: (N,) row number in the source, the first row being 0.
-    inputs: (N, D) encoded inputs.
+    inputs: N encoded inputs, (N, D) numbers for a table; `models.prepare` turns them into tensors.
     label: (N,) in label units.
     bin: (N,) bin number of each label.
     group: (N,) rows of one number belong together (a subject): intervals count them as one sample.
     """
 
     sample: Ints
-    inputs: NDArray[np.float32]
+    inputs: Inputs
     label: Floats
     bin: Ints
     group: Ints
@@ -64,7 +64,7 @@ class Dataset:
     train: Split
     val: Split
     shots: Shots
-    encoding: TableEncoding
+    encoding: Encoding
     sizes: dict[str, int]
     hash: str
 
@@ -77,9 +77,9 @@ class Source:
     label: (N,) in label units.
     side: (N,) "train", "val", "test" or "" (a row that is not used).
     group: (N,) as in a split.
-    categorical: input columns to one-hot encode; the others are numbers.
+    fit: the encoding, fitted on the training rows of `inputs` alone.
     identity: what the hash covers besides the split.
-    bins, many_above, few_below: what cuts the shots.
+    bins, many_above, few_below, few_listed: what cuts the shots (`Shots`).
     """
 
     name: str
@@ -88,22 +88,23 @@ class Source:
     label: Floats
     side: NDArray[np.str_]
     group: Ints
-    categorical: Collection[str]
+    fit: Callable[[pd.DataFrame], Encoding]
     identity: dict[str, Any]
     bins: Bins
     many_above: int
     few_below: int
+    few_listed: tuple[int, ...] = ()
 
 
 def assemble(source: Source) -> Dataset:
     """Encode the train and val rows of `source`, by an encoding fitted on the train rows alone.
 
     Raises:
-        ValueError: the training rows give no usable input (`TableEncoding.fit` says why).
+        ValueError: the training rows give no usable input (the encoding's `fit` says why).
     """
     rows = {side: np.flatnonzero(source.side == side) for side in (TRAIN, VAL, TEST)}
     assert min(len(rows[TRAIN]), len(rows[VAL])) > 0, "whoever cuts the split explains an empty one"
-    encoding = TableEncoding.fit(source.inputs.iloc[rows[TRAIN]], source.categorical)
+    encoding = source.fit(source.inputs.iloc[rows[TRAIN]])
     return Dataset(
         name=source.name,
         target=source.target,
@@ -116,12 +117,12 @@ def assemble(source: Source) -> Dataset:
     )
 
 
-def unseal(source: Source, encoding: TableEncoding) -> Unsealed:
+def unseal(source: Source, encoding: Encoding) -> Unsealed:
     """The test rows of `source`. ValueError if an input does not fit the encoding of the training rows."""
     return Unsealed(_split(source, np.flatnonzero(source.side == TEST), encoding), _shots(source))
 
 
-def _split(source: Source, own: Ints, encoding: TableEncoding) -> Split:
+def _split(source: Source, own: Ints, encoding: Encoding) -> Split:
     return Split(
         sample=source.inputs.index.to_numpy(dtype=np.int64)[own],
         inputs=encoding.encode(source.inputs.iloc[own]),
@@ -133,7 +134,7 @@ def _split(source: Source, own: Ints, encoding: TableEncoding) -> Split:
 
 def _shots(source: Source) -> Shots:
     training_label = source.label[source.side == TRAIN]
-    return cut_shots(source.bins, training_label, source.many_above, source.few_below)
+    return cut_shots(source.bins, training_label, source.many_above, source.few_below, source.few_listed)
 
 
 def _hash(identity: dict[str, Any], rows: dict[str, Ints]) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from dirsweep.config import BinWidth, Diamonds
 from dirsweep.data.dataset import Source
+from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.split import TRAIN, balanced_split
 from dirsweep.shots import Ints, cut_bins
 
@@ -47,7 +48,7 @@ def read(config: Diamonds) -> Source:
         label=label,
         side=side,
         group=group,
-        categorical=("cut", "color", "clarity"),
+        fit=lambda training: TableEncoding.fit(training, ("cut", "color", "clarity")),
         identity={
             "source": SHA256,
             "bins": BINS.model_dump(mode="json"),

@@ -115,6 +115,13 @@ class TableEncoding:
         """The D names of the inputs: "carat", "cut=Ideal", "depth is missing"."""
         return [name for column in self.columns for name in column.names]
 
+    @property
+    def summary(self) -> str:
+        """What predictions rest on, for people: the first dozen columns, and how many inputs all make."""
+        columns = [column.column for column in self.columns]
+        more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
+        return f"{', '.join(columns[:12])}{more} ({len(self.names)} inputs once encoded)"
+
     def encode(self, table: pd.DataFrame) -> Inputs:
         """(N, D) inputs of N rows; columns that are no input are passed over.
 

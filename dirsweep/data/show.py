@@ -11,16 +11,15 @@ BAR = 36
 
 def describe(dataset: Dataset) -> str:
     """Split sizes, the table of shots, the histogram of training labels and the hash."""
-    columns = [column.column for column in dataset.encoding.columns]
-    more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
     sizes = ", ".join(f"{side} {count:,}" for side, count in dataset.sizes.items())
     return "\n".join(
         [
             f"{dataset.name}: predict {dataset.target}",
-            f"from: {', '.join(columns[:12])}{more} ({len(dataset.encoding.names)} inputs once encoded)",
+            f"from: {dataset.encoding.summary}",
             f"rows: {sizes} (test is sealed)",
             "",
             shot_table(dataset),
+            *_listed(dataset.shots),
             "",
             f"training rows by {dataset.target}:",
             "",
@@ -29,6 +28,14 @@ def describe(dataset: Dataset) -> str:
             f"hash {dataset.hash}",
         ]
     )
+
+
+def _listed(shots: Shots) -> list[str]:
+    """The bins that are few by a list and not by the rule."""
+    if not shots.few_listed:
+        return []
+    named = ", ".join(f"{b} ({shots.counts[b]})" for b in shots.few_listed)
+    return [f"few by the published list, whatever the rule says: bins {named}"]
 
 
 def shot_table(dataset: Dataset) -> str:

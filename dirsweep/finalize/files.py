@@ -10,15 +10,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from dirsweep import metrics
-from dirsweep.finalize.judge import Judged, Masks, ShotError
+from dirsweep.data import Unsealed
+from dirsweep.finalize.judge import Judged, ShotError
 from dirsweep.finalize.opening import Errors, Opening
 from dirsweep.finalize.page import Facts
 from dirsweep.finalize.plan import Plan, Row
 from dirsweep.intervals import Interval
+from dirsweep.metrics import per_shot
+from dirsweep.report.numbers import SHOTS
 from dirsweep.storage import Folder
 
 PAGE = "verdict.md"
@@ -52,8 +53,8 @@ def verdict_json(
             {
                 "configuration": one.row.name,
                 "shot": one.shot,
-                "mae": _interval(one.mae),
-                "gm": _interval(one.gm),
+                plan.metrics[0]: _interval(one.first),
+                plan.metrics[1]: _interval(one.second),
             }
             for one in errors
         ],
@@ -73,22 +74,20 @@ def verdict_json(
     return json.dumps(tree, indent=1, allow_nan=False).encode()
 
 
-def per_seed(rows: Sequence[Row], errors: Errors, masks: Masks) -> bytes:
-    """A CSV line for each configuration, seed and shot that has samples: samples, MAE, GM."""
-    lines = [
-        {
-            "configuration": row.name,
-            "seed": seed,
-            "shot": shot,
-            "samples": int(mask.sum()),
-            "mae": float(np.abs(error[mask]).mean()),
-            "gm": metrics.gm(error[mask]),
-        }
-        for row in rows
-        for seed, error in errors.get(row.hash, {}).items()
-        for shot, mask in masks.items()
-        if mask.any()
-    ]
+def per_seed(plan: Plan, errors: Errors, test: Unsealed) -> bytes:
+    """A CSV line for each configuration, seed and shot that has samples: how many, and the errors."""
+    rows = test.rows
+    names = dict.fromkeys(("mae", "gm", "mse", *plan.metrics))
+    lines = []
+    for row in plan.rows:
+        for seed, error in errors.get(row.hash, {}).items():
+            found = per_shot(
+                error + rows.label, rows.label, rows.bin, test.shots, correlation="pearson" in names
+            )
+            for shot in SHOTS:
+                if samples := int(found[f"{shot}/count"]):
+                    place = {"configuration": row.name, "seed": seed, "shot": shot, "samples": samples}
+                    lines.append(place | {name: found[f"{shot}/{name}"] for name in names})
     text = io.StringIO()
     pd.DataFrame(lines).to_csv(text, index=False)
     return text.getvalue().encode()

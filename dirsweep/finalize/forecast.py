@@ -8,6 +8,7 @@ what it costs to find out.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from dirsweep.finalize.plan import Plan, Row, finalists
 from dirsweep.finalize.prepare import Settings, check_primary, checked_data, make_plan, sampled
 from dirsweep.finalize.text import bullets, counted, table, wrapped
 from dirsweep.finalize.training import Run
-from dirsweep.intervals import MIN_SEEDS, seeds_needed
+from dirsweep.intervals import MIN_SEEDS, Statistic, seeds_needed
 from dirsweep.ledger import TrialRecord
 from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import duration, written
@@ -134,12 +135,12 @@ def _row(
     ours, theirs = (_by_seed(row, trained) for row in (winner, control))
     common = [seed for seed in ours if seed in theirs]
     if len(common) < PILOT:
-        difference = _in_the_sweep(report, winner, control, f"val/{shot}/mae")
+        difference = _in_the_sweep(report, winner, control, f"val/{shot}/{plan.metrics[0]}")
         known = written(difference) if difference is not None else "not run yet"
         return control.label, shot, known, "1" if difference is not None else "0", UNKNOWN, UNKNOWN, "-"
     mask = dataset.shots.masks[shot][dataset.val.bin]
     error, other = (np.stack([_val_error(side[seed]) for seed in common])[:, mask] for side in (ours, theirs))
-    needed = seeds_needed(error, other, "mae", clusters=dataset.val.group[mask])
+    needed = seeds_needed(error, other, cast(Statistic, plan.metrics[0]), clusters=dataset.val.group[mask])
     never = "never" if abs(needed.difference) <= needed.limit else "over 10,000"
     even = never if needed.seeds is None else str(needed.seeds)
     often = never if needed.seeds_for_80 is None else str(needed.seeds_for_80)

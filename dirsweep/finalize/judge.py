@@ -8,22 +8,27 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dirsweep.data import Split
 from dirsweep.finalize.opening import Errors
 from dirsweep.finalize.plan import Comparison, Plan, Row
 from dirsweep.intervals import (
+    LEVEL,
     RESAMPLES,
     Interval,
+    Statistic,
     Verdict,
     difference_interval,
     error_interval,
     holm,
     verdict,
 )
-from dirsweep.shots import Ints
+from dirsweep.metrics import pearson
+from dirsweep.shots import Floats, Ints
 
 Masks = Mapping[str, NDArray[np.bool_]]
 """(N,) which test rows lie in a shot."""
@@ -34,19 +39,19 @@ PER_1999 = 20
 
 @dataclass(frozen=True)
 class ShotError:
-    """The test error of a row in a shot."""
+    """The test error of a row in a shot, by the two metrics of the data's tables."""
 
     row: Row
     shot: str
-    mae: Interval
-    gm: Interval
+    first: Interval
+    second: Interval
 
 
 @dataclass(frozen=True)
 class Judged:
     """A comparison and what it allows to say.
 
-    interval: of the difference of the MAEs, ours minus theirs, over the seeds that both have.
+    interval: of the difference of the errors, ours minus theirs, over the seeds that both have.
     p_value: adjusted by Holm, except that of the primary comparison.
     """
 
@@ -57,16 +62,39 @@ class Judged:
     primary: bool
 
 
-def shot_errors(rows: list[Row], errors: Errors, masks: Masks, group: Ints) -> list[ShotError]:
-    """The error of every row in every shot that has samples."""
+def shot_errors(plan: Plan, errors: Errors, masks: Masks, test: Split) -> list[ShotError]:
+    """The error of every row of the plan in every shot that has samples."""
     found = []
     for shot, mask in masks.items():
-        for row in rows:
+        for row in plan.rows:
             if row.hash in errors and mask.any():
                 matrix = np.stack(list(errors[row.hash].values()))[:, mask]  # (S, n)
-                mae, gm = (error_interval(matrix, kind, clusters=group[mask]) for kind in ("mae", "gm"))
-                found.append(ShotError(row, shot, mae, gm))
+                inside = (_interval(matrix, test, mask, metric) for metric in plan.metrics)
+                found.append(ShotError(row, shot, *inside))
     return found
+
+
+def _interval(error: Floats, test: Split, mask: NDArray[np.bool_], metric: str) -> Interval:
+    """Of (S, n) signed errors; a correlation, which is no mean over samples, gets its spread alone."""
+    if metric != "pearson":
+        return error_interval(error, cast(Statistic, metric), clusters=test.group[mask])
+    label = test.label[mask]
+    found = np.array([pearson(row + label, label) for row in error])
+    mean, spread = float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else math.nan
+    return Interval(
+        estimate=mean,
+        low=-math.inf,
+        high=math.inf,
+        p_value=math.nan,
+        level=LEVEL,
+        seeds=len(found),
+        parents=len(found),
+        samples=len(label),
+        clusters=len(np.unique(test.group[mask])),
+        spread=spread,
+        over_seeds=False,
+        method="no interval",
+    )
 
 
 def judged(plan: Plan, errors: Errors, masks: Masks, group: Ints) -> list[Judged]:
@@ -80,7 +108,7 @@ def judged(plan: Plan, errors: Errors, masks: Masks, group: Ints) -> list[Judged
         if seeds and mask.any():
             error, control = (np.stack([side[seed] for seed in seeds])[:, mask] for side in (ours, theirs))
             interval = difference_interval(
-                error, control, "mae", clusters=group[mask], resamples=resamples
+                error, control, cast(Statistic, plan.metrics[0]), clusters=group[mask], resamples=resamples
             )  # of two (S, n)
             found.append((one, interval))
     is_primary = [one.identity == plan.primary.identity for one, _ in found]

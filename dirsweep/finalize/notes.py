@@ -2,10 +2,17 @@
 
 from collections.abc import Mapping
 
+from dirsweep.finalize.plan import Plan
 from dirsweep.finalize.training import Run
 from dirsweep.ledger import Ledger, budget
 from dirsweep.report import SweepReport
 from dirsweep.storage import Folder
+
+
+def shot_note(plan: Plan) -> list[str]:
+    """By what the shots are cut, where that is not the rule."""
+    note = plan.finalists[0].config.dataset.shot_note
+    return [note] if note else []
 
 
 def unfinished(report: SweepReport) -> list[str]:

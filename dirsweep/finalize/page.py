@@ -12,7 +12,7 @@ from dirsweep.finalize.opening import Opening
 from dirsweep.finalize.plan import Comparison, Plan, Row
 from dirsweep.finalize.text import between, bullets, counted, listed, places, shown, table, wrapped
 from dirsweep.intervals import MIN_SEEDS
-from dirsweep.report.numbers import SHOTS, digits, duration, written
+from dirsweep.report.numbers import SHOTS, digits, duration, headed, written
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,16 @@ def page(
 ) -> str:
     """The whole verdict, as Markdown."""
     known = {one.comparison.identity: one for one in judged}
-    maes = {shot: [one.mae.estimate for one in errors if one.shot == shot] for shot in SHOTS}
-    finest = {shot: digits(values) + 1 for shot, values in maes.items()}  # 1/10,000 of the error
+    first, second = map(headed, plan.metrics)
+    sizes = {shot: [one.first.estimate for one in errors if one.shot == shot] for shot in SHOTS}
+    finest = {shot: digits(values) + 1 for shot, values in sizes.items()}  # 1/10,000 of the error
     parts = [
         f"# Verdict on {facts.sweep}",
         wrapped(facts.question.strip()),
         bullets(_setting(plan, opening, facts)),
         "## Test errors",
-        _errors(errors),
-        wrapped("MAE and GM: means over seeds; spread: their standard deviation over seeds."),
+        _errors(errors, plan.metrics),
+        wrapped(f"{first} and {second}: means over seeds; spread: their standard deviation over seeds."),
     ]
     for row in plan.finalists:
         pairs = [Comparison(row, control, shot) for control in plan.controls for shot in SHOTS]
@@ -64,9 +65,9 @@ def page(
         parts.append(wrapped("; ".join(f"{row.name}: {row.meaning}" for row in plan.ablation) + "."))
     parts += [
         wrapped(
-            "Differences of test MAEs, paired by seed and by sample: below 0 is better. p is adjusted for "
-            "the number of comparisons (Holm), so a difference whose own interval excludes 0 may still not "
-            "be distinguishable. * is the primary comparison, which stands alone and is not adjusted."
+            f"Differences of test {first}, paired by seed and by sample: below 0 is better. p is adjusted "
+            "for the number of comparisons (Holm), so a difference whose own interval excludes 0 may still "
+            "not be distinguishable. * is the primary comparison, which stands alone and is not adjusted."
         ),
         "## In words",
         bullets(_in_words(plan, known)),
@@ -105,18 +106,19 @@ def _setting(plan: Plan, opening: Opening, facts: Facts) -> list[str]:
     return [*lines, *plan.left_out, *facts.notes]
 
 
-def _errors(errors: Sequence[ShotError]) -> str:
+def _errors(errors: Sequence[ShotError], metrics: Sequence[str]) -> str:
     rows: list[Sequence[str]] = []
     for shot in dict.fromkeys(one.shot for one in errors):
         inside = [one for one in errors if one.shot == shot]
-        decimals, fine = places([one.mae for one in inside]), places([one.gm for one in inside])
+        decimals, fine = places([one.first for one in inside]), places([one.second for one in inside])
         for number, one in enumerate(inside):
-            mae, gm = one.mae, one.gm
-            title = "" if number else f"{shot} ({mae.samples:,})"
-            numbers = (written(mae.estimate, decimals), written(mae.spread, decimals), between(mae, decimals))
-            fines = (written(gm.estimate, fine), written(gm.spread, fine))
+            main, other = one.first, one.second
+            title = "" if number else f"{shot} ({main.samples:,})"
+            numbers = (written(main.estimate, decimals), written(main.spread, decimals))
+            fines = (between(main, decimals), written(other.estimate, fine), written(other.spread, fine))
             rows.append((title, one.row.label, *numbers, *fines))
-    heads = ("shot (samples)", "configuration", "MAE", "spread", "95% interval", "GM", "spread")
+    first, second = map(headed, metrics)
+    heads = ("shot (samples)", "configuration", first, "spread", "95% interval", second, "spread")
     return table(heads, rows, left={0, 1})
 
 

@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The test MAE of one row of the plan against that of another, in a shot."""
+    """The test error of one row of the plan against that of another, in a shot."""
 
     ours: Row
     theirs: Row
@@ -91,6 +91,11 @@ class Plan:
         for row in (*self.finalists, *self.controls, *self.ablation):
             found.setdefault(row.hash, row)
         return list(found.values())
+
+    @property
+    def metrics(self) -> tuple[str, str]:
+        """What the field's tables show of the data; rows are compared by the first."""
+        return self.finalists[0].config.dataset.metrics
 
     @property
     def comparisons(self) -> list[Comparison]:

@@ -13,7 +13,7 @@ from dirsweep.finalize import plan as plans
 from dirsweep.finalize import training, tuned
 from dirsweep.finalize.files import PAGE, keep, kept, per_seed, verdict_json
 from dirsweep.finalize.judge import judged, shot_errors
-from dirsweep.finalize.notes import failures, unfinished
+from dirsweep.finalize.notes import failures, shot_note, unfinished
 from dirsweep.finalize.opening import content, elsewhere, predict_test, record
 from dirsweep.finalize.page import Facts, page
 from dirsweep.finalize.plan import Plan
@@ -100,7 +100,7 @@ def _verdict(
     unsealed, errors, senseless = predict_test(runs, report.spec.default_config().dataset)
     rows, shots = unsealed.rows, unsealed.shots
     masks = {shot: shots.masks[shot][rows.bin] for shot in SHOTS}
-    found = shot_errors(plan.rows, errors, masks, rows.group)
+    found = shot_errors(plan, errors, masks, rows)
     compared = judged(plan, errors, masks, rows.group)
     facts = Facts(
         sweep=report.folder.name,
@@ -112,14 +112,14 @@ def _verdict(
         test=len(rows.label),
         zero=int(shots.masks["zero"][rows.bin].sum()),
         seconds=sum(seconds(run) for run in runs),
-        notes=[*unfinished(report), *failures(failed | senseless)],
+        notes=[*shot_note(plan), *unfinished(report), *failures(failed | senseless)],
     )
     text = page(plan, opening, facts, found, compared)
     verdict = verdict_json(plan, opening, facts, found, compared)
     files_of = {
         PAGE: text.encode(),
         "verdict.json": verdict,
-        "per_seed.csv": per_seed(plan.rows, errors, masks),
+        "per_seed.csv": per_seed(plan, errors, unsealed),
     }
     keep(files, opening, files_of)
     return text

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-Statistic = Literal["mae", "gm"]
+Statistic = Literal["mae", "mse", "gm"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Crossed:
     """Rows (the seeds of a configuration, then those of its control) crossed with clusters of samples."""
 
     statistic: Statistic
-    total: Floats  # (R, G) sum of a row's absolute errors in a cluster, or of their logarithms
+    total: Floats  # (R, G) sum of a row's absolute errors in a cluster, of their squares or logarithms
     size: Floats  # (G,) samples of a cluster
     share: Floats  # (R,) a row's part in the estimate; a control's is negative
     parent: NDArray[np.int64]  # (R,) in 0..P-1
@@ -57,6 +57,8 @@ def crossed_errors(
     cluster = _ids(clusters, samples, "clusters", "samples")
     parent = _ids(parents, seeds, "parents", "seeds")
     error = np.abs(np.concatenate(rows))  # (R, N)
+    if statistic == "mse":
+        error = error**2
     if statistic == "gm":
         error = np.log(np.maximum(error, 1e-10))
     size = np.bincount(cluster).astype(np.float64)  # (G,)

@@ -14,7 +14,7 @@ MIN_SEEDS = 5
 
 @dataclass(frozen=True)
 class Interval:
-    """An error, or a difference of two, in label units, with its interval."""
+    """An error, or a difference of two, in label units (squared for MSE), with its interval."""
 
     estimate: float
     """Mean over seeds (parents weigh alike) of the shot's error."""
@@ -49,7 +49,8 @@ def error_interval(
 
     Args:
         error: (S, N) errors in label units, signed or absolute: a row a seed, a column a sample of the shot.
-        statistic: of the N absolute errors of a seed: their mean, or their geometric mean (each >= 1e-10).
+        statistic: of the N absolute errors of a seed: their mean, that of their squares, or their geometric
+            mean (each >= 1e-10).
         clusters: (N,) ids of the samples' subjects; None where every sample is its own.
         parents: (S,) ids of the seeds' stage 1s; None where every seed trained its own.
         seed: of the resampling.

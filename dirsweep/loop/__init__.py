@@ -1,21 +1,23 @@
 """One phase of training, and prediction over a split; both stages use it."""
 
-from dirsweep.loop.phase import Phase, Trial
-from dirsweep.loop.predict import EVALUATION_BATCH, evaluate, precision, predict
+from dirsweep.loop.phase import Phase, Term, Trial
+from dirsweep.loop.predict import errors, evaluate, precision, predict, rows_of
 from dirsweep.loop.schedule import rate, steps
 from dirsweep.loop.state import restore_model
 from dirsweep.loop.train import Trained, train
 
 __all__ = [
-    "EVALUATION_BATCH",
     "Phase",
+    "Term",
     "Trained",
     "Trial",
+    "errors",
     "evaluate",
     "precision",
     "predict",
     "rate",
     "restore_model",
+    "rows_of",
     "steps",
     "train",
 ]

@@ -1,7 +1,7 @@
 """What a phase of training is made of: the trial it belongs to, its settings, what its steps change."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from dirsweep.checkpoint import Journal
 from dirsweep.checkpoint.state import Tensors
 from dirsweep.config import Loss, LRDecay, Optimizer, TrialConfig
-from dirsweep.data import Dataset
+from dirsweep.data import Dataset, Split
 from dirsweep.data.target import TargetUnit
 from dirsweep.methods import Batch
-from dirsweep.models import Model
+from dirsweep.models import Model, Rows
 
-Term = Callable[[Batch, Tensor], Tensor]
+Term = Callable[[Batch, Rows], Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Trial:
     journal: Journal
     epochs: int
     """Epochs of all phases together."""
+    rows: Mapping[Split, Rows]
+    """What the encoder takes, on the trial's device, of each split that is trained on or predicted."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Best:
 class Work:
     """What the steps of a phase work on: tensors of the training split, and what they change."""
 
-    inputs: Tensor
+    inputs: Rows
     target: Tensor
     weight: Tensor
     bin: Tensor

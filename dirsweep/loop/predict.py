@@ -3,14 +3,13 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from dirsweep import metrics
-from dirsweep.data import Split
+from dirsweep import metrics, models
+from dirsweep.config import TrialConfig
+from dirsweep.data import Dataset, Split
 from dirsweep.loop.phase import Trial
 from dirsweep.methods.norm_ordinality import feature_norm
-
-EVALUATION_BATCH = 8192
+from dirsweep.models import Rows
 
 
 def predict(trial: Trial, split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -18,7 +17,7 @@ def predict(trial: Trial, split: Split) -> tuple[NDArray[np.float64], NDArray[np
     trial.model.eval()
     norms, predictions = [], []
     with torch.inference_mode(), precision(trial):
-        for part in on_device(trial, split).split(EVALUATION_BATCH):
+        for part in models.split(trial.rows[split], trial.model.encoder.evaluation_batch):
             z, prediction = trial.model(part)
             norms.append(feature_norm(z.float()))
             predictions.append(prediction.float())
@@ -28,12 +27,21 @@ def predict(trial: Trial, split: Split) -> tuple[NDArray[np.float64], NDArray[np
 
 def evaluate(trial: Trial, split: Split) -> dict[str, float]:
     """Errors per shot over a split ("few/mae" ...), in label units."""
-    prediction, _ = predict(trial, split)
-    return metrics.per_shot(prediction, split.label, split.bin, trial.dataset.shots)
+    return errors(trial, split, predict(trial, split)[0])
 
 
-def on_device(trial: Trial, split: Split) -> Tensor:
-    return torch.as_tensor(split.inputs, device=trial.config.device)
+def errors(trial: Trial, split: Split, prediction: NDArray[np.float64]) -> dict[str, float]:
+    """Errors per shot of (N,) predictions over a split, with all that the dataset's tables show."""
+    correlation = "pearson" in trial.config.dataset.metrics
+    return metrics.per_shot(prediction, split.label, split.bin, trial.dataset.shots, correlation=correlation)
+
+
+def rows_of(config: TrialConfig, dataset: Dataset) -> dict[Split, Rows]:
+    """What the encoder takes of train and val, on the trial's device."""
+    return {
+        split: models.to(models.prepare(config.encoder, split.inputs), config.device)
+        for split in (dataset.train, dataset.val)
+    }
 
 
 def precision(trial: Trial) -> torch.autocast:

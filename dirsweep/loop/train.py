@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dirsweep import models
 from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.config import Adam, Optimizer
 from dirsweep.loop.phase import Best, Phase, Trial, Work
-from dirsweep.loop.predict import EVALUATION_BATCH, evaluate, on_device, precision
+from dirsweep.loop.predict import evaluate, precision
 from dirsweep.loop.schedule import batches, order, rate
 from dirsweep.loop.state import restore, state
 from dirsweep.methods import Batch, base_loss
-from dirsweep.models import Model
+from dirsweep.models import Model, Rows
 from dirsweep.randomness import seed_of
 
 
@@ -63,7 +64,7 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
     split, device = trial.dataset.train, trial.config.device
     frozen, trained = _set_layers(trial.model, phase)
     return Work(
-        inputs=_through(trial, frozen, on_device(trial, split)),
+        inputs=_through(trial, frozen, trial.rows[split]),
         target=torch.as_tensor(trial.unit.to_model(split.label), dtype=torch.float32, device=device),
         weight=torch.as_tensor(phase.bin_weight[split.bin], dtype=torch.float32, device=device),
         bin=torch.as_tensor(split.bin, device=device),
@@ -89,7 +90,7 @@ def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) 
 def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, place: tuple[int, int]) -> None:
     """Forward, backward and one optimizer step on the (B,) chosen rows."""
     with _seeded(trial, seed_of(trial.config.seed, phase.stage, *place, "layers")):
-        inputs = work.inputs[chosen]
+        inputs = models.take(work.inputs, chosen)
         with precision(trial):
             z = work.trained(inputs)
             prediction = trial.model.head(z).squeeze(-1)
@@ -128,10 +129,14 @@ def _optimizer(config: Optimizer, parameters: list[nn.Parameter]) -> torch.optim
     )
 
 
-def _through(trial: Trial, frozen: nn.Module, inputs: Tensor) -> Tensor:
+def _through(trial: Trial, frozen: nn.Module, inputs: Rows) -> Rows:
     """Inputs of the trained part: computed once, for the frozen part never changes (METHOD section 3)."""
+    if isinstance(frozen, nn.Identity):
+        return inputs
     with torch.no_grad(), precision(trial):
-        return torch.cat([frozen(part) for part in inputs.split(EVALUATION_BATCH)])
+        return models.join(
+            [frozen(part) for part in models.split(inputs, trial.model.encoder.evaluation_batch)]
+        )
 
 
 @contextmanager

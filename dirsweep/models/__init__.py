@@ -1,26 +1,39 @@
 """Encoders, each with a linear head: inputs (B, ...) to the feature z (B, d) and a prediction (B,).
 
-An encoder is a module with `stem`, `last_block` (z = last_block(stem(x))) and `features` = d. To add
-one: a file here, its config in `config.trial`, a line in `build`.
+An encoder is a module with `stem`, `last_block` (z = last_block(stem(x))), `features` = d and
+`evaluation_batch`, how many samples it takes at once where nothing is trained. To add one: a file here, its
+config in `config.encoder`, a line in `prepare` and in `build`.
 """
 
+from typing import assert_never
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dirsweep.config import MLP
+from dirsweep.config import MLP, EncoderConfig, SentenceEncoder
+from dirsweep.data import Inputs, Pairs
+from dirsweep.models import sentence_encoder
 from dirsweep.models.mlp import MLPEncoder
+from dirsweep.models.rows import Rows, count, join, split, take, to
+from dirsweep.models.sentence_encoder import SentencePairEncoder
 from dirsweep.randomness import seed_of
+
+__all__ = ["Model", "Rows", "build", "count", "join", "prepare", "reset_head", "split", "take", "to"]
+
+
+Encoder = MLPEncoder | SentencePairEncoder
 
 
 class Model(nn.Module):
     """An encoder and the linear head y^ = w.z + c."""
 
-    def __init__(self, encoder: MLPEncoder) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = nn.Linear(encoder.features, 1)
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Rows) -> tuple[Tensor, Tensor]:
         """Inputs (B, ...) to z (B, d) and predictions (B,) in model units."""
         z = self.encoder.last_block(self.encoder.stem(inputs))
         return z, self.head(z).squeeze(-1)
@@ -40,11 +53,44 @@ class Model(nn.Module):
                 return nn.Sequential(encoder.stem, encoder.last_block), nn.Identity()
 
 
-def build(config: MLP, inputs: int, seed: int) -> Model:
-    """A fresh model for inputs of (B, `inputs`), its weights drawn from the trial's seed alone."""
+def prepare(config: EncoderConfig, inputs: Inputs) -> Rows:
+    """What the encoder of `config` takes, made of N inputs.
+
+    Raises:
+        ValueError: the encoder cannot take such inputs, or lacks what it needs to read them.
+    """
+    match config:
+        case MLP():
+            assert isinstance(inputs, np.ndarray), "the config checks that encoder and dataset agree"
+            return torch.as_tensor(inputs)
+        case SentenceEncoder():
+            assert isinstance(inputs, Pairs), "the config checks that encoder and dataset agree"
+            return sentence_encoder.prepare(config, inputs)
+        case _:
+            assert_never(config)
+
+
+def build(config: EncoderConfig, rows: Rows, seed: int) -> Model:
+    """A fresh model for rows of such sizes, its weights drawn from the trial's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights"))
-        return Model(MLPEncoder(config, inputs))
+        return Model(_encoder(config, rows))
+
+
+def _encoder(config: EncoderConfig, rows: Rows) -> Encoder:
+    match config:
+        case MLP():
+            return MLPEncoder(config, _width(rows))
+        case SentenceEncoder():
+            return SentencePairEncoder(config, _width(rows))
+        case _:
+            assert_never(config)
+
+
+def _width(rows: Rows) -> int:
+    """D of (N, D) numbers."""
+    assert isinstance(rows, Tensor)
+    return rows.shape[1]
 
 
 def reset_head(model: Model, seed: int, stage: str) -> None:

@@ -1,10 +1,10 @@
-"""A multilayer perceptron for tables."""
+"""A multilayer perceptron, for tables and for whatever else has become (B, D) numbers."""
 
 from itertools import pairwise
 
 from torch import nn
 
-from dirsweep.config import MLP
+from dirsweep.config import Perceptron
 
 
 class MLPEncoder(nn.Module):
@@ -13,7 +13,9 @@ class MLPEncoder(nn.Module):
     Inputs (B, D) to z (B, width); z is not negative.
     """
 
-    def __init__(self, config: MLP, inputs: int) -> None:
+    evaluation_batch = 8192
+
+    def __init__(self, config: Perceptron, inputs: int) -> None:
         super().__init__()
         self.features = config.width
         widths = [inputs] + [config.width] * config.depth
@@ -23,10 +25,10 @@ class MLPEncoder(nn.Module):
         self.last_block = nn.Sequential(*blocks[-1])
 
 
-def _block(config: MLP, inputs: int, outputs: int) -> list[nn.Module]:
+def _block(config: Perceptron, inputs: int, outputs: int) -> list[nn.Module]:
     norm = [nn.BatchNorm1d(outputs)] if config.batch_norm else []
     return [nn.Linear(inputs, outputs), *norm, nn.ReLU()]
 
 
-def _dropout(config: MLP) -> list[nn.Module]:
+def _dropout(config: Perceptron) -> list[nn.Module]:
     return [nn.Dropout(config.dropout)] if config.dropout else []

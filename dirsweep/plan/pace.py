@@ -17,6 +17,7 @@ import numpy as np
 from dirsweep.checkpoint import Journal, Store
 from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset, Split
+from dirsweep.shots import Ints
 from dirsweep.storage import Folder, Record
 from dirsweep.sweep import Resources
 
@@ -123,14 +124,16 @@ def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:
 
     from dirsweep import models, stage1, stage2
     from dirsweep.data.target import target_unit
-    from dirsweep.loop import Phase, Trial, evaluate, steps
+    from dirsweep.loop import Phase, Trial, evaluate, rows_of, steps
 
     torch.set_num_threads(config.threads)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
-    model = models.build(config.encoder, dataset.train.inputs.shape[1], config.seed).to(config.device)
+    rows = rows_of(config, dataset)
+    model = models.build(config.encoder, rows[dataset.train], config.seed).to(config.device)
 
     def trial_on(some: Dataset, folder: Path, emit: Callable[[Record], None]) -> Trial:
-        return Trial(config, some, unit, model, Journal(Folder(folder), emit, 0, lambda: False), 1)
+        journal = Journal(Folder(folder), emit, 0, lambda: False)
+        return Trial(config, some, unit, model, journal, 1, rows)
 
     with tempfile.TemporaryDirectory() as place:
         whole = trial_on(dataset, Path(place) / "whole", lambda record: None)
@@ -138,7 +141,9 @@ def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:
         share = (len(dataset.train.label) + len(dataset.val.label)) / len(dataset.val.label)
 
         def stage_seconds(phase: Phase) -> float:
-            few = replace(dataset, train=_some(dataset.train, STEPS * phase.batch_size))
+            chosen = _some(dataset.train, STEPS * phase.batch_size)
+            few = replace(dataset, train=_chosen(dataset.train, chosen))
+            rows[few.train] = models.take(rows[dataset.train], torch.as_tensor(chosen))
             epoch = _epoch_seconds(trial_on, few, phase, Path(place))
             counted = steps(len(few.train.label), phase.batch_size)
             step = max(0.0, epoch - evaluation) / counted
@@ -178,11 +183,15 @@ def _epoch_seconds(trial_on: Callable[..., Any], few: Dataset, phase: Any, place
     return median(np.diff(times)) if len(times) > 1 else 0.0
 
 
-def _some(split: Split, count: int) -> Split:
+def _some(split: Split, count: int) -> Ints:
     """(count,) rows of a split drawn at random, or all of them."""
-    rows = np.random.default_rng(0).permutation(len(split.label))[:count]
-    fields = {name: value[rows] for name, value in vars(split).items()}
-    return Split(**fields)
+    return np.random.default_rng(0).permutation(len(split.label))[:count]
+
+
+def _chosen(split: Split, rows: Ints) -> Split:
+    """The split of these rows alone; its inputs are passed over, for what the encoder takes is there."""
+    fields = {name: value[rows] for name, value in vars(split).items() if name != "inputs"}
+    return Split(**fields, inputs=split.inputs)
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -13,14 +13,13 @@ from rich.text import Text
 from dirsweep.ledger import TrialRecord
 from dirsweep.report import forecast
 from dirsweep.report.load import DEFAULT, SweepReport, damage
-from dirsweep.report.numbers import SHOTS, digits, duration, written
+from dirsweep.report.numbers import SHOTS, digits, duration, headed, written
 from dirsweep.report.spent import in_words
 from dirsweep.report.trial import ordinality_line
 from dirsweep.search.best import knee
 
 TOP = 5
 ENDED = {"OPEN": "open", "PRUNED": "pruned", "FAIL": "failed"}
-COLUMNS = [(metric, shot) for metric in ("mae", "gm") for shot in SHOTS]
 
 
 def leaderboard(report: SweepReport) -> RenderableType:
@@ -68,22 +67,23 @@ def _table(report: SweepReport, best: TrialRecord) -> Table:
     top = report.ranked[:TOP]
     controls = [*report.controls(best.trial), *report.controls(DEFAULT)]
     shown = [trial for trial in (*top, *controls) if trial.state == "COMPLETE"]
-    decimals = [digits(trial.metrics.get(_name(*column)) for trial in shown) for column in COLUMNS]
+    columns = [(metric, shot) for metric in report.spec.metrics for shot in SHOTS]
+    decimals = [digits(trial.metrics.get(_name(*column)) for trial in shown) for column in columns]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("trial\n\nsamples", no_wrap=True)
-    for metric, shot in COLUMNS:
+    for metric, shot in columns:
         count = written(best.metrics.get(f"val/{shot}/count"), 0)
-        table.add_column(f"{metric.upper()}\n{shot}\n{count}", justify="right", no_wrap=True)
+        table.add_column(f"{headed(metric)}\n{shot}\n{count}", justify="right", no_wrap=True)
     table.add_column("trainer\nseconds", justify="right", no_wrap=True)
     for place, trial in enumerate(top):
         table.add_row(
             _label(report, trial),
-            *_values(trial, decimals),
+            *_values(trial, columns, decimals),
             style="bold" if trial is best else None,
             end_section=place == len(top) - 1,
         )
     for control in controls:
-        table.add_row(control.trial, *_values(control, decimals))
+        table.add_row(control.trial, *_values(control, columns, decimals))
     return table
 
 
@@ -91,10 +91,10 @@ def _name(metric: str, shot: str) -> str:
     return f"val/{shot}/{metric}"
 
 
-def _values(trial: TrialRecord, decimals: list[int]) -> list[str]:
+def _values(trial: TrialRecord, columns: list[tuple[str, str]], decimals: list[int]) -> list[str]:
     if trial.state != "COMPLETE":
-        return [ENDED[trial.state], *("" for _ in COLUMNS)]
-    values = [trial.metrics.get(_name(*column)) for column in COLUMNS]
+        return [ENDED[trial.state], *("" for _ in columns)]
+    values = [trial.metrics.get(_name(*column)) for column in columns]
     return [*map(written, values, decimals), written(trial.seconds or None, 1)]
 
 
@@ -109,10 +109,10 @@ def _notes(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
     tried = report.states["COMPLETE"] + report.states["PRUNED"]
     goals = ", ".join(report.spec.objectives)
     lines = [
-        f"Errors on val, in label units; minimised: {goals}. plain: without norm ordinality and stage 2; "
-        f"mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed part.",
+        f"Errors on val, in label units; minimised: {goals}.{_shots(report)} plain: without norm ordinality "
+        f"and stage 2; mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed part.",
         *(
-            _against(report.trials[best.trial], control)
+            _against(report.trials[best.trial], control, report.spec.metrics[0])
             for control in report.controls(best.trial)
             if control.state == "COMPLETE"
         ),
@@ -122,6 +122,12 @@ def _notes(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
         *_importance(report),
     ]
     return [Text(line) for line in lines]
+
+
+def _shots(report: SweepReport) -> str:
+    """By what the shots are cut, where that is not the rule."""
+    said = report.spec.default_config().dataset.shot_note
+    return f" {said}" if said else ""
 
 
 def _seeds(report: SweepReport) -> str:
@@ -161,13 +167,13 @@ def _importance(report: SweepReport) -> list[str]:
     ]
 
 
-def _against(best: TrialRecord, control: TrialRecord) -> str:
+def _against(best: TrialRecord, control: TrialRecord, metric: str) -> str:
     changes = []
     for shot in SHOTS:
-        ours, theirs = (trial.metrics.get(_name("mae", shot), math.nan) for trial in (best, control))
+        ours, theirs = (trial.metrics.get(_name(metric, shot), math.nan) for trial in (best, control))
         change = round(100 * (ours / theirs - 1), 1) + 0.0 if theirs else math.nan  # + 0.0: no "-0.0"
         changes.append(f"{shot} {'-' if math.isnan(change) else f'{change:+.1f}%'}")
-    return f"MAE of {best.trial} against {control.trial}: {', '.join(changes)}."
+    return f"{headed(metric)} of {best.trial} against {control.trial}: {', '.join(changes)}."
 
 
 def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:

@@ -6,6 +6,11 @@ from collections.abc import Iterable
 SHOTS = ("all", "many", "median", "few")
 
 
+def headed(metric: str) -> str:
+    """A metric's name over a column: "MAE", "Pearson"."""
+    return metric.capitalize() if metric == "pearson" else metric.upper()
+
+
 def digits(values: Iterable[float | None]) -> int:
     """Decimals that show three significant digits of the smallest of some values, at most 6."""
     sizes = [abs(value) for value in values if value is not None and math.isfinite(value) and value != 0]

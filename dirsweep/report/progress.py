@@ -8,27 +8,28 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dirsweep.report.numbers import SHOTS, duration, written
+from dirsweep.report.numbers import SHOTS, duration, headed, written
 
 if TYPE_CHECKING:
     from dirsweep.sweep.progress import Progress  # it comes with Ray, which a report does without
 
 
-def epoch_line(record: Mapping[str, Any]) -> str:
-    """One line on an epoch of a trial: where it is, and the val MAE of each shot."""
+def epoch_line(record: Mapping[str, Any], metric: str = "mae") -> str:
+    """One line on an epoch of a trial: where it is, and the val error of each shot by `metric`."""
     place = f"epoch {record['epoch']:>{len(str(record['of']))}} of {record['of']}"
-    found = _per_shot(record["metrics"], "mae")
-    return f"{place}  {record['stage']}  {record['seconds']:.1f} s  val MAE: {found}"
+    found = _per_shot(record["metrics"], metric)
+    return f"{place}  {record['stage']}  {record['seconds']:.1f} s  val {headed(metric)}: {found}"
 
 
 def line(progress: "Progress") -> str:
-    """One line on a sweep: trials so far, best MAE of each shot, time left."""
-    best = f"; best MAE: {_per_shot(progress.best, 'mae')}" if progress.best else ""
+    """One line on a sweep: trials so far, best error of each shot, time left."""
+    metric = progress.metrics[0]
+    best = f"; best {headed(metric)}: {_per_shot(progress.best, metric)}" if progress.best else ""
     return f"{duration(progress.seconds):>10}  {counts(progress)}{best}{_left(progress)}"
 
 
 def draw(progress: "Progress") -> RenderableType:
-    """A bar, the counts, and the best MAE and GM of each shot so far."""
+    """A bar, the counts, and the best errors of each shot so far."""
     bar = Table.grid()
     ended = progress.done + progress.failed + progress.pruned
     bar.add_row(ProgressBar(total=max(1, progress.total), completed=ended, width=60))
@@ -39,9 +40,9 @@ def draw(progress: "Progress") -> RenderableType:
     if progress.best:
         best = Table.grid(padding=(0, 2, 0, 0))
         best.add_row("best so far", *SHOTS, style="dim")
-        for metric in ("mae", "gm"):
+        for metric in progress.metrics:
             found = (written(progress.best.get(f"val/{shot}/{metric}")) for shot in SHOTS)
-            best.add_row(f"val {metric.upper()}", *found)
+            best.add_row(f"val {headed(metric)}", *found)
         lines.append(best)
     if progress.message:
         lines.append(Text(progress.message, style="dim"))

@@ -1,26 +1,27 @@
 """The result of one trial: errors per shot region after each stage, and the norms' order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dirsweep.report.numbers import SHOTS, digits, written
+from dirsweep.config import USUAL_METRICS
+from dirsweep.report.numbers import SHOTS, digits, headed, written
 
 
-def trial_table(metrics: Mapping[str, float]) -> RenderableType:
-    """Validation MAE and GM of every shot with its sample count, and a line on the norms."""
+def trial_table(metrics: Mapping[str, float], shown: Sequence[str] = USUAL_METRICS) -> RenderableType:
+    """The `shown` validation metrics of every shot with its sample count, and a line on the norms."""
     stages = [("", "")] if "fit/r2" not in metrics else [("stage1/", " after stage 1"), ("", "")]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("val")
     table.add_column("samples", justify="right")
-    columns = [(f"{stage}val", metric, said) for metric in ("mae", "gm") for stage, said in stages]
+    columns = [(f"{stage}val", metric, said) for metric in shown for stage, said in stages]
     for _, metric, said in columns:
-        table.add_column(f"{metric.upper()}{said}", justify="right")
+        table.add_column(f"{headed(metric)}{said}", justify="right")
     shots = [*SHOTS, *(["zero"] if metrics.get("val/zero/count") else [])]
-    decimals = digits(metrics.get(f"val/{shot}/{metric}") for shot in shots for metric in ("mae", "gm"))
+    decimals = digits(metrics.get(f"val/{shot}/{metric}") for shot in shots for metric in shown)
     for shot in shots:
         values = [metrics.get(f"{split}/{shot}/{metric}") for split, metric, _ in columns]
         count = written(metrics.get(f"val/{shot}/count"), 0)

@@ -5,6 +5,7 @@ The structure is validated here; what it means for a trial (names, ranges, condi
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, model_validator
@@ -108,6 +109,11 @@ class SweepSpec(Config):
     def default_config(self) -> TrialConfig:
         """The fixed part over the defaults: what the default controls run."""
         return TrialConfig.model_validate(self.fixed)
+
+    @cached_property
+    def metrics(self) -> tuple[str, str]:
+        """What the field's tables show of the data; the first compares configurations."""
+        return self.default_config().dataset.metrics
 
     def config(self, params: dict[str, Any]) -> TrialConfig:
         """The configuration of a trial with these searched values by dotted name."""

@@ -18,15 +18,14 @@ from dirsweep.search.model import SweepSpec
 from dirsweep.storage import Folder
 from dirsweep.sweep import provenance
 from dirsweep.sweep.controls import Control, record_config
-from dirsweep.sweep.progress import LOGGED
 from dirsweep.sweep.store import store_of
 
 if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
 
 TRIALS = "trials"
-TRACKED_AT_THE_END = (*LOGGED, "fit/r2", "train/all/spearman", "train/all/out_of_order", "seconds")
-"""Final metrics that the tracker keeps: its pages slow down with many."""
+TRACKED_AT_THE_END = ("fit/r2", "train/all/spearman", "train/all/out_of_order", "seconds")
+"""Final metrics that the tracker keeps beside those of an epoch: its pages slow down with many."""
 
 
 class Book:
@@ -205,7 +204,8 @@ class Book:
             return
         self._track(record)
         table = self.trial_folder(record.trial).path / "bins.csv"
-        final = {name: record.metrics[name] for name in TRACKED_AT_THE_END if name in record.metrics}
+        kept = (*self._logged, *TRACKED_AT_THE_END)
+        final = {name: record.metrics[name] for name in kept if name in record.metrics}
         files = [table] if table.exists() else []
         self._tracker.end_trial(record.trial, record.state, final, files, record.reason)
 

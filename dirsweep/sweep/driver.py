@@ -245,6 +245,7 @@ class Driver:
         return progress(
             self._book.records.values(),
             self._book.total,
+            metrics=self._book.spec.metrics,
             running={key: self._handed[key] for key in self._started},
             workers=self._workers,
             seconds=time.monotonic() - self._begun,

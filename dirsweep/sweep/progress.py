@@ -6,15 +6,24 @@ the driver does; of the time left it knows less.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dirsweep.config import USUAL_METRICS
 from dirsweep.ledger import TrialRecord
 
-SHOWN = tuple(f"val/{shot}/{metric}" for metric in ("mae", "gm") for shot in ("all", "many", "median", "few"))
-"""Metrics whose best value is shown while a sweep runs."""
-LOGGED = (*SHOWN, "val/all/mse", "val/all/balanced_mae")
-"""Metrics of an epoch that the ledger and the tracker keep; the rest is in the trial's records."""
+SHOTS = ("all", "many", "median", "few")
+
+
+def shown(metrics: Sequence[str]) -> list[str]:
+    """Names of a dataset's `metrics` for every shot: their best values are shown while a sweep runs."""
+    return [f"val/{shot}/{metric}" for metric in metrics for shot in SHOTS]
+
+
+def logged(metrics: Sequence[str]) -> tuple[str, ...]:
+    """Metrics of an epoch that the ledger and the tracker keep; the rest is in the trial's records."""
+    usual = [*shown(USUAL_METRICS), "val/all/mse", "val/all/balanced_mae"]
+    return tuple(dict.fromkeys([*shown(metrics), *usual]))
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,8 @@ class Progress:
     done, failed, pruned: trials told so.
     running: trials and controls that are in a worker now.
     controls: controls that are complete.
-    best: smallest value of each of `SHOWN` over complete trials.
+    metrics: the two that the data's tables show.
+    best: the best value of each in every shot over complete trials.
     seconds: wall seconds since this driver began; for `status`, from the sweep's first record to its last.
     left: estimated wall seconds to the end, None before the first result.
     trainer_seconds: summed over all trials and controls (METHOD section 1).
@@ -33,6 +43,7 @@ class Progress:
     """
 
     total: int
+    metrics: tuple[str, str] = USUAL_METRICS
     done: int = 0
     running: int = 0
     failed: int = 0
@@ -52,6 +63,7 @@ def progress(
     records: Iterable[TrialRecord],
     total: int,
     *,
+    metrics: tuple[str, str] = USUAL_METRICS,
     running: Mapping[str, float] | None = None,
     workers: int = 1,
     seconds: float = 0.0,
@@ -73,12 +85,13 @@ def progress(
     )
     return Progress(
         total=total,
+        metrics=metrics,
         done=len(complete),
         running=len(running),
         failed=states["FAIL"],
         pruned=states["PRUNED"],
         controls=sum(record.state == "COMPLETE" for record in controls),
-        best=_best(complete),
+        best=_best(complete, metrics),
         seconds=seconds,
         left=max(0.0, to_run) * sum(spent) / len(spent) / workers if spent else None,
         trainer_seconds=sum(record.seconds for record in records),
@@ -86,13 +99,17 @@ def progress(
     )
 
 
-def _best(complete: list[TrialRecord]) -> dict[str, float]:
-    found = {name: [record.metrics.get(name) for record in complete] for name in SHOWN}
+def _best(complete: list[TrialRecord], metrics: Sequence[str]) -> dict[str, float]:
+    found = {name: [record.metrics.get(name) for record in complete] for name in shown(metrics)}
     finite = {
         name: [value for value in values if value is not None and math.isfinite(value)]
         for name, values in found.items()
     }
-    return {name: min(values) for name, values in finite.items() if values}
+    return {
+        name: max(values) if name.endswith("/pearson") else min(values)
+        for name, values in finite.items()
+        if values
+    }
 
 
 def titled(record: TrialRecord) -> str:

