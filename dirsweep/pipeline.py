@@ -7,6 +7,7 @@ the same config and seed give the same numbers, twice and when stopped and resum
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
 from dirsweep.checkpoint import Journal, Stopped, Store, clear, read_records, unpack
-from dirsweep.config import TrialConfig
+from dirsweep.config import PLACES, TrialConfig
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.loop import Trial, restore_model, rows_of, train
@@ -93,7 +94,7 @@ def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None
         if not folder.put_if_absent(name, json.dumps(mine, indent=1).encode()):
             theirs = _read(folder, name)
             for tree in (theirs, mine):
-                _without_path(tree)
+                _without_places(tree)
             if theirs != mine:
                 raise ValueError(
                     f"{folder.path / name}: this folder holds another trial ({_difference(theirs, mine)}); "
@@ -101,8 +102,9 @@ def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None
                 )
 
 
-def _without_path(tree: dict[str, Any]) -> None:
-    tree.get("dataset", {}).pop("path", None)
+def _without_places(tree: dict[str, Any]) -> None:
+    for key in PLACES:
+        tree.get("dataset", {}).pop(key, None)
 
 
 def _difference(theirs: dict[str, object], mine: dict[str, object]) -> str:
@@ -164,16 +166,17 @@ def _finished(folder: Folder, emit: Callable[[Record], None], emitted: int) -> d
     return _read(folder, "metrics.json")
 
 
-def predict(folder: Folder, frame: pd.DataFrame) -> NDArray[np.float64]:
+def predict(folder: Folder, frame: pd.DataFrame, images: Path = Path()) -> NDArray[np.float64]:
     """Predictions (N,) in label units for the (N,) rows of a table, by a finished trial's model.
 
-    Raises ValueError if the trial is not finished or a column is missing.
+    Names of images in the table start at the folder `images`. Raises ValueError if the trial is not finished,
+    a column is missing or an image cannot be read.
     """
     if not folder.exists("metrics.json"):
         raise ValueError(f"{folder.path}: no finished trial (it has no metrics.json)")
     config = TrialConfig.model_validate(_read(folder, "config.json"))
     kept = _read(folder, "inputs.json")
-    return predict_encoded(folder, config, data.read_encoding(kept["encoding"]).encode(frame))
+    return predict_encoded(folder, config, data.read_encoding(kept["encoding"], images).encode(frame))
 
 
 def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDArray[np.float64]:

@@ -165,7 +165,7 @@ def test_data_show_shows_the_shots_of_a_dataset_file(run, here):
 
 
 def test_data_show_of_an_unknown_name_is_refused(refused):
-    assert "there is no 'dimonds'; choose diamonds, csv or" in refused("data", "show", "dimonds")
+    assert "there is no 'dimonds'; choose diamonds, csv, images" in refused("data", "show", "dimonds")
 
 
 def test_validate_says_what_each_file_holds(run, here):

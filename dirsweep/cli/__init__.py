@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from dirsweep import __version__
-from dirsweep.cli import finalize, inspect, plan, store, sweeps, tables, trials
+from dirsweep.cli import datasets, finalize, inspect, plan, store, sweeps, tables, trials
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for commands in (tables, trials, plan, sweeps, finalize, store, inspect):
+for commands in (tables, trials, plan, sweeps, finalize, store, datasets, inspect):
     app.add_typer(commands.app)
 
 

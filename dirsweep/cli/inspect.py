@@ -1,19 +1,14 @@
-"""Commands that look things up or check them: knobs, datasets, files."""
+"""Commands that look things up or check them: knobs, files."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dirsweep.cli.shared import checked_spec, checked_trial
-
-if TYPE_CHECKING:
-    from dirsweep.config import DatasetConfig
+from dirsweep.cli.shared import checked_spec, checked_trial, read_dataset
 
 app = typer.Typer()
-datasets = typer.Typer(help="The datasets there are.", no_args_is_help=True)
-app.add_typer(datasets, name="data")
 
 
 @app.command()
@@ -35,65 +30,6 @@ def params(
     for knob, owners in variants.items():
         only = f"; only with {', '.join(owners)}" if owners else ""
         typer.echo(f"{knob.name}: {knob.default}\n    {knob.meaning}\n    Takes: {knob.takes}{only}")
-
-
-@datasets.command("list")
-def list_datasets() -> None:
-    """List the datasets that are shipped, and dataset files here.
-
-    Example: dirsweep data list
-    """
-    from dirsweep.config import Diamonds
-
-    typer.echo(f"{'diamonds':<24}  {Diamonds.__doc__}")
-    for path in sorted(Path().glob("*.dataset.yaml")):
-        typer.echo(f"{path!s:<24}  your own; `dirsweep data show {path}`")
-    typer.echo("A table of your own: dirsweep init DATA.csv --target COLUMN")
-
-
-@datasets.command("show")
-def show_dataset(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A dataset's name, or a dataset file (YAML).")],
-) -> None:
-    """Show a dataset: rows per split, shots, how the training labels spread over the bins.
-
-    Example: dirsweep data show diamonds
-    """
-    from dirsweep import data
-
-    typer.echo(data.describe(data.load(read_dataset(name))))
-
-
-@datasets.command("prepare")
-def prepare_dataset(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark: sts-b-dir.")],
-    to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to put it  [default: the user's cache]")
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="ADDRESS", help="A mirror of the benchmark's files.")
-    ] = None,
-) -> None:
-    """Make a benchmark ready: fetch its files, each checked against its checksum.
-
-    Example: dirsweep data prepare sts-b-dir
-    """
-    from dirsweep.data import sts_b_dir
-
-    if name.replace("_", "-") != "sts-b-dir":
-        raise ValueError(f"{name}: nothing to prepare; choose sts-b-dir")
-    folder = sts_b_dir.download(to, source)
-    typer.echo(f"three files in {folder}; look at them: dirsweep data show sts_b_dir")
-
-
-def read_dataset(name: str) -> "DatasetConfig":
-    """A dataset by its name or file. ValueError that names it."""
-    from dirsweep.config import TrialConfig, explain, with_dataset_file
-
-    try:
-        return TrialConfig.model_validate(with_dataset_file({"dataset": name}, Path())).dataset
-    except ValueError as error:
-        raise ValueError(explain(error, name)) from None
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from dirsweep.config import TrialConfig
+    from dirsweep.config import DatasetConfig, TrialConfig
     from dirsweep.search.model import SweepSpec
 
 Storage = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the sweeps.")]
@@ -76,3 +76,16 @@ def checked_spec(path: Path) -> "SweepSpec":
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return spec
+
+
+def read_dataset(name: str) -> "DatasetConfig":
+    """A dataset by its name or file. ValueError that names it."""
+    from dirsweep.config import KINDS, TrialConfig, explain, with_dataset_file
+
+    known = name.replace("-", "_")
+    if known in KINDS:
+        name = known
+    try:
+        return TrialConfig.model_validate(with_dataset_file({"dataset": name}, Path())).dataset
+    except ValueError as error:
+        raise ValueError(explain(error, name)) from None

@@ -1,5 +1,6 @@
 """The files that `dirsweep init` writes: a dataset, and a search space whose ranges fit its counts."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,26 @@ import yaml
 from dirsweep.storage import Folder
 
 if TYPE_CHECKING:
-    from dirsweep.config import Csv
+    from dirsweep.config import Csv, Images
     from dirsweep.data import Dataset
+
+IMAGES = """\
+# How to read the table and its images; every key: dirsweep params dataset. After a change of anything but
+# bins and shots: dirsweep data prepare THIS_FILE
+name: images
+path: {path}  # from the folder of this file
+folder: {folder}  # where names of images start
+target: {target}
+image_column: {image_column}
+numbers: {numbers}  # fed beside the image
+size: {size}  # height and width in pixels
+channels: {channels}
+bins: {{name: width, width: {width}}}  # in units of the target
+{group}
+# split_column: split  # says train, val or test; without it a balanced split is cut
+many_above: {many}  # a bin with more training rows is many-shot
+few_below: {few}  # a bin with fewer is few-shot
+"""
 
 DATASET = """\
 # How to read the table; every key: dirsweep params dataset
@@ -20,7 +39,7 @@ target: {target}
 bins: {{name: width, width: {width}}}  # in units of the target
 ignore: {ignore}  # columns that are no input
 categorical: []  # columns to take as categories although they hold numbers
-# group_column: subject  # rows that agree here stay on one side of the split
+{group}
 # split_column: split  # says train, val or test; without it a balanced split is cut
 many_above: {many}  # a bin with more training rows is many-shot
 few_below: {few}  # a bin with fewer is few-shot
@@ -31,8 +50,7 @@ SPACE = """\
 question: {question}
 fixed:
   dataset: {dataset}
-  stage1: {{epochs: 30}}
-  stage2: {{majority_threshold: {theta}}}
+{fixed}  stage2: {{majority_threshold: {theta}}}
 searched:
   # stage 1: how strongly feature norms are made to rise with the target
   stage1.norm_ordinality.name: {{choice: [kl, hinge]}}
@@ -43,26 +61,50 @@ searched:
   stage2.schedule.lr: {{log: [1.0e-5, 1.0e-3]}}
 {threshold}\
 objectives: [val/all/mae]  # minimised; of several, the first decides
-budget: {{trials: 24}}
+{mode}budget: {{trials: 24}}
 seed: 0
 """
 
+FIXED = {
+    "tables": "  stage1: {epochs: 30}\n",
+    "images": "  encoder: {name: small_cnn}  # or resnet18, resnet50 ... for a GPU\n"
+    "  stage1: {epochs: 30, batch_size: 64}\n",
+}
+MODE = {
+    "tables": "",
+    "images": "mode: staged  # a stage 1 takes long, so each is trained once and has several fine-tunes\n",
+}
 MAJORITY = 5
 
 
-def dataset_text(config: "Csv", path: str) -> str:
-    """The dataset file; `path` is the table's from the folder of that file."""
-    return DATASET.format(
-        path=_scalar(path),
-        target=_scalar(config.target),
-        width=f"{config.bins.width!r}" if config.bins.name == "width" else "",
-        ignore=_scalar(list(config.ignore)),
-        many=config.many_above,
-        few=config.few_below,
+def dataset_text(config: "Csv | Images", relative: Callable[[str], str]) -> str:
+    """The dataset file; `relative` makes a path one from the folder of that file."""
+    group = (
+        "# group_column: subject"
+        if config.group_column is None
+        else f"group_column: {_scalar(config.group_column)}"
+    )
+    common = {
+        "path": _scalar(relative(config.path)),
+        "target": _scalar(config.target),
+        "width": f"{config.bins.width!r}" if config.bins.name == "width" else "",
+        "group": f"{group}  # rows that agree here stay on one side of the split",
+        "many": config.many_above,
+        "few": config.few_below,
+    }
+    if config.name == "csv":
+        return DATASET.format(**common, ignore=_scalar(list(config.ignore)))
+    return IMAGES.format(
+        **common,
+        folder=_scalar(relative(config.folder or ".")),
+        image_column=_scalar(config.image_column),
+        numbers=_scalar(list(config.numbers)),
+        size=config.size,
+        channels=config.channels,
     )
 
 
-def space_text(dataset: "Dataset", dataset_file: Path) -> str:
+def space_text(dataset: "Dataset", dataset_file: Path, kind: str) -> str:
     """A search space; the majority threshold's range leaves five bins, or two where there are no five."""
     counts = np.sort(dataset.shots.counts)[::-1]
     top = int(counts[min(MAJORITY, len(counts)) - 1]) - 1
@@ -74,6 +116,8 @@ def space_text(dataset: "Dataset", dataset_file: Path) -> str:
     return SPACE.format(
         question=_scalar(f"Does the two-stage method lower the error on {dataset.target} where it is rare?"),
         dataset=_scalar(str(dataset_file)),
+        fixed=FIXED[kind],
+        mode=MODE[kind],
         theta=(low + top) // 2,
         threshold=searched if low < top else "",
     )

@@ -117,7 +117,7 @@ def predict(
     if "prediction" in frame.columns:
         raise ValueError(f"{table}: has a column 'prediction' already; rename it")
     try:
-        frame["prediction"] = pipeline.predict(Folder(folder), frame)
+        frame["prediction"] = pipeline.predict(Folder(folder), frame, table.parent)
     except ValueError as error:
         raise ValueError(f"{table}, by {folder}: {error}") from None
     text = frame.to_csv(index=False)

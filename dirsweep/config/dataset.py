@@ -72,23 +72,15 @@ class Diamonds(Config):
     name: Literal["diamonds"] = "diamonds"
 
 
-class Csv(Config):
-    """Any table with a numeric target."""
+class Labelled(Config):
+    """A table that has a numeric target in every row, and says or lets us cut its split."""
 
-    kind: ClassVar = "tables"
-    metrics: ClassVar = USUAL_METRICS
-    shot_note: ClassVar = ""
-    name: Literal["csv"] = "csv"
     path: str
     """The CSV file; a relative path starts at the folder of the file that names it."""
     target: str
     """Column of the label."""
     bins: Annotated[BinWidth | BinEdges, Field(discriminator="name")]
     """How the label range is cut into bins."""
-    categorical: tuple[str, ...] = ()
-    """Columns to one-hot encode besides those that hold text."""
-    ignore: tuple[str, ...] = ()
-    """Columns that are no input."""
     split_column: str | None = None
     """Column that says train, val or test; without it a balanced split is cut (`split_seed`)."""
     group_column: str | None = None
@@ -104,7 +96,7 @@ class Csv(Config):
     """A bin with fewer training samples than this is few-shot."""
 
     @model_validator(mode="after")
-    def _one_split(self) -> "Csv":
+    def _one_split(self) -> "Labelled":
         if self.few_below > self.many_above + 1:
             raise ValueError(
                 f"few_below ({self.few_below}) must not exceed many_above + 1 ({self.many_above + 1})"
@@ -116,6 +108,72 @@ class Csv(Config):
             names = " and ".join(sorted(changed))
             raise ValueError(f"split_column decides the split, so {names} would do nothing; leave it out")
         return self
+
+
+class Csv(Labelled):
+    """Any table with a numeric target."""
+
+    kind: ClassVar = "tables"
+    metrics: ClassVar = USUAL_METRICS
+    shot_note: ClassVar = ""
+    name: Literal["csv"] = "csv"
+    categorical: tuple[str, ...] = ()
+    """Columns to one-hot encode besides those that hold text."""
+    ignore: tuple[str, ...] = ()
+    """Columns that are no input."""
+
+
+class Images(Labelled):
+    """A folder of images with a table of labels; `dirsweep data prepare FILE` decodes them once."""
+
+    kind: ClassVar = "images"
+    metrics: ClassVar = USUAL_METRICS
+    shot_note: ClassVar = ""
+    name: Literal["images"] = "images"
+    image_column: str
+    """Column that names the image file."""
+    folder: str | None = None
+    """Where those names start; a relative path starts at the folder of the file that names it. null: the
+    folder of the table."""
+    numbers: tuple[str, ...] = ()
+    """Columns of numbers that are fed to the model beside the image."""
+    size: PositiveInt = 64
+    """Height and width, in pixels, that every image is scaled to."""
+    channels: Literal["grey", "rgb"] = "rgb"
+    """Whether images are kept in grey or in colour."""
+    most_unreadable: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Share of the images that may fail to decode; they are left out and listed."""
+    store: str | None = None
+    """Folder of the decoded images; a relative path starts at the folder of the file that names it. null: in
+    the user's cache (DIRSWEEP_CACHE)."""
+
+
+class AgeDBDir(Config):
+    """AgeDB-DIR: 16,488 faces, age in bins of a year, the benchmark's own split."""
+
+    kind: ClassVar = "images"
+    metrics: ClassVar = USUAL_METRICS
+    shot_note: ClassVar = ""
+    name: Literal["agedb_dir"] = "agedb_dir"
+    size: PositiveInt = 224
+    """Height and width of an image in pixels."""
+    path: str | None = None
+    """Folder that `dirsweep data prepare agedb-dir` made, relative to the file that names it. null: where
+    the command puts it by itself."""
+
+
+class IMDBWikiDir(Config):
+    """IMDB-WIKI-DIR: about 213,500 faces, age in bins of a year, the benchmark's own split."""
+
+    kind: ClassVar = "images"
+    metrics: ClassVar = USUAL_METRICS
+    shot_note: ClassVar = ""
+    name: Literal["imdb_wiki_dir"] = "imdb_wiki_dir"
+    size: PositiveInt = 224
+    """Height and width of an image in pixels."""
+    path: str | None = None
+    """Folder that `dirsweep data prepare imdb-wiki-dir` made, relative to the file that names it. null: where
+    the command puts it by itself."""
 
 
 class StsBDir(Config):
@@ -139,6 +197,13 @@ class StsBDir(Config):
         return "Shots by the benchmark's published list, not by the rule (dataset.shots)."
 
 
-DatasetConfig = Annotated[Diamonds | Csv | StsBDir, Field(discriminator="name")]
-KINDS = {model.model_fields["name"].default: model.kind for model in (Diamonds, Csv, StsBDir)}
+DatasetConfig = Annotated[
+    Diamonds | Csv | Images | StsBDir | AgeDBDir | IMDBWikiDir, Field(discriminator="name")
+]
+KINDS = {
+    model.model_fields["name"].default: model.kind
+    for model in (Diamonds, Csv, Images, StsBDir, AgeDBDir, IMDBWikiDir)
+}
 """What the inputs of each dataset are, by its name."""
+PLACES = ("path", "folder", "store")
+"""Keys of a dataset that say where files lie, and nothing of what is in them."""

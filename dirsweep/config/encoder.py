@@ -2,10 +2,18 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from dirsweep.config.dataset import Config
 
+BACKBONES = (
+    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
+    *(f"convnext_{size}" for size in ("tiny", "small", "base", "large")),
+    *(f"efficientnet_b{size}" for size in range(8)),
+    *(f"efficientnet_v2_{size}" for size in "sml"),
+    *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
+)
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -49,4 +57,60 @@ class SentenceEncoder(Perceptron):
     """Probability of dropping one of the pair's features in training."""
 
 
-EncoderConfig = Annotated[MLP | SentenceEncoder, Field(discriminator="name")]
+class NoAugmentation(Config):
+    """Images as they are."""
+
+    name: Literal["none"] = "none"
+
+
+class CropFlip(Config):
+    """In training, pad images and crop them back at a random place, flip every other one (DIR recipe)."""
+
+    name: Literal["crop_flip"] = "crop_flip"
+    pad: NonNegativeInt = 16
+    """Pixels of padding on each side."""
+    flip: bool = True
+    """Whether left and right are swapped every other time."""
+
+
+Augmentation = Annotated[NoAugmentation | CropFlip, Field(discriminator="name")]
+
+
+class SmallCNN(Config):
+    """A small convolutional network, for small images on a CPU; z is a linear layer behind it."""
+
+    reads: ClassVar = "images"
+    name: Literal["small_cnn"] = "small_cnn"
+    channels: PositiveInt = 16
+    """Maps of the first block; every further block has twice as many."""
+    depth: PositiveInt = 4
+    """Number of blocks; each halves height and width."""
+    width: PositiveInt = 128
+    """Size of the feature z."""
+    batch_norm: bool = True
+    """Normalise each block over the batch."""
+    augmentation: Augmentation = NoAugmentation()
+    """What is done to images in training, and never in evaluation."""
+
+
+class Backbone(Config):
+    """A backbone of torchvision, from scratch or with your weights; z is its pooled last block."""
+
+    reads: ClassVar = "images"
+    name: Literal["backbone"] = "backbone"
+    backbone: Literal[BACKBONES] = "resnet18"  # type: ignore[valid-type]
+    """Which one; `encoder: {name: resnet18}` is short for `{name: backbone, backbone: resnet18}`."""
+    weights: str | None = None
+    """File of weights (safetensors, or a state dict of PyTorch), loaded strictly; null: random weights."""
+    normalisation: Literal["half", "imagenet"] = "half"
+    """Mean and deviation that pixels are scaled by: 0.5 and 0.5 (DIR recipe), or those of ImageNet."""
+    augmentation: Augmentation = NoAugmentation()
+    """What is done to images in training, and never in evaluation."""
+
+    @property
+    def batch_norm(self) -> bool:
+        """Whether there is batch norm."""
+        return not str(self.backbone).startswith("convnext")
+
+
+EncoderConfig = Annotated[MLP | SentenceEncoder | SmallCNN | Backbone, Field(discriminator="name")]

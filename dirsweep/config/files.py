@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from dirsweep.config.dataset import PLACES
 from dirsweep.config.errors import explain
 from dirsweep.config.trial import TrialConfig
 
@@ -25,13 +26,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_dataset_file(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`tree` with `dataset: FILE.yaml` read in, and a CSV's relative path taken from its file's folder."""
+    """`tree` with `dataset: FILE.yaml` read in, and its relative paths taken from its file's folder."""
     dataset = tree.get("dataset")
     if isinstance(dataset, str) and dataset.endswith((".yaml", ".yml")):
         file = folder / dataset
         dataset, folder = read_yaml(file), file.parent
-    if isinstance(dataset, dict) and isinstance(dataset.get("path"), str):
-        dataset = {**dataset, "path": str((folder / dataset["path"]).resolve())}
+    if isinstance(dataset, dict):
+        places = {key: dataset[key] for key in PLACES if isinstance(dataset.get(key), str)}
+        dataset = dataset | {key: str((folder / place).resolve()) for key, place in places.items()}
     return tree if dataset is None else {**tree, "dataset": dataset}
 
 

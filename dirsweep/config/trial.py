@@ -5,12 +5,12 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from dirsweep.config.dataset import KINDS, Config, DatasetConfig, Diamonds
-from dirsweep.config.encoder import MLP, EncoderConfig
+from dirsweep.config.encoder import BACKBONES, MLP, EncoderConfig
 from dirsweep.config.ordinality import NoNormOrdinality
 from dirsweep.config.overrides import merged
 from dirsweep.config.stages import Stage1, Stage2
 
-USUAL = {"tables": "mlp", "sentence pairs": "sentence_encoder"}
+USUAL = {"tables": "mlp", "sentence pairs": "sentence_encoder", "images": "small_cnn"}
 """The encoder of a kind of data, where a configuration names none."""
 
 
@@ -37,12 +37,16 @@ class TrialConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _filled_in(cls, data: Any) -> Any:
-        """A dataset given by its name alone, and an encoder that does not say which."""
+        """A dataset or an encoder given by its name alone, and an encoder that does not say which."""
         if not isinstance(data, dict):
             return data
         dataset, encoder = data.get("dataset", "diamonds"), data.get("encoder", {})
         if isinstance(dataset, str):
             dataset = {"name": dataset}
+        if isinstance(encoder, str):
+            encoder = {"name": encoder}
+        if isinstance(encoder, dict) and encoder.get("name") in BACKBONES:
+            encoder = {**encoder, "name": "backbone", "backbone": encoder["name"]}
         if isinstance(dataset, dict) and isinstance(encoder, dict) and "name" not in encoder:
             encoder = {"name": USUAL[KINDS.get(dataset.get("name"), "tables")], **encoder}
         return {**data, "dataset": dataset, "encoder": encoder}

@@ -1,18 +1,28 @@
 """Files in, train and val splits out; the test split stays sealed (METHOD section 5).
 
-One file per dataset (`diamonds`, `csv`); what they share lies beside them. `load` is the way in, and
-`open_test` the only door to the test rows.
+One file per dataset (`diamonds`, `csv`, `images` ...); what they share lies beside them. `load` is the way
+in, and `open_test` the only door to the test rows.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from dirsweep.config import Csv, DatasetConfig, Diamonds, StsBDir
-from dirsweep.data import csv, diamonds, sts_b_dir
+from dirsweep.config import AgeDBDir, Csv, DatasetConfig, Diamonds, Images, IMDBWikiDir, Labelled, StsBDir
+from dirsweep.data import agedb_dir, csv, diamonds, images, imdb_wiki_dir, sts_b_dir
 from dirsweep.data.dataset import Dataset, Split, Unsealed, assemble, unseal
 from dirsweep.data.encoding import TableEncoding
-from dirsweep.data.inputs import Encoding, Inputs, PairEncoding, Pairs, read_encoding
-from dirsweep.data.propose import Column, inspect_csv, propose_bins, read_labels
+from dirsweep.data.inputs import (
+    Encoding,
+    ImageEncoding,
+    ImageInputs,
+    Inputs,
+    PairEncoding,
+    Pairs,
+    read_encoding,
+)
+from dirsweep.data.propose import Column, inspect_csv, propose_bins, propose_shots, read_labels, wanted_bins
+from dirsweep.data.propose_images import FoundImages, find_images, only_table
 from dirsweep.data.show import describe
 from dirsweep.data.table import read_table
 from dirsweep.data.target import TargetUnit, target_unit
@@ -21,6 +31,9 @@ __all__ = [
     "Column",
     "Dataset",
     "Encoding",
+    "FoundImages",
+    "ImageEncoding",
+    "ImageInputs",
     "Inputs",
     "PairEncoding",
     "Pairs",
@@ -29,14 +42,18 @@ __all__ = [
     "TargetUnit",
     "Unsealed",
     "describe",
+    "find_images",
     "inspect_csv",
     "load",
+    "only_table",
     "open_test",
     "propose_bins",
+    "propose_shots",
     "read_encoding",
     "read_labels",
     "read_table",
     "target_unit",
+    "wanted_bins",
 ]
 
 
@@ -66,11 +83,17 @@ def open_test(config: DatasetConfig) -> Unsealed:
             return csv.open_rows(config, dataset)
         case StsBDir():
             return unseal(sts_b_dir.read(config, sealed=False), dataset.encoding)
+        case Images():
+            return images.open_rows(config, dataset)
+        case AgeDBDir():
+            return images.open_rows(agedb_dir.as_images(config), dataset)
+        case IMDBWikiDir():
+            return images.open_rows(imdb_wiki_dir.as_images(config), dataset)
 
 
 def _version(config: DatasetConfig) -> tuple[int, ...]:
     """Time and size of a CSV file, so that one written anew is read anew."""
-    if isinstance(config, Csv) and Path(config.path).is_file():
+    if isinstance(config, Labelled) and Path(config.path).is_file():
         status = Path(config.path).stat()
         return (status.st_mtime_ns, status.st_size, status.st_ino)
     return ()
@@ -85,3 +108,9 @@ def _load(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
             return csv.load(config)
         case StsBDir():
             return assemble(sts_b_dir.read(config, sealed=True))
+        case Images():
+            return images.load(config)
+        case AgeDBDir():
+            return replace(images.load(agedb_dir.as_images(config)), name=config.name)
+        case IMDBWikiDir():
+            return replace(images.load(imdb_wiki_dir.as_images(config)), name=config.name)

@@ -1,26 +1,15 @@
 """Any table with a numeric target: a CSV file, its columns and its split as `config.Csv` says.
 
-Columns that hold text are categories, the others numbers. The split comes from a column of the table or is
-cut here, balanced over the bins. As long as it is sealed, a test row stands there as a copy of a training
-row: with a split column nothing of it is ever parsed, and to cut a split takes its label alone.
+Columns that hold text are categories, the others numbers.
 """
 
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from dirsweep.config import Csv
-from dirsweep.data.dataset import Dataset, Source, Unsealed, assemble, unseal
+from dirsweep.data.dataset import Dataset, Source, Unsealed, assemble, by_rows, unseal
 from dirsweep.data.encoding import TableEncoding
-from dirsweep.data.split import TEST, TRAIN, VAL, balanced_split
-from dirsweep.data.table import check_column, holds_text, listed, numbers, read_bytes, read_table, where
-from dirsweep.shots import Bins, Floats, Ints, cut_bins
+from dirsweep.data.labelled import Samples, identity, naming, read_samples
+from dirsweep.data.table import holds_text
 
 
 def load(config: Csv) -> Dataset:
@@ -29,150 +18,31 @@ def load(config: Csv) -> Dataset:
     Raises:
         ValueError: something is wrong with the file or does not fit it; names file, column and row.
     """
-    with _naming(config.path):
-        return assemble(_read(config, sealed=True))
+    with naming(config.path):
+        return assemble(_source(config, read_samples(config, sealed=True)))
 
 
 def open_rows(config: Csv, dataset: Dataset) -> Unsealed:
     """The test rows, encoded as `dataset` has it. ValueError as for `load`."""
-    with _naming(config.path):
-        return unseal(_read(config, sealed=False), dataset.encoding)
+    with naming(config.path):
+        return unseal(_source(config, read_samples(config, sealed=False)), dataset.encoding)
 
 
-@contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Let messages name the file."""
-    try:
-        yield
-    except ValueError as error:
-        said = str(error)
-        raise ValueError(said if said.startswith(f"{Path(path)}: ") else f"{Path(path)}: {said}") from None
-
-
-def _read(config: Csv, *, sealed: bool) -> Source:
-    path = Path(config.path)
-    content = read_bytes(path)
-    table = read_table(path, content)
-    check_roles(table, config)
-    given = (
-        None if config.split_column is None else _given_split(table[config.split_column], config.split_column)
-    )
-    if given is not None and sealed:
-        table = table.iloc[_shown_rows(given)].reset_index(drop=True)
-    label = read_label(table, config.target)
-    bins = _bins(config, label)
-    side = _cut_split(config, table, bins.index(label)) if given is None else given
-    if given is None and sealed:
-        shown = _shown_rows(side)
-        table, label = table.iloc[shown].reset_index(drop=True), label[shown]
-    return _source(config, table, label, side, bins, hashlib.sha256(content).hexdigest())
-
-
-def _shown_rows(side: NDArray[np.str_]) -> Ints:
-    """(N,) which row is read in the place of each: for a test row the first training row."""
-    return np.where(side == TEST, int(np.argmax(side == TRAIN)), np.arange(len(side)))
-
-
-def read_label(table: pd.DataFrame, target: str) -> Floats:
-    """(N,) the labels in column `target`. ValueError if it is missing or not all finite numbers."""
-    check_column(table, target, "target")
-    try:
-        label = numbers(table[target], target)
-    except ValueError as error:
-        raise ValueError(f"{error}; a target must be a number in every row") from None
-    for mask, what in ((np.isnan(label), "is missing (empty or NaN)"), (np.isinf(label), "is infinite")):
-        if mask.any():
-            raise ValueError(f"the target {target!r} {what} in {where(mask)}; correct or remove such rows")
-    return label
-
-
-def check_roles(table: pd.DataFrame, config: Csv) -> None:
-    """ValueError if a column that `config` names is not there, or has two roles (one would do nothing)."""
-    roles: dict[str, str] = {}
-    named = [(role, getattr(config, role)) for role in ("target", "split_column", "group_column")]
-    named += [(role, name) for role in ("ignore", "categorical") for name in getattr(config, role)]
-    for role, name in named:
-        if name is None:
-            continue
-        check_column(table, name, role)
-        if name in roles:
-            raise ValueError(f"column {name!r} is named as {roles[name]} and as {role}; it can only be one")
-        roles[name] = role
-
-
-def _bins(config: Csv, label: Floats) -> Bins:
-    bins = cut_bins(config.bins, label)
-    outside = bins.outside(label)
-    if outside.any():
-        raise ValueError(
-            f"the target {config.target!r} lies outside the edges {bins.edges[0]:g} to {bins.edges[-1]:g} in "
-            f"{where(outside)}: {label[outside][0]:g}; widen `bins.edges` or remove such rows"
-        )
-    return bins
-
-
-def _source(
-    config: Csv, table: pd.DataFrame, label: Floats, side: NDArray[np.str_], bins: Bins, checksum: str
-) -> Source:
+def _source(config: Csv, samples: Samples) -> Source:
     no_input = {config.target, config.split_column, config.group_column, *config.ignore}
-    inputs = table[[name for name in table.columns if name not in no_input]]
+    inputs = samples.table[[name for name in samples.table.columns if name not in no_input]]
     categorical = {name for name in inputs if name in config.categorical or holds_text(inputs[name])}
     return Source(
         name=Path(config.path).stem,
         target=config.target,
         inputs=inputs,
-        label=label,
-        side=side,
-        group=_groups(config, table),
+        label=samples.label,
+        side=samples.side,
+        group=samples.group,
         fit=lambda training: TableEncoding.fit(training, categorical),
-        identity=_identity(config, checksum),
-        bins=bins,
+        encode=by_rows,
+        identity=identity(config, samples),
+        bins=samples.bins,
         many_above=config.many_above,
         few_below=config.few_below,
     )
-
-
-def _identity(config: Csv, checksum: str) -> dict[str, Any]:
-    """What decides the data: not where the file lies, nor in which order columns are named."""
-    parts = config.model_dump(mode="json", exclude={"path"})
-    lists = {"categorical": sorted(config.categorical), "ignore": sorted(config.ignore)}
-    return {**parts, **lists, "source": checksum}
-
-
-def _given_split(column: pd.Series, name: str) -> NDArray[np.str_]:
-    other = ~column.isin([TRAIN, VAL, TEST]).to_numpy(dtype=bool)
-    if other.any():
-        raise ValueError(
-            f"split_column {name!r} must say train, val or test, but says something else in "
-            f"{where(other, column)} (its values: {listed(map(str, column.unique()))}); rename them"
-        )
-    side = column.to_numpy(dtype="<U5")
-    for split in (TRAIN, VAL):
-        if not (side == split).any():
-            raise ValueError(f"the {split} split is empty: split_column {name!r} says {split!r} in no row")
-    return side
-
-
-def _cut_split(config: Csv, table: pd.DataFrame, bin: Ints) -> NDArray[np.str_]:
-    rng = np.random.default_rng(config.split_seed)
-    side = balanced_split(bin, _groups(config, table), config.held_out_per_bin, rng)
-    if not (side == VAL).any():
-        reason = (
-            "no bin has 3 rows, and it takes 3 to give one to val; choose wider bins or add rows"
-            if np.bincount(bin).max() < 3
-            else f"every group of {config.group_column!r} has more rows of some bin than val may take of it "
-            f"(held_out_per_bin is {config.held_out_per_bin}, and at most a third of the bin); choose wider "
-            "bins, raise held_out_per_bin or name a split_column"
-        )
-        raise ValueError(f"the val split is empty: {reason}")
-    return side
-
-
-def _groups(config: Csv, table: pd.DataFrame) -> Ints:
-    if config.group_column is None:
-        return np.arange(len(table))
-    column = table[config.group_column]
-    missing = column.isna().to_numpy()
-    if missing.any():
-        raise ValueError(f"group_column {config.group_column!r} is empty in {where(missing)}; fill it in")
-    return pd.factorize(column)[0].astype(np.int64)

@@ -78,6 +78,7 @@ class Source:
     side: (N,) "train", "val", "test" or "" (a row that is not used).
     group: (N,) as in a split.
     fit: the encoding, fitted on the training rows of `inputs` alone.
+    encode: the inputs of some rows of a side, by the encoding.
     identity: what the hash covers besides the split.
     bins, many_above, few_below, few_listed: what cuts the shots (`Shots`).
     """
@@ -89,6 +90,7 @@ class Source:
     side: NDArray[np.str_]
     group: Ints
     fit: Callable[[pd.DataFrame], Encoding]
+    encode: Callable[[Encoding, str, pd.DataFrame], Inputs]
     identity: dict[str, Any]
     bins: Bins
     many_above: int
@@ -108,8 +110,8 @@ def assemble(source: Source) -> Dataset:
     return Dataset(
         name=source.name,
         target=source.target,
-        train=_split(source, rows[TRAIN], encoding),
-        val=_split(source, rows[VAL], encoding),
+        train=_split(source, TRAIN, rows[TRAIN], encoding),
+        val=_split(source, VAL, rows[VAL], encoding),
         shots=_shots(source),
         encoding=encoding,
         sizes={side: len(own) for side, own in rows.items()},
@@ -119,13 +121,19 @@ def assemble(source: Source) -> Dataset:
 
 def unseal(source: Source, encoding: Encoding) -> Unsealed:
     """The test rows of `source`. ValueError if an input does not fit the encoding of the training rows."""
-    return Unsealed(_split(source, np.flatnonzero(source.side == TEST), encoding), _shots(source))
+    rows = np.flatnonzero(source.side == TEST)
+    return Unsealed(_split(source, TEST, rows, encoding), _shots(source))
 
 
-def _split(source: Source, own: Ints, encoding: Encoding) -> Split:
+def by_rows(encoding: Encoding, side: str, rows: pd.DataFrame) -> Inputs:
+    """The usual `Source.encode`: all that there is to a sample stands in its row."""
+    return encoding.encode(rows)
+
+
+def _split(source: Source, side: str, own: Ints, encoding: Encoding) -> Split:
     return Split(
         sample=source.inputs.index.to_numpy(dtype=np.int64)[own],
-        inputs=encoding.encode(source.inputs.iloc[own]),
+        inputs=source.encode(encoding, side, source.inputs.iloc[own]),
         label=source.label[own],
         bin=source.bins.index(source.label[own]),
         group=source.group[own],

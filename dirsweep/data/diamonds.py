@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dirsweep.config import BinWidth, Diamonds
-from dirsweep.data.dataset import Source
+from dirsweep.data.dataset import Source, by_rows
 from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.split import TRAIN, balanced_split
 from dirsweep.shots import Ints, cut_bins
@@ -49,6 +49,7 @@ def read(config: Diamonds) -> Source:
         side=side,
         group=group,
         fit=lambda training: TableEncoding.fit(training, ("cut", "color", "clarity")),
+        encode=by_rows,
         identity={
             "source": SHA256,
             "bins": BINS.model_dump(mode="json"),

@@ -120,7 +120,8 @@ class TableEncoding:
         """What predictions rest on, for people: the first dozen columns, and how many inputs all make."""
         columns = [column.column for column in self.columns]
         more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
-        return f"{', '.join(columns[:12])}{more} ({len(self.names)} inputs once encoded)"
+        inputs = f"{len(self.names)} input{'' if len(self.names) == 1 else 's'}"
+        return f"{', '.join(columns[:12])}{more} ({inputs} once encoded)"
 
     def encode(self, table: pd.DataFrame) -> Inputs:
         """(N, D) inputs of N rows; columns that are no input are passed over.

@@ -1,10 +1,11 @@
 """What an encoder is given, by kind of data, and how new rows of the same source become that.
 
-A table gives numbers, (N, D) float32; sentence pairs stay text here, for what they become is the encoder's
-choice. `models.prepare` turns all of them into tensors.
+A table gives numbers, (N, D) float32; sentence pairs stay text here, and images bytes, for what they become
+is the encoder's choice. `models.prepare` turns all of them into tensors.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dirsweep.data.encoding import TableEncoding
+from dirsweep.data.image_store import Channels, read_image
 from dirsweep.data.table import check_column, where
 
 
@@ -29,7 +31,22 @@ class Pairs:
         return len(self.first)
 
 
-Inputs = NDArray[np.float32] | Pairs
+@dataclass(frozen=True, eq=False)
+class ImageInputs:
+    """N images, with further numbers beside each.
+
+    pixels: (N, C, H, W) bytes, mapped from a store where there is one.
+    numbers: (N, k), standardised; k may be 0.
+    """
+
+    pixels: NDArray[np.uint8]
+    numbers: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+Inputs = NDArray[np.float32] | Pairs | ImageInputs
 
 
 @dataclass(frozen=True)
@@ -58,9 +75,56 @@ class PairEncoding:
         return {"pairs": [self.first, self.second]}
 
 
-Encoding = TableEncoding | PairEncoding
+@dataclass(frozen=True)
+class ImageEncoding:
+    """A column that names image files, and columns of numbers beside them.
+
+    folder: where the names start.
+    """
+
+    column: str
+    size: int
+    channels: Channels
+    numbers: TableEncoding | None
+    folder: Path = Path()
+
+    @property
+    def summary(self) -> str:
+        """What predictions rest on, for people."""
+        beside = f", with {self.numbers.summary}" if self.numbers else ""
+        return f"{self.column} (an image, {self.size} x {self.size}, {self.channels}){beside}"
+
+    def encode(self, table: pd.DataFrame) -> ImageInputs:
+        """Read the N images. ValueError that names the first one that cannot be read."""
+        check_column(table, self.column, "an input")
+        numbers, found = self.encode_numbers(table), []
+        for row, name in enumerate(table[self.column]):
+            try:
+                found.append(read_image(self.folder / str(name), self.size, self.channels))
+            except ValueError as error:
+                raise ValueError(f"row {row + 1}: the image {self.folder / str(name)}: {error}") from None
+        return ImageInputs(np.stack(found), numbers)
+
+    def encode_numbers(self, table: pd.DataFrame) -> NDArray[np.float32]:
+        """(N, k) the numbers beside the images. ValueError as of a table."""
+        if self.numbers is None:
+            return np.empty((len(table), 0), dtype=np.float32)
+        return self.numbers.encode(table)
+
+    def to_json(self) -> dict[str, Any]:
+        """A tree of plain JSON values; `read_encoding` reads it."""
+        numbers = self.numbers.to_json() if self.numbers else None
+        return {"image": self.column, "size": self.size, "channels": self.channels, "numbers": numbers}
 
 
-def read_encoding(tree: dict[str, Any]) -> Encoding:
-    """The encoding whose `to_json` gave this tree."""
-    return PairEncoding(*tree["pairs"]) if "pairs" in tree else TableEncoding.from_json(tree)
+Encoding = TableEncoding | PairEncoding | ImageEncoding
+
+
+def read_encoding(tree: dict[str, Any], folder: Path = Path()) -> Encoding:
+    """The encoding whose `to_json` gave this tree; names of image files start at `folder`."""
+    if "pairs" in tree:
+        return PairEncoding(*tree["pairs"])
+    if "image" not in tree:
+        return TableEncoding.from_json(tree)
+    numbers = TableEncoding.from_json(tree["numbers"]) if tree["numbers"] else None
+    return ImageEncoding(tree["image"], tree["size"], tree["channels"], numbers, folder)

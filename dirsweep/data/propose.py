@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,22 +13,27 @@ import numpy as np
 import pandas as pd
 
 from dirsweep.config import BinWidth
-from dirsweep.data.csv import read_label
 from dirsweep.data.encoding import MOST_LEVELS
+from dirsweep.data.labelled import read_label
 from dirsweep.data.table import holds_text, numbers, read_table
-from dirsweep.shots import Floats
+from dirsweep.shots import Floats, Ints
 
 WANTED_BINS = 75
+FEWEST_BINS, ROWS_IN_A_BIN = 10, 30
 NICE = (1.0, 2.0, 2.5, 5.0)
 
-Kind = Literal["numeric", "categorical", "id-like", "constant"]
+GROUPS = ("subject", "patient", "person", "participant", "identity", "family", "group")
+"""Words in the name of a column that says which rows belong together."""
+
+Kind = Literal["numeric", "categorical", "group", "id-like", "constant"]
 
 
 @dataclass(frozen=True)
 class Column:
     """One column besides the target.
 
-    kind: "id-like" (it names or counts rows) and "constant" ones are better ignored.
+    kind: "id-like" (it names or counts rows) and "constant" ones are better ignored; "group" says which
+        rows belong together, by its name.
     distinct: number of different values, missing ones aside.
     missing: rows without a value.
     example: the first value, "" if there is none.
@@ -40,10 +46,25 @@ class Column:
     example: str
 
 
-def propose_bins(label: Floats) -> BinWidth:
-    """Bins of a round width (1, 2, 2.5 or 5 times a power of ten), near to 75 of them over the (N,) labels.
+def wanted_bins(rows: int) -> int:
+    """How many bins suit so many rows: 75, and fewer where that leaves less than 30 rows to a bin."""
+    return min(WANTED_BINS, max(FEWEST_BINS, rows // ROWS_IN_A_BIN))
 
-    That makes 50 to 106 bins. Whole labels get a whole width, so that each bin takes in equally many
+
+def propose_shots(counts: Ints) -> tuple[int, int]:
+    """(many_above, few_below) for (K,) training counts of the bins.
+
+    The field's 100 and 20 are 0.8 and 0.16 of the rows in a bin of AgeDB-DIR. Where bins hold fewer than 60
+    rows on average, there would be hardly any many-shot bin: then 1.4 and 0.4 of what they hold.
+    """
+    average = float(counts.sum() / max(1, (counts > 0).sum()))
+    return (100, 20) if average >= 60 else (max(3, round(1.4 * average)), max(2, round(0.4 * average)))
+
+
+def propose_bins(label: Floats, wanted: int = WANTED_BINS) -> BinWidth:
+    """Bins of a round width (1, 2, 2.5 or 5 times a power of ten), near to `wanted` over the (N,) labels.
+
+    For 75 that makes 50 to 106 bins. Whole labels get a whole width, so that each bin takes in equally many
     of them; over a short range that makes fewer bins.
 
     Raises:
@@ -52,11 +73,11 @@ def propose_bins(label: Floats) -> BinWidth:
     reach = float(label.max() - label.min())
     if reach == 0:
         raise ValueError(f"all {len(label)} labels are {label[0]:g}, so there is nothing to learn")
-    power = math.floor(math.log10(reach / WANTED_BINS))
+    power = math.floor(math.log10(reach / wanted))
     widths = [float(f"{nice}e{power + step}") for step in (-1, 0, 1, 2) for nice in NICE]
     if np.all(label == np.round(label)):
         widths = [1.0, *(width for width in widths if width >= 1 and width == round(width))]
-    return BinWidth(width=min(widths, key=lambda width: abs(math.log(reach / width / WANTED_BINS))))
+    return BinWidth(width=min(widths, key=lambda width: abs(math.log(reach / width / wanted))))
 
 
 def inspect_csv(path: Path, target: str) -> list[Column]:
@@ -93,6 +114,9 @@ def _inspect(column: pd.Series, name: str) -> Column:
 def _kind(column: pd.Series, name: str, distinct: int, missing: int) -> Kind:
     if distinct == 0 or (distinct == 1 and not missing):
         return "constant"
+    words = re.split(r"[^a-z]+", name.lower())
+    if 1 < distinct < len(column) - missing and not missing and any(word in words for word in GROUPS):
+        return "group"
     if holds_text(column):
         names_rows = distinct > MOST_LEVELS or (len(column) >= 20 and distinct > len(column) / 2)
         return "id-like" if names_rows else "categorical"

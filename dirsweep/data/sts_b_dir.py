@@ -16,7 +16,7 @@ import pandas as pd
 import pooch
 
 from dirsweep.config import BinEdges, StsBDir
-from dirsweep.data.dataset import Source
+from dirsweep.data.dataset import Source, by_rows
 from dirsweep.data.inputs import PairEncoding
 from dirsweep.data.split import TEST, TRAIN, VAL
 from dirsweep.data.table import read_bytes
@@ -61,6 +61,7 @@ def read(config: StsBDir, *, sealed: bool) -> Source:
         side=np.repeat(list(FILES), [len(parts[side]) for side in FILES]),
         group=np.arange(len(table)),
         fit=lambda training: PairEncoding(*COLUMNS[:2]),
+        encode=by_rows,
         identity={"source": [checksum for _, checksum in FILES.values()], "shots": config.shots},
         bins=cut_bins(BINS, label),
         many_above=MANY_ABOVE,

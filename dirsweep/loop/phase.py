@@ -32,7 +32,7 @@ class Trial:
     epochs: int
     """Epochs of all phases together."""
     rows: Mapping[Split, Rows]
-    """What the encoder takes, on the trial's device, of each split that is trained on or predicted."""
+    """What the encoder takes of each split that is trained on or predicted."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def predict(trial: Trial, split: Split) -> tuple[NDArray[np.float64], NDArray[np
     norms, predictions = [], []
     with torch.inference_mode(), precision(trial):
         for part in models.split(trial.rows[split], trial.model.encoder.evaluation_batch):
-            z, prediction = trial.model(part)
+            z, prediction = trial.model(models.to(part, trial.config.device))
             norms.append(feature_norm(z.float()))
             predictions.append(prediction.float())
     model_unit = torch.cat(predictions).cpu().double().numpy()
@@ -37,9 +37,9 @@ def errors(trial: Trial, split: Split, prediction: NDArray[np.float64]) -> dict[
 
 
 def rows_of(config: TrialConfig, dataset: Dataset) -> dict[Split, Rows]:
-    """What the encoder takes of train and val, on the trial's device."""
+    """What the encoder takes of train and val, on the trial's device where there is room."""
     return {
-        split: models.to(models.prepare(config.encoder, split.inputs), config.device)
+        split: models.resident(models.prepare(config.encoder, split.inputs), config.device)
         for split in (dataset.train, dataset.val)
     }
 

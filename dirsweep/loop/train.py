@@ -90,7 +90,7 @@ def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) 
 def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, place: tuple[int, int]) -> None:
     """Forward, backward and one optimizer step on the (B,) chosen rows."""
     with _seeded(trial, seed_of(trial.config.seed, phase.stage, *place, "layers")):
-        inputs = models.take(work.inputs, chosen)
+        inputs = models.to(models.take(work.inputs, chosen), trial.config.device)
         with precision(trial):
             z = work.trained(inputs)
             prediction = trial.model.head(z).squeeze(-1)
@@ -134,9 +134,8 @@ def _through(trial: Trial, frozen: nn.Module, inputs: Rows) -> Rows:
     if isinstance(frozen, nn.Identity):
         return inputs
     with torch.no_grad(), precision(trial):
-        return models.join(
-            [frozen(part) for part in models.split(inputs, trial.model.encoder.evaluation_batch)]
-        )
+        parts = models.split(inputs, trial.model.encoder.evaluation_batch)
+        return models.join([frozen(models.to(part, trial.config.device)) for part in parts])
 
 
 @contextmanager

@@ -11,18 +11,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dirsweep.config import MLP, EncoderConfig, SentenceEncoder
-from dirsweep.data import Inputs, Pairs
+from dirsweep.config import MLP, Backbone, EncoderConfig, SentenceEncoder, SmallCNN
+from dirsweep.data import ImageInputs, Inputs, Pairs
 from dirsweep.models import sentence_encoder
+from dirsweep.models.backbone import BackboneEncoder
 from dirsweep.models.mlp import MLPEncoder
-from dirsweep.models.rows import Rows, count, join, split, take, to
+from dirsweep.models.rows import Rows, count, join, resident, split, take, to
 from dirsweep.models.sentence_encoder import SentencePairEncoder
+from dirsweep.models.small_cnn import SmallCNNEncoder
 from dirsweep.randomness import seed_of
 
-__all__ = ["Model", "Rows", "build", "count", "join", "prepare", "reset_head", "split", "take", "to"]
+__all__ = [
+    "Model",
+    "Rows",
+    "build",
+    "count",
+    "join",
+    "prepare",
+    "reset_head",
+    "resident",
+    "split",
+    "take",
+    "to",
+]
 
 
-Encoder = MLPEncoder | SentencePairEncoder
+Encoder = MLPEncoder | SentencePairEncoder | SmallCNNEncoder | BackboneEncoder
 
 
 class Model(nn.Module):
@@ -66,6 +80,9 @@ def prepare(config: EncoderConfig, inputs: Inputs) -> Rows:
         case SentenceEncoder():
             assert isinstance(inputs, Pairs), "the config checks that encoder and dataset agree"
             return sentence_encoder.prepare(config, inputs)
+        case SmallCNN() | Backbone():
+            assert isinstance(inputs, ImageInputs), "the config checks that encoder and dataset agree"
+            return torch.from_numpy(inputs.pixels), torch.from_numpy(inputs.numbers)
         case _:
             assert_never(config)
 
@@ -83,6 +100,10 @@ def _encoder(config: EncoderConfig, rows: Rows) -> Encoder:
             return MLPEncoder(config, _width(rows))
         case SentenceEncoder():
             return SentencePairEncoder(config, _width(rows))
+        case SmallCNN():
+            return SmallCNNEncoder(config, rows[0].shape[1], rows[1].shape[1])
+        case Backbone():
+            return BackboneEncoder(config, rows[1].shape[1])
         case _:
             assert_never(config)
 

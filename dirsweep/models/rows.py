@@ -5,10 +5,15 @@ from torch import Tensor
 
 Rows = Tensor | tuple[Tensor, ...]
 
+ROOM = 0.4
+"""Share of a GPU's free memory that the inputs of a split may take; more is brought batch by batch."""
+
 
 def take(rows: Rows, chosen: Tensor | slice) -> Rows:
     """The chosen samples."""
-    return rows[chosen] if isinstance(rows, Tensor) else tuple(part[chosen] for part in rows)
+    if isinstance(rows, tuple):
+        return tuple(part[chosen if isinstance(chosen, slice) else chosen.to(part.device)] for part in rows)
+    return rows[chosen if isinstance(chosen, slice) else chosen.to(rows.device)]
 
 
 def split(rows: Rows, size: int) -> list[Rows]:
@@ -31,3 +36,12 @@ def count(rows: Rows) -> int:
 def to(rows: Rows, device: str) -> Rows:
     """The same on a device."""
     return rows.to(device) if isinstance(rows, Tensor) else tuple(part.to(device) for part in rows)
+
+
+def resident(rows: Rows, device: str) -> Rows:
+    """The same on a device if they take at most 40% of its free memory, else where they are."""
+    parts = (rows,) if isinstance(rows, Tensor) else rows
+    size = sum(part.numel() * part.element_size() for part in parts)
+    if device == "cuda" and size > ROOM * torch.cuda.mem_get_info()[0]:
+        return rows
+    return to(rows, device)

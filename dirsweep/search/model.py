@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from dirsweep.config import Config, TrialConfig
+from dirsweep.config import PLACES, Config, TrialConfig
 from dirsweep.search.distribution import Distribution, encoded
 from dirsweep.search.parts import (
     ASHA,
@@ -160,6 +160,7 @@ class SweepSpec(Config):
         }
         content = self.model_dump(mode="json", by_alias=True, include=told)
         fixed = self.default_config().model_dump(mode="json", exclude_unset=True)
-        fixed.get("dataset", {}).pop("path", None)
+        for key in PLACES:
+            fixed.get("dataset", {}).pop(key, None)
         canonical = json.dumps({**content, "fixed": fixed}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,46 @@
+"""What the two benchmarks of faces share: a CSV of age, path and split, bins of a year, 224 pixels."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from dirsweep.config import BinWidth, Images
+from dirsweep.data import images
+from dirsweep.data.images import Prepared
+from dirsweep.data.table import check_column
+from dirsweep.storage import Folder, cache_folder
+
+TABLE = "table.csv"
+
+
+def as_images(name: str, path: str | None, size: int) -> Images:
+    """A prepared benchmark as a folder of images with a table."""
+    folder = Path(path) if path is not None else cache_folder(f"{name}-{size}")
+    return Images(
+        path=str(folder / TABLE),
+        target="age",
+        image_column="path",
+        split_column="split",
+        bins=BinWidth(width=1.0),
+        size=size,
+        store=str(folder),
+    )
+
+
+def check_columns(path: Path, table: pd.DataFrame) -> None:
+    """ValueError that names the file if a column of the benchmark's CSV is missing."""
+    for name in ("age", "path", "split"):
+        try:
+            check_column(table, name, "the benchmark's CSV has age, path and split")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
+def prepare(config: Images, folder: Path, split: Path, on_progress: Callable[[int, int], None]) -> Prepared:
+    """Copy the benchmark's CSV into the store, and decode the images below `folder` that it names."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder (--images)")
+    place = Path(config.path)
+    Folder(place.parent).put(place.name, split.read_bytes())
+    return images.prepare(config.model_copy(update={"folder": str(folder)}), on_progress)

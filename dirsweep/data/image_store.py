@@ -1,0 +1,236 @@
+"""Images decoded once into raw bytes that every trial on a node maps and shares.
+
+A store is a folder: `train.u8`, `val.u8` and `test.u8` hold (N, C, H, W) unsigned bytes, the images of a side
+one after the other in the order of the table; the test file is opened with the test rows and not before.
+`manifest.json` is written last: without it a store is not there, and `decode` goes on where it was stopped.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from dirsweep.data.split import TEST, TRAIN, VAL
+from dirsweep.storage import Folder
+
+MANIFEST, PROGRESS = "manifest.json", "progress.json"
+CHUNK = 256
+MODES = {"grey": "L", "rgb": "RGB"}
+
+Channels = Literal["grey", "rgb"]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the content of a store, beside the image files.
+
+    table: sha256 of the table that lists them.
+    column: where it names them.
+    size: height and width in pixels that every image is scaled to.
+    split: sha256 over the side of every row.
+    """
+
+    table: str
+    column: str
+    size: int
+    channels: Channels
+    split: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return (1 if self.channels == "grey" else 3, self.size, self.size)
+
+    @property
+    def key(self) -> str:
+        """A name for a store of its own."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A finished store.
+
+    unreadable: why, by the number of the table's row.
+    counts, hashes: images and sha256 of the bytes of each side.
+    """
+
+    recipe: Recipe
+    unreadable: Mapping[int, str]
+    counts: Mapping[str, int]
+    hashes: Mapping[str, str]
+
+
+def read_image(path: Path, size: int, channels: Channels) -> Pixels:
+    """(C, H, W) bytes of an image file, turned upright, in grey or colour, scaled to `size`.
+
+    Raises:
+        ValueError: it cannot be read as an image, without the name.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            if image.mode in ("I", "F"):
+                raise ValueError(
+                    f"pixels of mode {image.mode}, which have no fixed range; save it with 8 bits"
+                )
+            image = image.convert(MODES[channels]).resize(
+                (size, size), Image.Resampling.BILINEAR, reducing_gap=2
+            )
+    except FileNotFoundError:
+        raise ValueError("no such file") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error).replace(f" {str(path)!r}", "") or type(error).__name__) from None
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if channels == "grey" else pixels.transpose(2, 0, 1)
+
+
+def decode(
+    folder: Path,
+    recipe: Recipe,
+    images: Sequence[Path],
+    side: NDArray[np.str_],
+    most_unreadable: float,
+    on_progress: Callable[[int, int], None],
+) -> Manifest:
+    """Decode the (N,) images into the store at `folder`, or go on with it, and return its manifest.
+
+    Rows of no side are passed over. What was decoded before a stop is not decoded again.
+
+    Args:
+        most_unreadable: share of the images that may fail; they are left out, and listed.
+        on_progress: told of how many rows are done, of how many.
+
+    Raises:
+        ValueError: too many images are unreadable; what was written is removed.
+    """
+    files = Folder(folder)
+    state = _begun(files, recipe)
+    rows = np.flatnonzero(side != "")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while state["done"] < len(rows):
+            chunk = rows[state["done"] : state["done"] + CHUNK]
+            found = list(pool.map(lambda row: _tried(images[row], recipe), chunk))
+            for row, image in zip(chunk, found, strict=True):
+                if isinstance(image, str):
+                    state["unreadable"][str(row)] = image
+            for name in (TRAIN, VAL, TEST):
+                own = [
+                    image
+                    for row, image in zip(chunk, found, strict=True)
+                    if side[row] == name and not isinstance(image, str)
+                ]
+                _append(folder / f"{name}.u8", own, state["counts"][name] * int(np.prod(recipe.shape)))
+                state["counts"][name] += len(own)
+            state["done"] += len(chunk)
+            if len(state["unreadable"]) > most_unreadable * len(rows):
+                _remove(files)
+                raise ValueError(_too_many(state["unreadable"], images, len(rows), most_unreadable))
+            files.put(PROGRESS, json.dumps(state).encode())
+            on_progress(state["done"], len(rows))
+    hashes = {name: _sha256(folder / f"{name}.u8") for name in (TRAIN, VAL, TEST)}
+    content = {
+        "recipe": asdict(recipe),
+        "unreadable": state["unreadable"],
+        "counts": state["counts"],
+        "hashes": hashes,
+    }
+    files.put(MANIFEST, json.dumps(content, indent=1).encode())
+    files.delete(PROGRESS)
+    return Manifest(
+        recipe, {int(row): why for row, why in state["unreadable"].items()}, state["counts"], hashes
+    )
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a finished store; None where there is none. ValueError for a damaged one."""
+    files = Folder(folder)
+    if not files.exists(MANIFEST):
+        return None
+    try:
+        tree = json.loads(files.read(MANIFEST))
+        unreadable = {int(row): why for row, why in tree["unreadable"].items()}
+        return Manifest(Recipe(**tree["recipe"]), unreadable, tree["counts"], tree["hashes"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / MANIFEST}: damaged ({error}); delete the folder and prepare it again"
+        ) from None
+
+
+def pixels(folder: Path, manifest: Manifest, side: str) -> Pixels:
+    """(N, C, H, W) the images of a side, mapped: all processes of a node share the memory.
+
+    Raises:
+        ValueError: the file is missing or of another length than the manifest says.
+    """
+    shape, path = (manifest.counts[side], *manifest.recipe.shape), folder / f"{side}.u8"
+    found = path.stat().st_size if path.is_file() else None
+    if found != int(np.prod(shape)):
+        said = "missing" if found is None else f"{found} bytes long, not {int(np.prod(shape))}"
+        raise ValueError(f"{path}: {said}; delete the folder and prepare it again")
+    if shape[0] == 0:
+        return np.empty(shape, dtype=np.uint8)
+    return np.memmap(path, np.uint8, "c", shape=shape)  # "c": torch wants memory that it may write to
+
+
+def _begun(files: Folder, recipe: Recipe) -> dict[str, Any]:
+    """How far an earlier attempt came."""
+    fresh = {"recipe": asdict(recipe), "done": 0, "unreadable": {}, "counts": {TRAIN: 0, VAL: 0, TEST: 0}}
+    if not files.exists(PROGRESS):
+        return fresh
+    state = dict(json.loads(files.read(PROGRESS)))
+    if state["recipe"] != fresh["recipe"]:
+        raise ValueError(f"{files.path}: another store is half made there; finish it, or delete the folder")
+    return state
+
+
+def _tried(path: Path, recipe: Recipe) -> Pixels | str:
+    """The image, or why there is none."""
+    try:
+        return read_image(path, recipe.size, recipe.channels)
+    except ValueError as error:
+        return str(error)
+
+
+def _append(path: Path, images: Sequence[Pixels], at: int) -> None:
+    """Write images from byte `at` on; what an attempt that was stopped wrote there is written over."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.truncate(at)
+        file.seek(at)
+        file.writelines(image.tobytes() for image in images)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove(files: Folder) -> None:
+    for name in (PROGRESS, *(f"{side}.u8" for side in (TRAIN, VAL, TEST))):
+        files.delete(name)
+    with contextlib.suppress(OSError):
+        files.path.rmdir()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _too_many(unreadable: Mapping[str, str], images: Sequence[Path], rows: int, most: float) -> str:
+    named = [f"{images[int(row)]}: {why}" for row, why in list(unreadable.items())[:5]]
+    more = f"\n  and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
+    return (
+        f"{len(unreadable)} of {rows} images cannot be read, more than the share of {most:g} that may be "
+        "left out:\n  " + "\n  ".join(named) + more
+    )

@@ -1,0 +1,96 @@
+"""What all image encoders share: bytes to numbers, augmentation, and numbers fed beside the image.
+
+An image encoder takes a pair: pixels (B, C, H, W) as bytes, and (B, k) further numbers, k often 0. Its stem
+turns that into (maps, numbers), its last block into z.
+"""
+
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from dirsweep.config import Augmentation, CropFlip, NoAugmentation
+
+Pair = tuple[Tensor, Tensor]
+
+
+class OnPixels(nn.Module):
+    """Apply layers to the pixels, or to what has become of them; the numbers beside them stay."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pair: Pair) -> Pair:
+        """(B, C, H, W) and (B, k) to (B, ...) and (B, k)."""
+        return self.layers(pair[0]), pair[1]
+
+
+class Fuse(nn.Module):
+    """Apply layers to the maps, and put the numbers behind what comes out: (B, d + k)."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pair: Pair) -> Tensor:
+        """(B, ...) and (B, k) to (B, d + k)."""
+        found = self.layers(pair[0])
+        return torch.cat([found, pair[1].to(found.dtype)], dim=1)
+
+
+class Scale(nn.Module):
+    """Bytes to numbers: (value / 255 - mean) / std for every channel; grey becomes as many as are wanted."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 1 or C, H, W) bytes to (B, C, H, W)."""
+        return (pixels.float() - self.mean) / self.std
+
+
+class Augment(nn.Module):
+    """Pad by some pixels and crop back at a random place, flip left and right every other time; in training.
+
+    Draws come from the global generator, which the training loop seeds for every step.
+    """
+
+    def __init__(self, config: CropFlip) -> None:
+        super().__init__()
+        self.pad, self.flip = config.pad, config.flip
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        if not self.training:
+            return pixels
+        if self.flip:
+            turned = torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < 0.5
+            pixels = torch.where(turned, pixels.flip(3), pixels)
+        return self._cropped(pixels) if self.pad else pixels
+
+    def _cropped(self, pixels: Tensor) -> Tensor:
+        count, _, height, width = pixels.shape
+        padded = nn.functional.pad(pixels, (self.pad,) * 4)
+        top, left = torch.randint(0, 2 * self.pad + 1, (2, count, 1), device=pixels.device)
+        rows = top + torch.arange(height, device=pixels.device)  # (B, H)
+        columns = left + torch.arange(width, device=pixels.device)  # (B, W)
+        sample = torch.arange(count, device=pixels.device)[:, None, None]
+        # the channels last: indexing apart from one another puts the others in front
+        return padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def augment(config: Augmentation) -> list[nn.Module]:
+    """The layer, where there is any."""
+    match config:
+        case NoAugmentation():
+            return []
+        case CropFlip():
+            return [Augment(config)]
+        case _:
+            assert_never(config)
