@@ -4,12 +4,11 @@ One file per dataset (`diamonds`, `csv`, `images` ...); what they share lies bes
 in, and `open_test` the only door to the test rows.
 """
 
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from dirsweep.config import AgeDBDir, Csv, DatasetConfig, Diamonds, Images, IMDBWikiDir, Labelled, StsBDir
-from dirsweep.data import agedb_dir, csv, diamonds, images, imdb_wiki_dir, sts_b_dir
+from dirsweep.data import agedb_dir, csv, diamonds, faces, images, imdb_wiki_dir, sts_b_dir
 from dirsweep.data.dataset import Dataset, Split, Unsealed, assemble, unseal
 from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.inputs import (
@@ -111,6 +110,6 @@ def _load(config: DatasetConfig, version: tuple[int, ...]) -> Dataset:
         case Images():
             return images.load(config)
         case AgeDBDir():
-            return replace(images.load(agedb_dir.as_images(config)), name=config.name)
+            return faces.load(agedb_dir.as_images(config), config.name)
         case IMDBWikiDir():
-            return replace(images.load(imdb_wiki_dir.as_images(config)), name=config.name)
+            return faces.load(imdb_wiki_dir.as_images(config), config.name)

@@ -22,7 +22,7 @@ WHERE = (
 
 
 def as_images(config: AgeDBDir) -> Images:
-    """The dataset as a folder of images with a table."""
+    """The dataset as a folder of images with a table, prepared or not."""
     return faces.as_images(config.name, config.path, config.size)
 
 

@@ -1,12 +1,14 @@
 """What the two benchmarks of faces share: a CSV of age, path and split, bins of a year, 224 pixels."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from dirsweep.config import BinWidth, Images
 from dirsweep.data import images
+from dirsweep.data.dataset import Dataset
 from dirsweep.data.images import Prepared
 from dirsweep.data.table import check_column
 from dirsweep.storage import Folder, cache_folder
@@ -26,6 +28,16 @@ def as_images(name: str, path: str | None, size: int) -> Images:
         size=size,
         store=str(folder),
     )
+
+
+def load(config: Images, name: str) -> Dataset:
+    """The benchmark called `name`. ValueError, with what to do, if it is not prepared."""
+    if not Path(config.path).is_file():
+        raise ValueError(
+            f"{name} is not prepared (looked in {config.store}): dirsweep data prepare "
+            f"{name.replace('_', '-')} --images DIR --split FILE"
+        )
+    return replace(images.load(config), name=name)
 
 
 def check_columns(path: Path, table: pd.DataFrame) -> None:

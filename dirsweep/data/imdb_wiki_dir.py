@@ -19,7 +19,7 @@ WHERE = (
 
 
 def as_images(config: IMDBWikiDir) -> Images:
-    """The dataset as a folder of images with a table."""
+    """The dataset as a folder of images with a table, prepared or not."""
     return faces.as_images(config.name, config.path, config.size)
 
 

@@ -1,5 +1,6 @@
 """Torchvision's backbones, without their classifier: z is the pooled output of the last block."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,30 @@ def _whole(config: Backbone) -> Any:
     if config.weights is None:
         return torchvision_models.get_model(config.backbone, weights=None)
     weights = read_weights(Path(config.weights))
-    head = next(
-        (value for name, value in reversed(weights.items()) if name.endswith("weight") and value.ndim == 2),
-        None,
-    )
-    classes = 1000 if head is None else len(head)
+    heads = [value for name, value in weights.items() if name.endswith("weight") and value.ndim == 2]
+    classes = len(heads[-1]) if heads else 1000  # of the classifier that is left out here
     whole = torchvision_models.get_model(config.backbone, weights=None, num_classes=classes)
-    try:
-        whole.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{config.weights}: not the weights of {config.backbone}: {_first(error)}") from None
+    problem = _misfit(weights, whole.state_dict())
+    if problem:
+        raise ValueError(f"{config.weights}: not the weights of {config.backbone}: {problem}")
+    whole.load_state_dict(weights)
     return whole
+
+
+def _misfit(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The first way in which weights are not those that are wanted; "" if they are."""
+    missing = [name for name in wanted if name not in weights]
+    further = [name for name in weights if name not in wanted]
+    if missing and further and all(name.startswith("module.") for name in weights):
+        return "every name starts with 'module.', of a parallel wrapper; save model.module.state_dict()"
+    if missing or further:
+        kinds = ((missing, "missing"), (further, "unknown"))
+        return "; ".join(f"{len(names)} {word}, such as {names[0]}" for names, word in kinds if names)
+    other = [name for name, value in wanted.items() if weights[name].shape != value.shape]
+    if not other:
+        return ""
+    name = other[0]
+    return f"{name} is {list(weights[name].shape)}, not {list(wanted[name].shape)}"
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

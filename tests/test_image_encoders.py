@@ -1,0 +1,275 @@
+"""Encoders of images: shapes, last blocks, augmentation, weights from a file, whole trials."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pictures
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+
+from dirsweep import models, pipeline
+from dirsweep.config import Backbone, CropFlip, Images, SmallCNN
+from dirsweep.config.encoder import BACKBONES
+from dirsweep.models.on_images import Augment, Scale
+from dirsweep.storage import Folder
+
+
+def rows(
+    count: int = 3, channels: int = 3, size: int = 32, numbers: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (count, channels, size, size), dtype=torch.uint8, generator=draw)
+    return pixels, torch.randn(count, numbers, generator=draw)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Images:
+    return pictures.prepared(tmp_path_factory.mktemp("images") / "d", numbers=("weight",))
+
+
+def run(data: Images, folder: Path, **values: Any) -> list[float]:
+    pipeline.run_trial(pictures.trial(data, **values), Folder(folder), lambda record: None)
+    return pd.read_csv(folder / "val_predictions.csv")["prediction"].tolist()
+
+
+# ---- pieces
+
+
+def test_bytes_become_numbers_by_the_plain_formula():
+    pixels = torch.tensor([[[[0, 51], [102, 255]]]], dtype=torch.uint8)
+    plain = (pixels.double() / 255 - 0.25) / 0.5
+    assert torch.allclose(Scale((0.25,), (0.5,))(pixels).double(), plain, atol=1e-6)
+    assert Scale((0.5,) * 3, (0.5,) * 3)(pixels).shape == (1, 3, 2, 2)
+
+
+def test_augmentation_shifts_by_at_most_the_padding_and_flips_half():
+    pixels = torch.zeros(400, 1, 9, 9, dtype=torch.uint8)
+    pixels[:, 0, 4, 6] = 200  # two to the right of the middle
+    torch.manual_seed(0)
+    found = Augment(CropFlip(pad=2)).train()(pixels)
+    assert found.shape == pixels.shape
+    sample, _, row, column = torch.nonzero(found, as_tuple=True)
+    assert len(sample) == 400  # nothing is shifted out of the picture here
+    assert set((row - 4).tolist()) == {-2, -1, 0, 1, 2}
+    assert set(column.tolist()) == {0, 1, 2, 3, 4} | {4, 5, 6, 7, 8}
+    turned = (column < 4).sum() + (column == 4).sum() / 2
+    assert 0.4 < turned / 400 < 0.6
+
+
+def test_augmentation_without_padding_or_flips_does_only_the_other():
+    pixels = rows(count=50, channels=1, size=5)[0]
+    torch.manual_seed(0)
+    flipped = Augment(CropFlip(pad=0)).train()(pixels)
+    same = [bool((one == other).all()) for one, other in zip(flipped, pixels, strict=True)]
+    turned = [bool((one == other.flip(2)).all()) for one, other in zip(flipped, pixels, strict=True)]
+    assert all(one != other for one, other in zip(same, turned, strict=True))
+    assert Augment(CropFlip(pad=0, flip=False)).train()(pixels) is pixels
+    assert Augment(CropFlip(pad=2)).eval()(pixels) is pixels
+
+
+def test_a_crop_is_the_padded_image_from_some_place_on():
+    pixels = rows(count=8, channels=3, size=6)[0]
+    torch.manual_seed(1)
+    found = Augment(CropFlip(pad=2, flip=False)).train()(pixels)
+    padded = torch.nn.functional.pad(pixels, (2, 2, 2, 2))
+    for one, whole in zip(found, padded, strict=True):
+        crops = [whole[:, top : top + 6, left : left + 6] for top in range(5) for left in range(5)]
+        assert any(torch.equal(one, crop) for crop in crops)
+
+
+# ---- encoders
+
+
+@pytest.mark.parametrize(("channels", "numbers", "norm"), [(1, 0, True), (3, 2, False)])
+def test_a_small_cnn_gives_z_of_its_width(channels, numbers, norm):
+    config = SmallCNN(channels=4, depth=3, width=7, batch_norm=norm)
+    own = rows(channels=channels, size=20, numbers=numbers)
+    model = models.build(config, own, seed=0).eval()
+    z, prediction = model(own)
+    assert z.shape == (3, 7)
+    assert (z >= 0).all()
+    assert prediction.shape == (3,)
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in model.modules()) == norm
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["resnet18", "wide_resnet50_2", "convnext_tiny", "efficientnet_b0", "mobilenet_v3_small"]
+)
+def test_z_is_what_the_backbone_hands_to_its_classifier(name):
+    own = rows(size=64)
+    model = models.build(Backbone(backbone=name), own, seed=0).eval()
+    whole = torchvision.models.get_model(name, weights=None).eval()
+    seen: list[torch.Tensor] = []
+    first = classifier(whole)
+    first.register_forward_hook(lambda layer, given, out: seen.append(given[0]))
+    ours = model.encoder.state_dict().values()
+    theirs = [value for key, value in whole.state_dict().items() if not belongs(key, whole, first)]
+    with torch.no_grad():
+        for one, other in zip(ours, theirs, strict=True):
+            one.copy_(other)
+        z = model(own)[0]
+        whole(own[0].float() / 127.5 - 1)
+    assert torch.allclose(z, seen[0], atol=1e-4)
+    assert model.encoder.features == seen[0].shape[1]
+
+
+def classifier(whole: Any) -> torch.nn.Module:
+    """Its first linear layer."""
+    layers = [whole.fc] if hasattr(whole, "fc") else whole.classifier
+    return next(layer for layer in layers if isinstance(layer, torch.nn.Linear))
+
+
+def belongs(key: str, whole: Any, first: torch.nn.Module) -> bool:
+    """Whether a tensor is of the classifier, from its first linear layer on."""
+    if hasattr(whole, "fc"):
+        return key.startswith("fc.")
+    if not key.startswith("classifier."):
+        return False
+    return int(key.split(".")[1]) >= list(whole.classifier).index(first)
+
+
+def test_every_backbone_is_one_of_torchvisions():
+    assert set(BACKBONES) <= set(torchvision.models.list_models())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numbers", [0, 2])
+def test_numbers_and_grey_images_go_into_a_backbone(numbers):
+    own = rows(channels=1, size=32, numbers=numbers)
+    model = models.build(Backbone(), own, seed=0).eval()
+    z, _ = model(own)
+    assert z.shape == (3, 512)
+    frozen, trained = model.parts("last_block")
+    assert torch.equal(trained(frozen(own)), z)
+    changed = (own[0], own[1] + 1)
+    assert torch.equal(model(changed)[0], z) == (numbers == 0)
+
+
+# ---- weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_weights_of_a_file_are_loaded(tmp_path, kind):
+    theirs = torchvision.models.resnet18(num_classes=7)
+    path = tmp_path / f"weights.{kind}"
+    if kind == "pth":
+        torch.save(theirs.state_dict(), path)
+    else:
+        safetensors.torch.save_file(theirs.state_dict(), path)
+    model = models.build(Backbone(weights=str(path)), rows(), seed=0)
+    ours = [value for key, value in model.encoder.state_dict().items()]
+    plain = [value for key, value in theirs.state_dict().items() if not key.startswith("fc.")]
+    assert all(torch.equal(one, other) for one, other in zip(ours, plain, strict=True))
+
+
+def wrapped(weights: dict[str, torch.Tensor]) -> None:
+    """Names as a parallel wrapper has them."""
+    for key in list(weights):
+        weights[f"module.{key}"] = weights.pop(key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda weights: weights.pop("layer1.0.conv1.weight"), "1 missing, such as layer1.0.conv1.weight$"),
+        (lambda weights: weights.update(more=torch.zeros(1)), "1 unknown, such as more$"),
+        (
+            lambda weights: weights.update({"conv1.weight": torch.zeros(2)}),
+            r"conv1.weight is \[2\], not ",
+        ),
+        (wrapped, "every name starts with 'module.'"),
+    ],
+)
+def test_weights_load_strictly(tmp_path, change, told):
+    weights = torchvision.models.resnet18().state_dict()
+    change(weights)
+    torch.save(weights, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=rf"w\.pth: not the weights of resnet18: {told}"):
+        models.build(Backbone(weights=str(tmp_path / "w.pth")), rows(), seed=0)
+
+
+def test_a_file_that_holds_no_weights_is_refused_and_runs_no_code(tmp_path):
+    with pytest.raises(ValueError, match=r"none\.pth: no such file \(encoder\.weights\)"):
+        models.build(Backbone(weights=str(tmp_path / "none.pth")), rows(), seed=0)
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(ValueError, match=r"text\.pth: cannot be read as weights"):
+        models.build(Backbone(weights=str(tmp_path / "text.pth")), rows(), seed=0)
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")  # a pickled object, which could run code
+    with pytest.raises(ValueError, match=r"module\.pth: cannot be read as weights"):
+        models.build(Backbone(weights=str(tmp_path / "module.pth")), rows(), seed=0)
+
+
+# ---- trials
+
+
+@pytest.mark.slow
+def test_its_knobs_act_and_a_trial_repeats_itself(images, tmp_path):
+    base = run(images, tmp_path / "base")
+    assert run(images, tmp_path / "again") == base
+    crop = {"encoder.augmentation.name": "crop_flip", "encoder.augmentation.pad": 2}
+    cropped = run(images, tmp_path / "crop", **crop)
+    changes: dict[str, tuple[list[float], dict[str, Any]]] = {
+        "channels": (base, {"encoder.channels": 5}),
+        "depth": (base, {"encoder.depth": 3}),
+        "width": (base, {"encoder.width": 9}),
+        "batch_norm": (base, {"encoder.batch_norm": False}),
+        "augmentation": (base, crop),
+        "pad": (cropped, crop | {"encoder.augmentation.pad": 3}),
+        "flip": (cropped, crop | {"encoder.augmentation.flip": False}),
+        "layers": (base, {"stage2.layers": "last_block"}),
+        "numbers": (base, {"dataset.numbers": []}),
+    }
+    found = {name: run(images, tmp_path / name, **change) for name, (_, change) in changes.items()}
+    assert [name for name, (than, _) in changes.items() if found[name] == than] == []
+
+
+@pytest.mark.slow
+def test_a_backbone_trains_both_stages_and_its_knobs_act(images, tmp_path):
+    small = {"encoder": {"name": "mobilenet_v3_small"}, "stage1.epochs": 1}
+    base = run(images, tmp_path / "base", **small)
+    assert run(images, tmp_path / "n", **small, **{"encoder.normalisation": "imagenet"}) != base
+    assert run(images, tmp_path / "l", **small, **{"stage2.layers": "last_block"}) != base
+
+
+@pytest.mark.slow
+def test_a_finished_trial_predicts_new_images(images, tmp_path):
+    base = run(images, tmp_path / "trial")
+    place = Path(images.path).parent
+    table = pd.read_csv(images.path)
+    val = pd.read_csv(tmp_path / "trial" / "val_predictions.csv")["sample"]
+    frame = table.iloc[val].reset_index(drop=True)
+    found = pipeline.predict(Folder(tmp_path / "trial"), frame, place / "pictures")
+    assert found.tolist() == pytest.approx(base, rel=1e-4)
+    frame.loc[2, "name"] = "nothing.png"
+    with pytest.raises(ValueError, match=r"row 3: the image .*nothing\.png: no such file"):
+        pipeline.predict(Folder(tmp_path / "trial"), frame, place / "pictures")
+
+
+@pytest.mark.slow
+def test_a_stopped_trial_with_augmentation_goes_on_to_the_same_numbers(images, tmp_path):
+    crop = {"encoder.augmentation": {"name": "crop_flip", "pad": 2}, "stage1.epochs": 80}  # over a second
+    whole = run(images, tmp_path / "whole", **crop)
+    trial, folder, seen = pictures.trial(images, **crop), Folder(tmp_path / "stopped"), []
+    with pytest.raises(pipeline.Stopped):
+        pipeline.run_trial(trial, folder, seen.append, should_stop=lambda: len(seen) > 0)
+    pipeline.run_trial(trial, folder, seen.append, emitted=len(seen))
+    assert pd.read_csv(tmp_path / "stopped" / "val_predictions.csv")["prediction"].tolist() == whole
+
+
+@pytest.mark.slow
+def test_a_small_cnn_learns_the_drawn_discs(images, tmp_path):
+    metrics = pipeline.run_trial(
+        pictures.trial(images, **{"stage1.epochs": 20, "stage1.optimizer.lr": 0.01, "dataset.numbers": []}),
+        Folder(tmp_path / "trial"),
+        lambda record: None,
+    )
+    table = pd.read_csv(images.path)
+    guess = np.abs(table["label"] - table["label"].mean()).mean()
+    assert metrics["val/all/mae"] < 0.6 * guess

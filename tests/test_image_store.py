@@ -1,0 +1,202 @@
+"""Decoding images once: what is kept, what cannot be read, stopping and going on, damage."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dirsweep.data import image_store
+from dirsweep.data.image_store import Manifest, Recipe, decode, pixels, read_image, read_manifest
+from dirsweep.storage import Folder
+
+RECIPE = Recipe(table="t", column="name", size=4, channels="grey", split="s")
+
+
+def drawn(folder: Path, count: int) -> list[Path]:
+    """`count` plain grey images, image k of brightness k."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("L", (6, 5), number).save(path)
+    return paths
+
+
+def sides(count: int) -> np.ndarray:
+    """train, val, test, nothing, and again."""
+    return np.array(["train", "val", "test", ""] * count)[:count]
+
+
+def made(folder: Path, paths: list[Path], side: np.ndarray, share: float = 0.0) -> Manifest:
+    return decode(folder, RECIPE, paths, side, share, lambda done, total: None)
+
+
+def test_each_side_has_its_images_in_the_order_of_the_table(tmp_path):
+    paths = drawn(tmp_path / "in", 11)
+    manifest = made(tmp_path / "store", paths, sides(11))
+    assert manifest.counts == {"train": 3, "val": 3, "test": 3}
+    for side, first in (("train", 0), ("val", 1), ("test", 2)):
+        found = pixels(tmp_path / "store", manifest, side)
+        assert found.shape == (3, 1, 4, 4)
+        assert found[:, 0, 0, 0].tolist() == [first, first + 4, first + 8]
+    assert read_manifest(tmp_path / "store") == manifest
+
+
+def test_unreadable_images_are_left_out_and_listed(tmp_path):
+    paths = drawn(tmp_path / "in", 8)
+    paths[0].write_bytes(paths[0].read_bytes()[:40])  # cut short
+    paths[4].write_bytes(b"")
+    paths[1] = tmp_path / "in" / "missing.png"
+    manifest = made(tmp_path / "store", paths, sides(8), share=0.5)
+    assert manifest.counts == {"train": 0, "val": 1, "test": 2}
+    assert set(manifest.unreadable) == {0, 1, 4}
+    assert manifest.unreadable[1] == "no such file"
+    assert pixels(tmp_path / "store", manifest, "train").shape == (0, 1, 4, 4)
+
+
+def test_too_many_unreadable_images_are_an_error_that_names_them_and_leaves_nothing(tmp_path):
+    paths = drawn(tmp_path / "in", 8)
+    for path in paths[:2]:
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"(?s)2 of 6 images cannot be read, more than .* 0\.2 .*0\.png"):
+        made(tmp_path / "store", paths, sides(8), share=0.2)
+    assert not (tmp_path / "store").exists()
+
+
+def test_decoding_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_store, "CHUNK", 4)
+    paths = drawn(tmp_path / "in", 20)
+    whole = made(tmp_path / "whole", paths, sides(20))
+
+    class Stop(Exception):
+        """Ctrl-C."""
+
+    def stop(done: int, total: int) -> None:
+        if done >= 8:
+            raise Stop
+
+    with pytest.raises(Stop):
+        decode(tmp_path / "store", RECIPE, paths, sides(20), 0.0, stop)
+    assert read_manifest(tmp_path / "store") is None
+    with (tmp_path / "store" / "train.u8").open("ab") as file:
+        file.write(b"half a chunk")  # written by an attempt that died before it noted so
+    for path in paths[:8]:
+        path.unlink()  # not read again
+    assert made(tmp_path / "store", paths, sides(20)) == whole
+    assert not (tmp_path / "store" / "progress.json").exists()
+
+
+def test_a_killed_decoding_goes_on(tmp_path):
+    paths = drawn(tmp_path / "in", 600)
+    code = (
+        "import sys, os, numpy as np; from pathlib import Path; from dirsweep.data.image_store import *\n"
+        "names, store = sys.argv[2:], Path(sys.argv[1])\n"
+        "recipe = Recipe(table='t', column='name', size=4, channels='grey', split='s')\n"
+        "side = np.array(['train', 'val', 'test', ''] * 600)[:600]\n"
+        "die = lambda done, total: os.kill(os.getpid(), 9)\n"
+        "decode(store, recipe, [Path(n) for n in names], side, 0.0, die)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "store"), *map(str, paths)])
+    assert done.returncode == -9
+    assert json.loads((tmp_path / "store" / "progress.json").read_text())["done"] == 256
+    assert (
+        made(tmp_path / "store", paths, sides(600)).hashes == made(tmp_path / "two", paths, sides(600)).hashes
+    )
+
+
+def test_a_half_made_store_of_other_images_is_not_written_over(tmp_path):
+    Folder(tmp_path).put("progress.json", json.dumps({"recipe": {"table": "other"}, "done": 1}).encode())
+    with pytest.raises(ValueError, match="another store is half made there"):
+        made(tmp_path, drawn(tmp_path / "in", 4), sides(4))
+
+
+def test_a_damaged_store_is_refused(tmp_path):
+    store = tmp_path / "store"
+    manifest = made(store, drawn(tmp_path / "in", 8), sides(8))
+    os.truncate(store / "val.u8", 3)
+    with pytest.raises(ValueError, match=r"val\.u8: 3 bytes long, not 32; delete the folder"):
+        pixels(store, manifest, "val")
+    (store / "train.u8").unlink()
+    with pytest.raises(ValueError, match=r"train\.u8: missing"):
+        pixels(store, manifest, "train")
+    (store / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match=r"manifest\.json: damaged"):
+        read_manifest(store)
+
+
+@pytest.mark.parametrize(
+    ("image", "grey", "rgb"),
+    [
+        (Image.new("L", (9, 9), 100), [100], [100, 100, 100]),
+        (Image.new("RGB", (9, 9), (255, 0, 0)), [76], [255, 0, 0]),
+        (Image.new("RGBA", (9, 9), (0, 255, 0, 255)), [150], [0, 255, 0]),
+        (Image.new("1", (9, 9), 1), [255], [255, 255, 255]),
+        (Image.new("LA", (9, 9), (7, 255)), [7], [7, 7, 7]),
+        (Image.fromarray(np.full((9, 9), 51200, dtype=np.uint16)), [200], [200, 200, 200]),
+    ],
+    ids=lambda value: value.mode if isinstance(value, Image.Image) else "",
+)
+def test_images_of_any_mode_are_read(tmp_path, image, grey, rgb):
+    image.save(tmp_path / "image.png")
+    assert read_image(tmp_path / "image.png", 3, "grey")[:, 1, 1].tolist() == grey
+    assert read_image(tmp_path / "image.png", 3, "rgb")[:, 1, 1].tolist() == rgb
+
+
+def test_a_palette_is_read_and_a_mode_without_range_is_not(tmp_path):
+    Image.new("RGB", (9, 9), (10, 20, 30)).quantize(2).save(tmp_path / "palette.png")
+    assert read_image(tmp_path / "palette.png", 2, "rgb")[:, 0, 0].tolist() == [10, 20, 30]
+    Image.new("F", (9, 9), 0.5).save(tmp_path / "float.tiff")
+    with pytest.raises(ValueError, match="pixels of mode F, which have no fixed range"):
+        read_image(tmp_path / "float.tiff", 2, "rgb")
+
+
+def test_a_turned_photograph_is_turned_upright(tmp_path):
+    image = Image.fromarray(np.repeat([[0, 250]], 8, axis=0).repeat(4, axis=1).astype(np.uint8))  # dark left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees to the right
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    found = read_image(tmp_path / "turned.jpg", 8, "grey")[0]
+    assert found[0].mean() < 30 < 200 < found[-1].mean()  # dark above
+
+
+@pytest.mark.slow
+def test_a_second_process_adds_less_than_a_tenth_of_the_store(tmp_path):
+    """What the second reader of a store holds alone, after both have looked at every image."""
+    paths, size = drawn(tmp_path / "in", 64), 700
+    recipe = Recipe(table="t", column="name", size=size, channels="grey", split="s")
+    decode(tmp_path / "store", recipe, paths, np.array(["train"] * 64), 0.0, lambda done, total: None)
+    code = (
+        "import sys; from pathlib import Path; import torch\n"
+        "from dirsweep.data.image_store import pixels, read_manifest\n"
+        "store = Path(sys.argv[1])\n"
+        "found = torch.from_numpy(pixels(store, read_manifest(store), 'train'))\n"
+        "total = sum(int(found[torch.tensor([row])].sum()) for row in range(len(found)))\n"
+        "print('looked', flush=True); sys.stdin.readline()\n"
+        "alone, inside = 0, False\n"
+        "for line in open('/proc/self/smaps'):\n"
+        "    if line[0] in '0123456789abcdef' and '-' in line.split()[0]: inside = 'train.u8' in line\n"
+        "    if inside and line.startswith('Private_'): alone += int(line.split()[1])\n"
+        "print(alone * 1024)"
+    )
+    two = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "store")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        assert [process.stdout.readline() for process in two] == ["looked\n"] * 2
+        two[1].stdin.write("\n")
+        two[1].stdin.flush()
+        alone = int(two[1].stdout.readline())
+    finally:
+        for process in two:
+            process.communicate("\n")
+    assert alone < 0.1 * 64 * size * size
