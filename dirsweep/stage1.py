@@ -135,7 +135,8 @@ def keys(config: TrialConfig, dataset: Dataset) -> list[str]:
 
 
 def _surroundings(config: TrialConfig, dataset: Dataset) -> dict[str, object]:
-    device = torch.cuda.get_device_name() if config.device == "cuda" else platform.machine()
+    cpu = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    device = torch.cuda.get_device_name() if config.device == "cuda" else cpu
     return {
         "method_version": METHOD_VERSION,
         "torch": torch.__version__,

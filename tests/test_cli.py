@@ -487,3 +487,9 @@ def test_run_refuses_a_space_that_makes_no_sense(refused, here, space, told):
 
 def test_ui_without_records_says_so(refused, here):
     assert "no tracking store there yet" in refused("ui")
+
+
+def test_an_output_that_cannot_be_is_refused(refused, here):
+    (here / "taken").write_text("")
+    assert "--out taken: a file, not a folder" in refused("train", "trial.yaml", "--out", "taken")
+    assert "--out .: a folder; name a file in it" in refused("predict", "x", "tiny.csv", "--out", ".")

@@ -380,3 +380,27 @@ def test_a_knob_shows_its_limits_and_default():
 def test_a_knob_that_only_one_variant_has_names_it():
     (knob,) = knobs("stage1.loss.beta")
     assert knob.variant == "huber"
+
+
+def test_a_knob_of_a_stage_2_that_is_left_out_is_refused():
+    config = TrialConfig(stage2=None)
+    with pytest.raises(ValueError, match=r"'stage2.norm_weight' would do nothing, for stage2 is null"):
+        config.with_overrides({"stage2.norm_weight": 2.0})
+    assert config.with_overrides({"stage2": {}, "stage2.norm_weight": 2.0}).stage2.norm_weight == 2.0
+
+
+def test_bins_need_not_say_that_a_width_is_a_width():
+    table = {"name": "csv", "path": "t.csv", "target": "y"}
+    for bins in ({"width": 2.0}, {"edges": [0.0, 1.0]}):
+        assert TrialConfig.model_validate({"dataset": table | {"bins": bins}}).dataset.bins.name in bins
+
+
+def test_a_path_given_by_name_starts_where_the_user_is(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "trial.yaml").write_text(
+        "dataset: {name: csv, path: a.csv, target: y, bins: {width: 1.0}}"
+    )
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "there" / "trial.yaml"
+    assert read_trial(path).dataset.path == str(tmp_path / "there" / "a.csv")
+    assert read_trial(path, {"dataset.path": "b.csv"}).dataset.path == str(tmp_path / "b.csv")

@@ -34,6 +34,8 @@ def train(
     """
     wanted = dict(map(parsed, values or []))
     folder = out or TRIALS / next_free(TRIALS, config.stem)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {folder}: a file, not a folder; name another place")
     typer.echo(f"training {config} in {folder}")
     trial = checked_trial(config, wanted)
 
@@ -113,6 +115,8 @@ def predict(
     from dirsweep import data, pipeline
     from dirsweep.storage import Folder
 
+    if out is not None and out.is_dir():
+        raise ValueError(f"--out {out}: a folder; name a file in it")
     folder, frame = _trial_folder(source), data.read_table(table)
     if "prediction" in frame.columns:
         raise ValueError(f"{table}: has a column 'prediction' already; rename it")

@@ -95,6 +95,15 @@ class Labelled(Config):
     few_below: PositiveInt = 20
     """A bin with fewer training samples than this is few-shot."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_bins(cls, data: Any) -> Any:
+        """Bins that give a width or edges need not say which of the two they are."""
+        bins = data.get("bins") if isinstance(data, dict) else None
+        if isinstance(bins, dict) and "name" not in bins:
+            return {**data, "bins": {"name": "edges" if "edges" in bins else "width", **bins}}
+        return data
+
     @model_validator(mode="after")
     def _one_split(self) -> "Labelled":
         if self.few_below > self.many_above + 1:

@@ -38,8 +38,13 @@ def with_dataset_file(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def read_trial(path: Path, values: dict[str, Any] | None = None) -> TrialConfig:
-    """The config in a YAML file, with `values` set by dotted name; ValueError that names file and key."""
+    """The config in a YAML file, with `values` set by dotted name; ValueError that names file and key.
+
+    A relative path in the file starts at its folder, one in `values` where the user is.
+    """
     tree = with_dataset_file(read_yaml(path), path.parent)
+    places = {name: values[name] for name in map("dataset.{}".format, PLACES) if values and name in values}
+    values = {**(values or {}), **{name: str(Path(place).resolve()) for name, place in places.items()}}
     try:
         config = TrialConfig.model_validate(tree)
         return config.with_overrides(values) if values else config

@@ -75,8 +75,12 @@ class TrialConfig(Config):
         """This config with `values` set by dotted name ("stage1.epochs"), validated as a whole.
 
         A value for `X.name` that picks another variant drops the fields of the old one.
-        Raises pydantic's ValidationError (a ValueError) that names every refused key.
+        Raises pydantic's ValidationError (a ValueError) that names every refused key, and a plain ValueError
+        for a knob of a stage 2 that is left out.
         """
+        below = next((name for name in values if name.startswith("stage2.")), None)
+        if self.stage2 is None and below is not None and "stage2" not in values:
+            raise ValueError(f"'{below}' would do nothing, for stage2 is null; take `stage2: null` out")
         return TrialConfig.model_validate(merged(self.model_dump(mode="json"), values))
 
     def plain(self) -> "TrialConfig":
