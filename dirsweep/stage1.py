@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dirsweep import METHOD_VERSION
+from dirsweep import METHOD_VERSION, models
 from dirsweep.config import NextPhase, NoNormOrdinality, NormOrdinality, PrototypesEMA, Stage1, TrialConfig
 from dirsweep.data import Dataset
 from dirsweep.loop import Phase, Term, Trial, rate, steps
@@ -146,7 +146,7 @@ def _surroundings(config: TrialConfig, dataset: Dataset) -> dict[str, object]:
         "threads": config.threads,
         "seed": config.seed,
         "data": dataset.hash,
-        "encoder": config.encoder.model_dump(mode="json"),
+        "encoder": models.identity(config.encoder),
     }
 
 

@@ -5,6 +5,7 @@ MLflow. Bad input ends with one message and status 2 here, in `main`, whichever 
 """
 
 import errno
+import os
 import sys
 from typing import Annotated
 
@@ -43,6 +44,7 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input is one message on stderr and status 2, never a traceback."""
+    os.environ["DIRSWEEP_STARTED_IN"] = os.getcwd()  # where an encoder of the user's own is looked for
     try:
         app(arguments)
     except ValueError as error:

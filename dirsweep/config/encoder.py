@@ -113,4 +113,17 @@ class Backbone(Config):
         return not str(self.backbone).startswith("convnext")
 
 
-EncoderConfig = Annotated[MLP | SentenceEncoder | SmallCNN | Backbone, Field(discriminator="name")]
+class Custom(Config):
+    """An encoder of your own: a class named by its import path (docs/encoders.md has an example)."""
+
+    reads: ClassVar = "anything"
+    name: Literal["custom"] = "custom"
+    path: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    """Module and class, as in "my_encoders:Wide"; the module lies where dirsweep is started."""
+    options: dict[str, str | bool | int | float | None] = Field(default_factory=dict)
+    """What the class is called with; searched as encoder.options.NAME."""
+    batch_norm: bool = False
+    """Whether it has batch norm."""
+
+
+EncoderConfig = Annotated[MLP | SentenceEncoder | SmallCNN | Backbone | Custom, Field(discriminator="name")]

@@ -84,7 +84,7 @@ def _takes(info: FieldInfo) -> str:
         for sign, value in _limits(item)
     ]
     words = {int: "whole number", float: "number", bool: "true | false", str: "text", type(None): "null"}
-    first, *others = [words.get(kind, "list") for kind in taken]
+    first, *others = ["pairs" if get_origin(kind) is dict else words.get(kind, "list") for kind in taken]
     return " | ".join([f"{first} {', '.join(limits)}".strip(), *others])
 
 

@@ -53,7 +53,7 @@ class TrialConfig(Config):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "TrialConfig":
-        if self.encoder.reads != self.dataset.kind:
+        if self.encoder.reads not in (self.dataset.kind, "anything"):
             raise ValueError(
                 f"encoder {self.encoder.name} reads {self.encoder.reads}, but dataset {self.dataset.name} "
                 f"holds {self.dataset.kind}; choose {USUAL[self.dataset.kind]}"

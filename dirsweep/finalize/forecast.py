@@ -99,7 +99,7 @@ def row_costs(rows: Sequence[Row], winner: TrialRecord) -> dict[str, float]:
     seen = set()
     costs = {}
     for row in rows:
-        stage1 = (row.config.encoder, row.config.stage1)
+        stage1 = row.config.model_dump_json(include={"encoder", "stage1"})
         epochs = row.config.stage2.schedule.epochs if row.config.stage2 else 0
         costs[row.hash] = pace * (epochs + (0 if stage1 in seen else row.config.stage1.total_epochs))
         seen.add(stage1)

@@ -5,16 +5,19 @@ An encoder is a module with `stem`, `last_block` (z = last_block(stem(x))), `fea
 config in `config.encoder`, a line in `prepare` and in `build`.
 """
 
+import hashlib
+from pathlib import Path
 from typing import assert_never
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dirsweep.config import MLP, Backbone, EncoderConfig, SentenceEncoder, SmallCNN
+from dirsweep.config import MLP, Backbone, Custom, EncoderConfig, SentenceEncoder, SmallCNN
 from dirsweep.data import ImageInputs, Inputs, Pairs
-from dirsweep.models import sentence_encoder
+from dirsweep.models import custom, sentence_encoder
 from dirsweep.models.backbone import BackboneEncoder
+from dirsweep.models.custom import CustomEncoder
 from dirsweep.models.mlp import MLPEncoder
 from dirsweep.models.rows import Rows, count, join, resident, split, take, to
 from dirsweep.models.sentence_encoder import SentencePairEncoder
@@ -26,6 +29,7 @@ __all__ = [
     "Rows",
     "build",
     "count",
+    "identity",
     "join",
     "prepare",
     "reset_head",
@@ -36,7 +40,7 @@ __all__ = [
 ]
 
 
-Encoder = MLPEncoder | SentencePairEncoder | SmallCNNEncoder | BackboneEncoder
+Encoder = MLPEncoder | SentencePairEncoder | SmallCNNEncoder | BackboneEncoder | CustomEncoder
 
 
 class Model(nn.Module):
@@ -83,8 +87,24 @@ def prepare(config: EncoderConfig, inputs: Inputs) -> Rows:
         case SmallCNN() | Backbone():
             assert isinstance(inputs, ImageInputs), "the config checks that encoder and dataset agree"
             return torch.from_numpy(inputs.pixels), torch.from_numpy(inputs.numbers)
+        case Custom():
+            return custom.prepare(config, inputs)
         case _:
             assert_never(config)
+
+
+def identity(config: EncoderConfig) -> dict[str, object]:
+    """What of an encoder decides the weights: its knobs, and the content of the files that they name."""
+    knobs = config.model_dump(mode="json")
+    match config:
+        case SentenceEncoder():
+            return knobs | {"model": sentence_encoder.fingerprint(config.model)}
+        case Backbone(weights=str(path)):
+            return knobs | {"weights": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+        case Custom():
+            return knobs | {"source": custom.source_hash(config)}
+        case _:
+            return knobs
 
 
 def build(config: EncoderConfig, rows: Rows, seed: int) -> Model:
@@ -104,6 +124,8 @@ def _encoder(config: EncoderConfig, rows: Rows) -> Encoder:
             return SmallCNNEncoder(config, rows[0].shape[1], rows[1].shape[1])
         case Backbone():
             return BackboneEncoder(config, rows[1].shape[1])
+        case Custom():
+            return CustomEncoder(config, rows)
         case _:
             assert_never(config)
 

@@ -97,6 +97,11 @@ def _model_folder(name: str) -> Path:
     )
 
 
+def fingerprint(model: str) -> str:
+    """sha256 over the files of a model, by its name or folder. ValueError if there is none."""
+    return _fingerprint(_model_folder(model))
+
+
 @lru_cache(maxsize=8)
 def _fingerprint(model: Path) -> str:
     """sha256 over the files that decide an embedding."""

@@ -23,6 +23,10 @@ NEVER_SEARCHED = {
 }
 
 
+OWN = re.compile(r"encoder\.options\.\w+$")
+"""Options of an encoder of the user's own: only its class knows which there are."""
+
+
 def searchable(name: str) -> bool:
     """Whether a knob may be searched at all."""
     return name.split(".")[0] not in NEVER_SEARCHED
@@ -36,7 +40,7 @@ def name_problems(searched: dict[Any, Any]) -> list[str]:
     for name in map(str, searched):
         if not searchable(name):
             found.append(f"'searched.{name}' may not be searched: {NEVER_SEARCHED[name.split('.')[0]]}")
-        elif re.sub(r"\.then\.\d+\.", ".then.0.", name) not in known:
+        elif not OWN.match(name) and re.sub(r"\.then\.\d+\.", ".then.0.", name) not in known:
             guess = config.nearest(name, allowed)
             hint = f"; did you mean 'searched.{guess}'?" if guess else "."
             found.append(f"unknown parameter 'searched.{name}'{hint} `dirsweep params` lists them all.")

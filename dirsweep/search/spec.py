@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from dirsweep.config import TrialConfig, knobs, read_yaml, with_dataset_file
-from dirsweep.search.check import explain, name_problems, problems, searchable
+from dirsweep.config.encoder import BACKBONES
+from dirsweep.search.check import OWN, explain, name_problems, problems, searchable
 from dirsweep.search.model import SweepSpec
 from dirsweep.shots import check_threshold
 
@@ -80,6 +81,11 @@ def json_schema() -> dict[str, Any]:
     schema["$defs"].update(trial.pop("$defs"))
     # A dataset may also be a name or a file.
     trial["properties"]["dataset"] = {"anyOf": [{"type": "string"}, trial["properties"]["dataset"]]}
+    # An encoder may be a name, a backbone's too, and need not say its name where the data have a usual one.
+    encoder = trial["properties"]["encoder"]
+    short = {"type": "object", "properties": {"name": {"enum": list(BACKBONES)}}, "required": ["name"]}
+    variants = [{"type": "string"}, short, *encoder.pop("oneOf")]
+    trial["properties"]["encoder"] = {**encoder, "anyOf": variants}
     schema["properties"]["fixed"] = {**trial, "description": schema["properties"]["fixed"]["description"]}
     # A mode may be its name alone.
     mode = schema["properties"]["mode"]
@@ -96,7 +102,10 @@ def json_schema() -> dict[str, Any]:
     further = {name: value for name, value in names.items() if ".then.0." in name}
     schema["properties"]["searched"].update(
         properties={name: value for name, value in names.items() if name not in further},
-        patternProperties={_pattern(name): value for name, value in further.items()},
+        patternProperties={
+            **{_pattern(name): value for name, value in further.items()},
+            OWN.pattern: {"description": "An option of your own encoder."} | distribution,
+        },
         additionalProperties=False,
     )
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
