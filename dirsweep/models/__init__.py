@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dirsweep.config import MLP, Backbone, Custom, EncoderConfig, SentenceEncoder, SmallCNN
+from dirsweep.config import MLP, Backbone, BiLSTM, Custom, EncoderConfig, SentenceEncoder, SmallCNN
 from dirsweep.data import ImageInputs, Inputs, Pairs
-from dirsweep.models import custom, sentence_encoder
+from dirsweep.models import bilstm, custom, sentence_encoder, word_vectors
 from dirsweep.models.backbone import BackboneEncoder
+from dirsweep.models.bilstm import BiLSTMEncoder
 from dirsweep.models.custom import CustomEncoder
 from dirsweep.models.mlp import MLPEncoder
 from dirsweep.models.rows import Rows, count, join, resident, split, take, to
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 
-Encoder = MLPEncoder | SentencePairEncoder | SmallCNNEncoder | BackboneEncoder | CustomEncoder
+Encoder = MLPEncoder | SentencePairEncoder | BiLSTMEncoder | SmallCNNEncoder | BackboneEncoder | CustomEncoder
 
 
 class Model(nn.Module):
@@ -84,6 +85,9 @@ def prepare(config: EncoderConfig, inputs: Inputs) -> Rows:
         case SentenceEncoder():
             assert isinstance(inputs, Pairs), "the config checks that encoder and dataset agree"
             return sentence_encoder.prepare(config, inputs)
+        case BiLSTM():
+            assert isinstance(inputs, Pairs), "the config checks that encoder and dataset agree"
+            return bilstm.prepare(config, inputs)
         case SmallCNN() | Backbone():
             assert isinstance(inputs, ImageInputs), "the config checks that encoder and dataset agree"
             return torch.from_numpy(inputs.pixels), torch.from_numpy(inputs.numbers)
@@ -99,6 +103,8 @@ def identity(config: EncoderConfig) -> dict[str, object]:
     match config:
         case SentenceEncoder():
             return knobs | {"model": sentence_encoder.fingerprint(config.model)}
+        case BiLSTM():
+            return knobs | {"vectors": word_vectors.load(config.vectors, config.vocabulary).hash}
         case Backbone(weights=str(path)):
             return knobs | {"weights": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
         case Custom():
@@ -120,6 +126,8 @@ def _encoder(config: EncoderConfig, rows: Rows) -> Encoder:
             return MLPEncoder(config, _width(rows))
         case SentenceEncoder():
             return SentencePairEncoder(config, _width(rows))
+        case BiLSTM():
+            return BiLSTMEncoder(config)
         case SmallCNN():
             return SmallCNNEncoder(config, rows[0].shape[1], rows[1].shape[1])
         case Backbone():
