@@ -106,9 +106,7 @@ def test_an_array_that_does_not_fit_its_words_is_refused(tmp_path):
     (tmp_path / "v.npy").write_bytes(b"no array")
     with pytest.raises(ValueError, match=r"v\.npy: not a NumPy array of numbers"):
         word_vectors.load(str(tmp_path / "v.npy"), 9)
-    with pytest.raises(
-        ValueError, match="'nowhere' is neither a file of word vectors nor an installed package"
-    ):
+    with pytest.raises(ValueError, match="'nowhere' is neither a file of word vectors nor"):
         word_vectors.load("nowhere", 9)
 
 
