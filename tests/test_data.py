@@ -211,6 +211,21 @@ def test_the_encoding_of_a_csv_is_fitted_on_its_training_rows_alone(tmp_path):
     assert (first.train.inputs == second.train.inputs).all()
 
 
+def test_a_sample_on_two_sides_of_a_given_split_is_refused(tmp_path):
+    side = [TRAIN] * 40 + [VAL] * 10 + [TEST] * 10
+    path = written(tmp_path / "t.csv", side=side, size=np.arange(60) % 42)  # row 43 is row 1 again, and so on
+    with pytest.raises(
+        ValueError, match=r"t\.csv: rows 1 \(train\) and 43 \(val\) are the same sample on two"
+    ):
+        data.load(config(path, split_column="side"))
+    path = written(tmp_path / "t.csv", side=side, size=np.arange(60) % 54)  # test has some of train's
+    data.load(config(path, split_column="side"))
+    with pytest.raises(ValueError, match=r"rows .* \(train\) and .* \(test\) are the same sample"):
+        data.open_test(config(path, split_column="side"))
+    written(tmp_path / "t.csv", side=side, size=np.arange(60) % 42, id=range(60))
+    data.load(config(path, split_column="side", ignore=("id",)))
+
+
 def test_ignored_columns_are_no_inputs_and_named_ones_are_categories(csv):
     dataset = data.load(config(csv, ignore=("colour",), categorical=("size",)))
     assert {column.column for column in dataset.encoding.columns} == {"size"}
@@ -305,7 +320,7 @@ def test_a_folder_instead_of_a_file(tmp_path):
         (b"", "the file is empty"),
         (b" \n\n", "the file is empty"),
         (b"x,y\n", "a header but no row below it"),
-        (b"x,y\n\xff\xfe,1\n", r"not UTF-8 text \(byte 4\); save it as"),
+        (b"x,y\n\xff\xfe,1\n", r"line 2: not UTF-8 text \(byte 4\); save it as"),
         (b"x,y,x\n1,2,3\n", "two columns are called 'x'; rename one"),
         (b"x,y\n1,2,3\n4,5,6\n", r"more values than the header has names \(2\)"),
         (b"x,y\n1,2\n4,5,6\n", "not valid CSV: .*line 3"),

@@ -9,6 +9,9 @@ from dirsweep.config.dataset import PLACES
 from dirsweep.config.errors import explain
 from dirsweep.config.trial import TrialConfig
 
+FILES = ("weights", "vectors", "model")
+"""Keys of an encoder that may name a file or folder."""
+
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; ValueError that names the file if it is no readable mapping."""
@@ -26,15 +29,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_dataset_file(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`tree` with `dataset: FILE.yaml` read in, and its relative paths taken from its file's folder."""
-    dataset = tree.get("dataset")
+    """`tree` with `dataset: FILE.yaml` read in, and relative paths made from the folder of their file."""
+    dataset, start = tree.get("dataset"), folder
     if isinstance(dataset, str) and dataset.endswith((".yaml", ".yml")):
         file = folder / dataset
         dataset, folder = read_yaml(file), file.parent
     if isinstance(dataset, dict):
         places = {key: dataset[key] for key in PLACES if isinstance(dataset.get(key), str)}
         dataset = dataset | {key: str((folder / place).resolve()) for key, place in places.items()}
-    return tree if dataset is None else {**tree, "dataset": dataset}
+    rooted = tree if dataset is None else {**tree, "dataset": dataset}
+    encoder = tree.get("encoder")
+    return {**rooted, "encoder": _with_files(encoder, start)} if isinstance(encoder, dict) else rooted
+
+
+def _with_files(encoder: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """An encoder whose relative files start at `folder`; the name of a package stays a name."""
+    files = {key: folder / encoder[key] for key in FILES if isinstance(encoder.get(key), str)}
+    return encoder | {key: str(file.resolve()) for key, file in files.items() if file.exists()}
 
 
 def read_trial(path: Path, values: dict[str, Any] | None = None) -> TrialConfig:

@@ -65,6 +65,8 @@ def read_samples(config: Labelled, *, sealed: bool) -> Samples:
     given = (
         None if config.split_column is None else _given_split(table[config.split_column], config.split_column)
     )
+    if given is not None:
+        _refuse_twice(table.drop(columns=config.split_column), given, sealed)
     if given is not None and sealed:
         table = table.iloc[_shown_rows(given)].reset_index(drop=True)
     label = read_label(table, config.target)
@@ -86,6 +88,21 @@ def identity(config: Labelled, samples: Samples) -> dict[str, Any]:
 def _shown_rows(side: NDArray[np.str_]) -> Ints:
     """(N,) which row is read in the place of each: for a test row the first training row."""
     return np.where(side == TEST, int(np.argmax(side == TRAIN)), np.arange(len(side)))
+
+
+def _refuse_twice(table: pd.DataFrame, side: NDArray[np.str_], sealed: bool) -> None:
+    """ValueError that names two rows, alike in every column, which a given split puts on two sides."""
+    seen = np.flatnonzero((side != TEST) if sealed else (side != ""))
+    number = table.iloc[seen].groupby(list(table.columns), dropna=False).ngroup().to_numpy()
+    order = np.argsort(number, kind="stable")
+    alike = (np.diff(number[order]) == 0) & (side[seen[order[1:]]] != side[seen[order[:-1]]])
+    if alike.any():
+        first, second = sorted(seen[order[np.argmax(alike) + np.array([0, 1])]])
+        raise ValueError(
+            f"rows {first + 1} ({side[first]}) and {second + 1} ({side[second]}) are the same sample on two "
+            f"sides, and {int(alike.sum()) - 1} more are; remove one of each, or add a column that tells "
+            "them apart and `ignore` it"
+        )
 
 
 def read_label(table: pd.DataFrame, target: str) -> Floats:

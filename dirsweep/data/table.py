@@ -45,8 +45,9 @@ def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        line = 1 + content[: error.start].count(b"\n")
         raise ValueError(
-            f"{path}: not UTF-8 text (byte {error.start}); save it as a CSV file in UTF-8"
+            f"{path}, line {line}: not UTF-8 text (byte {error.start}); save it as a CSV file in UTF-8"
         ) from None
     try:
         with warnings.catch_warnings():
