@@ -7,6 +7,7 @@ import typer
 import yaml
 
 from dirsweep import cli
+from dirsweep.config import TrialConfig
 from dirsweep.search.spec import check_data, parse_spec
 
 ROOT = Path(__file__).parents[1]
@@ -36,3 +37,8 @@ def test_every_linked_file_exists():
     assert links
     assert all((ROOT / link).exists() for link in links)
     assert all((ROOT / name).exists() for name in re.findall(r"(tests/benchmarks/\w+\.py)", README))
+
+
+def test_the_example_of_a_dataset_of_images_is_one():
+    [text] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "data.md").read_text(), re.DOTALL)
+    assert TrialConfig.model_validate({"dataset": yaml.safe_load(text)}).dataset.kind == "images"
