@@ -48,6 +48,8 @@ def shared_stage1(
 
 def _fork(config: TrialConfig, folder: Folder, store: Store, keys: list[str]) -> None:
     """Begin the trial with the longest stored part of its stage 1, if there is any."""
+    for name in (FORK, MEASURED):  # of an attempt that died before its checkpoint was there
+        folder.delete(name)
     for key in reversed(keys):
         found = store.get(key)
         if found is not None:

@@ -153,3 +153,15 @@ def test_of_eight_children_at_once_one_trains_the_stage_1(tmp_path: Path):
         barrier = manager.Barrier(8)
         own = pool.map(_child, [(str(tmp_path), number, barrier) for number in range(8)], chunksize=1)
     assert sorted(own) == [2] * 7 + [10]
+
+
+def test_what_a_fork_left_that_died_before_its_checkpoint_is_forgotten(tmp_path: Path):
+    config = tiny.config(tmp_path)
+    run(config, tmp_path / "first", tmp_path / "store")
+    run(config.with_overrides({"stage2.norm_weight": 2.0}), tmp_path / "fork", tmp_path / "store")
+    left = Folder(tmp_path / "dead")
+    for name in ("fork.json", "stage1.json"):
+        left.put(name, (tmp_path / "fork" / name).read_bytes())
+    metrics, _ = run(config, tmp_path / "dead", tmp_path / "empty")
+    assert metrics["reused_seconds"] == 0
+    assert not left.exists("fork.json")
