@@ -40,14 +40,14 @@ def begun(folder: Path, space: str = SPACE) -> Ledger:
     return Ledger.create(Folder(folder), spec=spec.hash, trials=3)
 
 
-def add(ledger: Ledger, trial: str, mae: float, few: float, state: str = "COMPLETE") -> None:
+def add(ledger: Ledger, trial: str, mae: float, few: float, state: str = "COMPLETE", **more: float) -> None:
     """A trial ("7") or a control ("7-plain") that ended."""
     of, _, control = trial.partition("-")
     if control:
         ledger.write("control", trial=trial, of=of, control=control, params={})
     else:
         ledger.write("ask", trial=trial, params={"stage1.norm_ordinality.weight": 0.5}, attrs={})
-    kept = metrics(mae, few) if state == "COMPLETE" else {}
+    kept = metrics(mae, few) | more if state == "COMPLETE" else {}
     ledger.write("tell", trial=trial, state=state, epoch=3, seconds=1.5, metrics=kept, reason="too bad")
 
 
@@ -84,6 +84,20 @@ def test_the_winner_leads_with_errors_of_every_shot_and_its_seconds(sweep):
     lines = shown(report.leaderboard(report.load(sweep)))
     assert row(lines, "1 best") == ["4.00", "2.00", "-", "12.0", "2.00", "1.00", "-", "6.00", "1.5"]
     assert row(lines, "0 pareto")[:4] == ["6.00", "2.00", "-", "10.0"]
+
+
+def test_a_benchmark_of_squared_errors_shows_them_beside_correlations(tmp_path):
+    space = SPACE.replace("objectives: [val/all/mae, val/few/mae]", "objectives: [val/all/mse]")
+    ledger = begun(tmp_path / "s", "fixed: {dataset: sts_b_dir}\n" + space)
+    for trial, mse in (("0", 0.5), ("0-plain", 0.8), ("default-plain", 0.9)):
+        more = {"val/all/mse": mse, "val/few/mse": 2 * mse, "val/all/pearson": 0.75}
+        add(ledger, trial, 1.0, 2.0, **more)
+    text = "\n".join(lines := shown(report.leaderboard(report.load(tmp_path / "s"))))
+    assert row(lines, "0 best") == ["0.500", "-", "-", "1.00", "0.750", "-", "-", "-", "1.5"]
+    assert "MSE of 0 against 0-plain: all -37.5%, many -, median -, few -37.5%." in text
+    said = " ".join(text.split())
+    assert "Shots by the benchmark's published list, not by the rule" in said
+    assert "r: Pearson's correlation" in said
 
 
 def test_sample_counts_stand_over_the_columns(sweep):

@@ -28,7 +28,7 @@ def params(
     if not variants:
         raise ValueError(unknown(prefix))
     for knob, owners in variants.items():
-        only = f"; only with {', '.join(owners)}" if owners else ""
+        only = f"; only with {', '.join(dict.fromkeys(owners))}" if owners else ""
         typer.echo(f"{knob.name}: {knob.default}\n    {knob.meaning}\n    Takes: {knob.takes}{only}")
 
 

@@ -19,6 +19,8 @@ from dirsweep.report.trial import ordinality_line
 from dirsweep.search.best import knee
 
 TOP = 5
+SHORT = {"pearson": "r"}
+"""What a metric is called over a column, where its name is too wide."""
 ENDED = {"OPEN": "open", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -73,7 +75,9 @@ def _table(report: SweepReport, best: TrialRecord) -> Table:
     table.add_column("trial\n\nsamples", no_wrap=True)
     for metric, shot in columns:
         count = written(best.metrics.get(f"val/{shot}/count"), 0)
-        table.add_column(f"{headed(metric)}\n{shot}\n{count}", justify="right", no_wrap=True)
+        table.add_column(
+            f"{SHORT.get(metric) or headed(metric)}\n{shot}\n{count}", justify="right", no_wrap=True
+        )
     table.add_column("trainer\nseconds", justify="right", no_wrap=True)
     for place, trial in enumerate(top):
         table.add_row(
@@ -125,9 +129,10 @@ def _notes(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
 
 
 def _shots(report: SweepReport) -> str:
-    """By what the shots are cut, where that is not the rule."""
+    """By what the shots are cut where that is not the rule, and what a short name means."""
     said = report.spec.default_config().dataset.shot_note
-    return f" {said}" if said else ""
+    named = " r: Pearson's correlation of predictions and labels." if "pearson" in report.spec.metrics else ""
+    return f"{named} {said}" if said else named
 
 
 def _seeds(report: SweepReport) -> str:
