@@ -1,5 +1,7 @@
 """AgeDB-DIR and IMDB-WIKI-DIR: the real labels and split, with drawn pictures for the faces."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -179,3 +181,35 @@ def test_init_on_a_folder_without_one_table_says_so(tmp_path):
         (tmp_path / "d" / name).write_text("y\n1\n")
     told = dirsweep(tmp_path, "init", "d", "--target", "y", status=2)
     assert "several CSV files (a.csv, b.csv); name one" in told
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_images_are_decoded_is_no_error_and_the_same_command_goes_on(tmp_path):
+    folder, _ = faces(tmp_path / "faces", ages(1))
+    table = ages(5000)
+    table["path"] = [f"{number}.link.png" for number in range(len(table))]
+    for name in table["path"]:
+        os.link(folder / "0.png", folder / name)
+    split = tmp_path / "split.csv"
+    table.to_csv(split, index=False)
+    code = "from dirsweep.cli import main; main()"
+    options = ("--images", str(folder), "--split", str(split), "--to", "store", "--size", "64")
+    line = [sys.executable, "-c", code, "data", "prepare", "imdb-wiki-dir", *options]
+    process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert "images" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "stopped; the same command goes on"
+    told = dirsweep(tmp_path, *line[3:])
+    assert "images: train 10,000, val 5,000, test 5,000" in told
+
+
+def test_a_benchmark_with_too_many_unreadable_images_leaves_nothing(tmp_path):
+    folder, split = faces(tmp_path / "faces", ages(10))
+    for number in range(5):
+        (folder / f"{number}.png").unlink()
+    config = IMDBWikiDir(path=str(tmp_path / "store"), size=SIZE)
+    with pytest.raises(ValueError, match=r"table\.csv: 5 of 40 images cannot be read"):
+        imdb_wiki_dir.prepare(config, folder, split, silent)
+    assert not (tmp_path / "store").exists()

@@ -129,7 +129,18 @@ def _images(name: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, a line for every tenth elsewhere."""
+    """A bar on a terminal, a line for every tenth elsewhere; Ctrl-C is no error."""
+
+    try:
+        with _drawn() as told:
+            yield told
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def _drawn() -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,5 +1,6 @@
 """What the two benchmarks of faces share: a CSV of age, path and split, bins of a year, 224 pixels."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from dirsweep.config import BinWidth, Images
-from dirsweep.data import images
+from dirsweep.data import image_store, images
 from dirsweep.data.dataset import Dataset
 from dirsweep.data.images import Prepared
 from dirsweep.data.table import check_column
@@ -53,6 +54,13 @@ def prepare(config: Images, folder: Path, split: Path, on_progress: Callable[[in
     """Copy the benchmark's CSV into the store, and decode the images below `folder` that it names."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder (--images)")
-    place = Path(config.path)
-    Folder(place.parent).put(place.name, split.read_bytes())
-    return images.prepare(config.model_copy(update={"folder": str(folder)}), on_progress)
+    place = Folder(Path(config.path).parent)
+    place.put(TABLE, split.read_bytes())
+    try:
+        return images.prepare(config.model_copy(update={"folder": str(folder)}), on_progress)
+    except ValueError:
+        if not place.exists(image_store.PROGRESS):  # nothing was begun that could go on
+            place.delete(TABLE)
+            with contextlib.suppress(OSError):
+                place.path.rmdir()
+        raise
