@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
 from dirsweep.checkpoint import Journal, Stopped, Store, clear, read_records, unpack
-from dirsweep.config import PLACES, TrialConfig
+from dirsweep.config import PLACES, BalancedMSE, TrialConfig
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.loop import Trial, restore_model, rows_of, train
@@ -74,6 +74,7 @@ def check(config: TrialConfig, dataset: Dataset) -> None:
     if config.stage2 is not None:
         check_threshold(dataset.shots.counts, config.stage2.majority_threshold)
     target_unit(config.stage1.target_transform, dataset.train.label)
+    _check_integral(config, dataset)
     stages = {"stage1": config.stage1, "stage2": config.stage2}
     for name, stage in stages.items():
         if stage is not None and stage.select != "last":
@@ -82,6 +83,18 @@ def check(config: TrialConfig, dataset: Dataset) -> None:
                 raise ValueError(f"{name}.select is {stage.select}, but val has no {shot}-shot samples")
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device is cuda, but PyTorch finds no GPU here; set device to cpu")
+
+
+def _check_integral(config: TrialConfig, dataset: Dataset) -> None:
+    """Balanced MSE over bins asks for the logarithm of their centres where the target is one."""
+    losses = [setting.main.loss for setting in stage1.settings(config.stage1)]
+    over_bins = any(isinstance(loss, BalancedMSE) and loss.integral == "bni" for loss in losses)
+    low = dataset.shots.bins.centres[dataset.shots.counts > 0].min()
+    if over_bins and config.stage1.target_transform == "log" and low <= 0:
+        raise ValueError(
+            "loss balanced_mse with integral bni and target_transform log needs bin centres above 0, but "
+            f"one is {low:g}; cut the bins otherwise, or choose integral bmc"
+        )
 
 
 def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None:

@@ -17,7 +17,7 @@ from dirsweep import METHOD_VERSION, models
 from dirsweep.config import NextPhase, NoNormOrdinality, NormOrdinality, PrototypesEMA, Stage1, TrialConfig
 from dirsweep.data import Dataset
 from dirsweep.loop import Phase, Term, Trial, rate, steps
-from dirsweep.methods import Batch, bin_weights
+from dirsweep.methods import Batch
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
 from dirsweep.models import Rows
@@ -68,7 +68,7 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
         decay=main.decay,
         warmup=main.warmup,
         loss=main.loss,
-        bin_weight=bin_weights(main.weighting, trial.dataset.shots.counts),
+        weighting=main.weighting,
         layers=setting.layers,
         select=main.select if last else "last",
         term=term,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dirsweep.config import Stage1, Stage2
 from dirsweep.loop import Phase, Term, Trial, precision
-from dirsweep.methods import Batch, bin_weights
+from dirsweep.methods import Batch
 from dirsweep.methods.majority_fit import MajorityFit, fit_majority, norm_term
 from dirsweep.methods.norm_ordinality import feature_norm
 from dirsweep.models import Rows
@@ -42,7 +42,7 @@ def phase(trial: Trial, config: Stage2, before: Stage1, fit: MajorityFit, first:
         decay=schedule.decay,
         warmup=schedule.warmup,
         loss=before.loss,
-        bin_weight=bin_weights(before.weighting, trial.dataset.shots.counts),
+        weighting=before.weighting,
         layers=config.layers,
         frozen_batch_norm=config.freeze_batch_norm is not False,
         balanced=config.sampling == "balanced",

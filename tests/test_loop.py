@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from dirsweep import data, models
-from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig
+from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig, Unweighted
 from dirsweep.loop import precision
 from dirsweep.loop.phase import Phase
 from dirsweep.loop.schedule import batches, order, rate, steps
@@ -28,7 +28,7 @@ def phase(**fields: Any) -> Phase:
         "decay": Constant(),
         "warmup": 0.0,
         "loss": None,
-        "bin_weight": np.ones(3),
+        "weighting": Unweighted(),
     }
     return Phase(**(defaults | fields))
 

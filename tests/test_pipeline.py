@@ -97,7 +97,7 @@ def test_beta_zero_is_bit_for_bit_the_base_method_and_no_epochs_return_stage_1(t
     run(config.plain(), tmp_path / "plain")
     assert_equal_trials(tmp_path / "zero", tmp_path / "plain")
     run(
-        config.plain().with_overrides({"stage2.majority_threshold": 20, "stage2.schedule.epochs": 0}),
+        config.plain().with_overrides({"stage2": {"majority_threshold": 20, "schedule": {"epochs": 0}}}),
         tmp_path / "no epochs",
     )
     a, b = weights(tmp_path / "plain"), weights(tmp_path / "no epochs")
@@ -281,8 +281,22 @@ def test_a_damaged_file_of_a_finished_trial_is_named(tmp_path: Path, name: str):
             pipeline.predict(folder, table)
 
 
+def test_balanced_mse_over_bins_needs_centres_that_have_a_logarithm(tmp_path: Path):
+    bins = {"name": "edges", "edges": [-30.0, 5.0, 10.0, 60.0]}
+    values = {"dataset.bins": bins, "stage1.loss": {"name": "balanced_mse", "integral": "bni"}}
+    config = tiny.config(tmp_path).with_overrides(values)
+    pipeline.check(config, data.load(config.dataset))
+    logs = config.with_overrides({"stage1.target_transform": "log"})
+    with pytest.raises(ValueError, match=r"needs bin centres above 0, but one is -12\.5"):
+        pipeline.check(logs, data.load(logs.dataset))
+
+
 ELSEWHERE = {"device", "precision", "threads", "encoder.name"}
 """Knobs that change how a trial is computed, not what, and the encoder: checked on their own."""
+
+
+LOSSES = ("mse", "huber", "focal_r", "balanced_mse")
+WEIGHTINGS = ("inv", "sqinv", "lds", "dense_weight")
 
 
 def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
@@ -293,6 +307,8 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
     step = {f"{decay}.name": "step", f"{decay}.at": [0.3]}
     fine_step = {f"{fine}.decay.name": "step", f"{fine}.decay.at": [0.3]}
     inv, lds = {f"{weighting}.name": "inv"}, {f"{weighting}.name": "lds"}
+    focal, balanced = {"stage1.loss.name": "focal_r"}, {"stage1.loss.name": "balanced_mse"}
+    dense = {f"{weighting}.name": "dense_weight"}
     wild = {"stage1.optimizer.lr": 0.05, "stage1.epochs": 12, f"{decay}.name": "constant"}
     fine_wild = {f"{fine}.lr": 0.05, f"{fine}.epochs": 8, f"{fine}.decay.name": "constant"}
     two = {"stage1.then": [{"epochs": 2}]}
@@ -311,9 +327,16 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
         f"{decay}.at": [step, {f"{decay}.at": [0.6]}],
         f"{decay}.factor": [step, {f"{decay}.factor": 0.5}],
         "stage1.warmup": [{}, {"stage1.warmup": 0.5}],
-        "stage1.loss.name": [{}, {"stage1.loss.name": "mse"}, {"stage1.loss.name": "huber"}],
+        "stage1.loss.name": [{}, *({"stage1.loss.name": name} for name in LOSSES)],
         "stage1.loss.beta": [{"stage1.loss.name": "huber"}, {"stage1.loss.beta": 0.1}],
-        f"{weighting}.name": [{}, *({f"{weighting}.name": name} for name in ("inv", "sqinv", "lds"))],
+        "stage1.loss.error": [focal, {"stage1.loss.error": "mse"}],
+        "stage1.loss.gate": [focal, {"stage1.loss.gate": "tanh"}],
+        "stage1.loss.gamma": [focal, {"stage1.loss.gamma": 2.0}],
+        "stage1.loss.integral": [balanced, {"stage1.loss.integral": "bni"}],
+        "stage1.loss.sigma": [balanced, {"stage1.loss.sigma": 0.2}],
+        f"{weighting}.name": [{}, *({f"{weighting}.name": name} for name in WEIGHTINGS)],
+        f"{weighting}.alpha": [dense, {f"{weighting}.alpha": 0.5}],
+        f"{weighting}.epsilon": [dense | {f"{weighting}.alpha": 1.5}, {f"{weighting}.epsilon": 0.2}],
         f"{weighting}.clip_low": [inv, {f"{weighting}.clip_low": 30}],
         f"{weighting}.clip_high": [inv, {f"{weighting}.clip_high": 50}],
         f"{weighting}.kernel": [lds, {f"{weighting}.kernel": "laplace"}, {f"{weighting}.kernel": "triang"}],

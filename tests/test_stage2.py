@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dirsweep import models, stage2
-from dirsweep.config import MLP, SGD, Fit, Stage1, Stage2, TrialConfig
+from dirsweep.config import INV, MLP, SGD, Fit, Stage1, Stage2, TrialConfig
 from dirsweep.methods import Batch
 from dirsweep.methods.majority_fit import fit_majority
 from dirsweep.methods.norm_ordinality import feature_norm
@@ -74,6 +74,6 @@ def test_loss_weighting_batch_size_and_optimizer_are_those_that_stage_1_ended_wi
     phase = stage2.phase(trial, Stage2(norm_weight=0.0), ended, fit, 30)
     assert (phase.loss, phase.batch_size, phase.first) == (ended.loss, 7, 30)
     assert phase.optimizer == SGD(lr=1.0e-4, momentum=0.3, weight_decay=0.01)
-    np.testing.assert_allclose(phase.bin_weight, np.array([1 / 9, 1 / 8, 1 / 2]) * 19 / 3)
+    assert phase.weighting == INV(clip_low=1)
     assert phase.term is None  # mu is 0, and the regulariser of stage 1 is gone
     assert phase.memory == {}

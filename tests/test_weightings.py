@@ -1,10 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirsweep.config import INV, LDS, SQINV, Unweighted
-from dirsweep.methods import bin_weights
+from dirsweep.config import INV, LDS, SQINV, DenseWeight, Unweighted
+from dirsweep.methods import bin_weights, sample_weights
 from dirsweep.methods.lds import kernel
 
 CONFIGS = [
@@ -89,3 +91,38 @@ def test_lds_smooths_counts_or_their_roots_with_empty_bins_beyond_the_ends(root,
         raw.append(1 / max(1.0, sum(w * (counts[i] ** 0.5 if root else counts[i]) for i, w in near)))
     scale = counts.sum() / (counts @ np.array(raw))
     assert bin_weights(config, counts).tolist() == pytest.approx((scale * np.array(raw)).tolist())
+
+
+def test_a_sample_weighs_what_its_bin_does():
+    counts, bin = np.array([1, 4]), np.array([0, 1, 1, 1, 1])
+    found = sample_weights(SQINV(), np.zeros(5), bin, counts)
+    assert found.tolist() == pytest.approx([5 / 3, *[5 / 6] * 4])
+
+
+def dense(label, **values):
+    return sample_weights(
+        DenseWeight(**values), np.array(label), np.zeros(len(label), dtype=int), np.array([9])
+    )
+
+
+@pytest.mark.parametrize(("alpha", "epsilon"), [(0.5, 1e-6), (1.0, 1e-6), (2.0, 0.1)])
+def test_dense_weight_equals_the_plain_formula(alpha, epsilon):
+    label = np.random.default_rng(0).gamma(2.0, 3.0, size=200).round(1)
+    width = 1.06 * label.std(ddof=1) * len(label) ** -0.2
+    density = np.array([np.mean(np.exp(-((y - label) ** 2) / (2 * width**2))) for y in label])
+    scaled = (density - density.min()) / (density.max() - density.min())
+    weight = np.maximum(1 - alpha * scaled, epsilon)
+    found = dense(label, alpha=alpha, epsilon=epsilon)
+    assert found.tolist() == pytest.approx((weight / weight.mean()).tolist())
+
+
+def test_dense_weight_without_alpha_or_with_one_label_weighs_all_alike():
+    assert dense([1.0, 2.0, 2.0, 9.0], alpha=0.0).tolist() == pytest.approx([1, 1, 1, 1])
+    assert dense([3.0, 3.0, 3.0]).tolist() == [1, 1, 1]
+
+
+def test_dense_weight_of_many_distinct_labels_is_that_of_all_at_once(monkeypatch):
+    label = np.random.default_rng(1).normal(size=300)
+    whole = dense(label)
+    monkeypatch.setattr(sys.modules["dirsweep.methods.dense_weight"], "MOST_AT_ONCE", 7)
+    assert dense(label).tolist() == pytest.approx(whole.tolist())

@@ -4,17 +4,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dirsweep.checkpoint import Journal
 from dirsweep.checkpoint.state import Tensors
-from dirsweep.config import Loss, LRDecay, Optimizer, TrialConfig
+from dirsweep.config import Loss, LRDecay, Optimizer, TrialConfig, Weighting
 from dirsweep.data import Dataset, Split
 from dirsweep.data.target import TargetUnit
-from dirsweep.methods import Batch
+from dirsweep.methods import Batch, Labels
 from dirsweep.models import Model, Rows
 
 Term = Callable[[Batch, Rows], Tensor]
@@ -49,8 +47,7 @@ class Phase:
     decay: LRDecay
     warmup: float
     loss: Loss
-    bin_weight: NDArray[np.float64]
-    """(K,) sample weight of each bin, mean 1 over the training split."""
+    weighting: Weighting
     layers: str = "all"
     frozen_batch_norm: bool = False
     balanced: bool = False
@@ -80,6 +77,7 @@ class Work:
     target: Tensor
     weight: Tensor
     bin: Tensor
+    labels: Labels
     trained: nn.Module
     optimizer: torch.optim.Optimizer
     sums: Tensor

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ from dirsweep.loop.phase import Best, Phase, Trial, Work
 from dirsweep.loop.predict import evaluate, precision
 from dirsweep.loop.schedule import batches, order, rate
 from dirsweep.loop.state import restore, state
-from dirsweep.methods import Batch, base_loss
+from dirsweep.methods import Batch, Labels, base_loss, sample_weights
 from dirsweep.models import Model, Rows
 from dirsweep.randomness import seed_of
 
@@ -66,13 +67,27 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
     return Work(
         inputs=_through(trial, frozen, trial.rows[split]),
         target=torch.as_tensor(trial.unit.to_model(split.label), dtype=torch.float32, device=device),
-        weight=torch.as_tensor(phase.bin_weight[split.bin], dtype=torch.float32, device=device),
+        weight=torch.as_tensor(
+            sample_weights(phase.weighting, split.label, split.bin, trial.dataset.shots.counts),
+            dtype=torch.float32,
+            device=device,
+        ),
         bin=torch.as_tensor(split.bin, device=device),
+        labels=_labels(trial),
         trained=trained,
         optimizer=_optimizer(phase.optimizer, [p for p in trial.model.parameters() if p.requires_grad]),
         sums=torch.zeros(2, dtype=torch.float64, device=device),
         best=Best(),
     )
+
+
+def _labels(trial: Trial) -> Labels:
+    """`check` has seen to it that a bin with training samples has a centre in the model's unit."""
+    shots, device = trial.dataset.shots, trial.config.device
+    with np.errstate(divide="ignore", invalid="ignore"):  # an empty bin may lie where there is no logarithm
+        centres = np.nan_to_num(trial.unit.to_model(shots.bins.centres), nan=0.0, neginf=0.0)
+    share = shots.counts / shots.counts.sum()
+    return Labels(*(torch.as_tensor(part, dtype=torch.float32, device=device) for part in (centres, share)))
 
 
 def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:
@@ -97,7 +112,7 @@ def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, pla
         batch = Batch(
             z.float(), prediction.float(), work.target[chosen], work.weight[chosen], work.bin[chosen]
         )
-        base = base_loss(phase.loss, batch)
+        base = base_loss(phase.loss, batch, work.labels)
         term = torch.zeros_like(base) if phase.term is None else phase.term(batch, inputs)
     for group in work.optimizer.param_groups:
         group["lr"] = lr

@@ -10,7 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dirsweep.config import INV, L1, LDS, MSE, SQINV, Huber, Loss, Unweighted, Weighting
+from dirsweep.config import (
+    INV,
+    L1,
+    LDS,
+    MSE,
+    SQINV,
+    BalancedMSE,
+    DenseWeight,
+    FocalR,
+    Huber,
+    Loss,
+    Unweighted,
+    Weighting,
+)
+from dirsweep.methods.balanced_mse import bmc, bni
+from dirsweep.methods.dense_weight import dense_weight
+from dirsweep.methods.focal_r import focal_r
 from dirsweep.methods.huber import huber
 from dirsweep.methods.inv import inv, sqinv
 from dirsweep.methods.l1 import l1
@@ -36,19 +52,51 @@ class Batch:
     bin: Tensor
 
 
-def base_loss(config: Loss, batch: Batch) -> Tensor:
+@dataclass(frozen=True)
+class Labels:
+    """How the training labels lie, as losses may want to know it.
+
+    centres: (K,) bin centres, in units of the standardised label.
+    share: (K,) share of the training samples in each bin.
+    """
+
+    centres: Tensor
+    share: Tensor
+
+
+def base_loss(config: Loss, batch: Batch, labels: Labels) -> Tensor:
     """L_base: the weighted error of the prediction, averaged over the batch, in float32."""
-    prediction = batch.prediction.float()
+    prediction, target, weight = batch.prediction.float(), batch.target, batch.weight
     match config:
         case L1():
-            return l1(prediction, batch.target, batch.weight)
+            return l1(prediction, target, weight)
         case MSE():
-            return mse(prediction, batch.target, batch.weight)
+            return mse(prediction, target, weight)
         case Huber(beta=beta):
-            return huber(prediction, batch.target, batch.weight, beta)
+            return huber(prediction, target, weight, beta)
+        case FocalR(error=error, gate=gate, beta=beta, gamma=gamma):
+            return focal_r(prediction, target, weight, error, gate, beta, gamma)
+        case BalancedMSE(integral="bmc", sigma=sigma):
+            return bmc(prediction, target, weight, sigma)
+        case BalancedMSE(sigma=sigma):
+            return bni(prediction, target, weight, sigma, labels.centres, labels.share)
 
 
-def bin_weights(config: Weighting, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def sample_weights(
+    config: Weighting, label: NDArray[np.float64], bin: NDArray[np.int64], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(N,) the weight of each training sample, mean 1 over the training split.
+
+    Args:
+        label, bin: (N,) of the training samples.
+        counts: (K,) training counts n_b.
+    """
+    if isinstance(config, DenseWeight):
+        return dense_weight(label, config.alpha, config.epsilon)
+    return bin_weights(config, counts)[bin]
+
+
+def bin_weights(config: Unweighted | INV | SQINV | LDS, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """The weight of a sample of each bin, from the (K,) training counts n_b.
 
     Scaled so that the mean over the training samples is 1. A bin without training samples, which no
