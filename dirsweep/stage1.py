@@ -14,10 +14,19 @@ import torch
 from torch import Tensor
 
 from dirsweep import METHOD_VERSION, models
-from dirsweep.config import NextPhase, NoNormOrdinality, NormOrdinality, PrototypesEMA, Stage1, TrialConfig
+from dirsweep.config import (
+    FeatureMethod,
+    NextPhase,
+    NoFeatureMethod,
+    NoNormOrdinality,
+    NormOrdinality,
+    PrototypesEMA,
+    Stage1,
+    TrialConfig,
+)
 from dirsweep.data import Dataset
 from dirsweep.loop import Phase, Term, Trial, rate, steps
-from dirsweep.methods import Batch
+from dirsweep.methods import Batch, feature_term
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
 from dirsweep.models import Rows
@@ -58,7 +67,7 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
     Only the `last` phase of the stage hands on a selected epoch; the others hand on their last.
     """
     main = setting.main
-    term, after_step, memory = _regulariser(trial, _acting(setting))
+    term, after_step, memory = _terms(trial, _acting(setting), _feature_method(setting))
     return Phase(
         stage=setting.stage,
         first=first,
@@ -82,6 +91,39 @@ def _acting(setting: Setting) -> NormOrdinality:
     config = setting.main.norm_ordinality
     dead = setting.layers == "head" or isinstance(config, NoNormOrdinality) or config.weight == 0
     return NoNormOrdinality() if dead else config
+
+
+def _feature_method(setting: Setting) -> FeatureMethod:
+    """The feature method of a phase: none where the encoder is frozen."""
+    return NoFeatureMethod() if setting.layers == "head" else setting.main.feature_method
+
+
+def _terms(
+    trial: Trial, ordinality: NormOrdinality, feature: FeatureMethod
+) -> tuple[Term | None, Callable[[Batch], None] | None, dict[str, Tensor]]:
+    """What a phase adds to its loss, an update after a step, and tensors that live on."""
+    regulariser, after_step, memory = _regulariser(trial, ordinality)
+    shaping = _shaping(trial, feature)
+    if regulariser is None or shaping is None:
+        return regulariser or shaping, after_step, memory
+
+    def both(batch: Batch, inputs: Rows) -> Tensor:
+        return regulariser(batch, inputs) + shaping(batch, inputs)
+
+    return both, after_step, memory
+
+
+def _shaping(trial: Trial, config: FeatureMethod) -> Term | None:
+    """The term of the feature method."""
+    if isinstance(config, NoFeatureMethod):
+        return None
+    shots, device = trial.dataset.shots, trial.config.device
+    centres = torch.as_tensor(shots.bins.centres, dtype=torch.float32, device=device)
+
+    def term(batch: Batch, inputs: Rows) -> Tensor:
+        return feature_term(config, batch, centres)
+
+    return term
 
 
 def _regulariser(
@@ -152,7 +194,8 @@ def _surroundings(config: TrialConfig, dataset: Dataset) -> dict[str, object]:
 
 def _deciding(setting: Setting, *, last: bool) -> dict[str, object]:
     """The settings of a phase that decide its steps, but for the learning rates; they are hashed apart."""
-    main = setting.main.model_copy(update={"norm_ordinality": _acting(setting)})
+    acting = {"norm_ordinality": _acting(setting), "feature_method": _feature_method(setting)}
+    main = setting.main.model_copy(update=acting)
     fields = main.model_dump(mode="json", exclude={"epochs", "decay", "warmup", "then", "select"})
     fields["optimizer"].pop("lr")
     return {

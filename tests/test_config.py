@@ -162,8 +162,8 @@ def test_a_name_like_no_other_gets_no_guess():
 
 
 def test_a_knob_of_another_variant_says_which_one_has_it():
-    assert refusal({"stage1.loss.beta": 0.5}) == (
-        "trial.yaml: 'stage1.loss.beta' belongs to huber; set stage1.loss.name to huber, or leave it out"
+    assert refusal({"stage1.loss.gamma": 0.5}) == (
+        "trial.yaml: 'stage1.loss.gamma' belongs to focal_r; set stage1.loss.name to focal_r, or leave it out"
     )
 
 
@@ -183,7 +183,7 @@ def test_a_knob_of_another_variant_is_known_in_any_further_phase():
 
 def test_an_unknown_variant_lists_those_there_are():
     assert refusal({"stage1.loss.name": "hubr"}) == (
-        "trial.yaml: 'stage1.loss.name': there is no 'hubr'; choose l1, mse or huber"
+        "trial.yaml: 'stage1.loss.name': there is no 'hubr'; choose l1, mse, huber, focal_r or balanced_mse"
     )
 
 
@@ -378,8 +378,8 @@ def test_a_knob_shows_its_limits_and_default():
 
 
 def test_a_knob_that_only_one_variant_has_names_it():
-    (knob,) = knobs("stage1.loss.beta")
-    assert knob.variant == "huber"
+    (knob,) = knobs("stage1.loss.gamma")
+    assert knob.variant == "focal_r"
 
 
 def test_a_knob_of_a_stage_2_that_is_left_out_is_refused():

@@ -307,6 +307,7 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
     step = {f"{decay}.name": "step", f"{decay}.at": [0.3]}
     fine_step = {f"{fine}.decay.name": "step", f"{fine}.decay.at": [0.3]}
     inv, lds = {f"{weighting}.name": "inv"}, {f"{weighting}.name": "lds"}
+    feature = "stage1.feature_method"
     focal, balanced = {"stage1.loss.name": "focal_r"}, {"stage1.loss.name": "balanced_mse"}
     dense = {f"{weighting}.name": "dense_weight"}
     wild = {"stage1.optimizer.lr": 0.05, "stage1.epochs": 12, f"{decay}.name": "constant"}
@@ -334,6 +335,9 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
         "stage1.loss.gamma": [focal, {"stage1.loss.gamma": 2.0}],
         "stage1.loss.integral": [balanced, {"stage1.loss.integral": "bni"}],
         "stage1.loss.sigma": [balanced, {"stage1.loss.sigma": 0.2}],
+        f"{feature}.name": [{}, *({f"{feature}.name": name} for name in ("ranksim", "ordinal_entropy"))],
+        f"{feature}.weight": [{f"{feature}.name": "ranksim"}, {f"{feature}.weight": 1.0}],
+        f"{feature}.interpolation": [{f"{feature}.name": "ranksim"}, {f"{feature}.interpolation": 0.1}],
         f"{weighting}.name": [{}, *({f"{weighting}.name": name} for name in WEIGHTINGS)],
         f"{weighting}.alpha": [dense, {f"{weighting}.alpha": 0.5}],
         f"{weighting}.epsilon": [dense | {f"{weighting}.alpha": 1.5}, {f"{weighting}.epsilon": 0.2}],
@@ -362,6 +366,7 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
         "stage1.then.0.decay": [two, {"stage1.then.0.decay": {"name": "constant"}}],
         "stage1.then.0.loss": [two, {"stage1.then.0.loss": {"name": "mse"}}],
         "stage1.then.0.weighting": [two, {"stage1.then.0.weighting": {"name": "inv"}}],
+        "stage1.then.0.feature_method": [two, {"stage1.then.0.feature_method": {"name": "ranksim"}}],
         "stage1.then.0.norm_ordinality": [two, {"stage1.then.0.norm_ordinality": {"name": "none"}}],
         "stage2.majority_threshold": [{}, {"stage2.majority_threshold": 60}],
         "stage2.fit.weighted": [{}, {"stage2.fit.weighted": True}],

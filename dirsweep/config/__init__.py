@@ -36,6 +36,7 @@ from dirsweep.config.encoder import (
     SmallCNN,
 )
 from dirsweep.config.errors import explain, nearest, unknown
+from dirsweep.config.feature import FeatureMethod, NoFeatureMethod, OrdinalEntropy, RankSim
 from dirsweep.config.files import read_trial, read_yaml, with_dataset_file
 from dirsweep.config.names import Knob, knobs
 from dirsweep.config.ordinality import (
@@ -104,6 +105,7 @@ __all__ = [
     "DenseWeight",
     "Diamonds",
     "EncoderConfig",
+    "FeatureMethod",
     "Fit",
     "FocalR",
     "Hinge",
@@ -117,13 +119,16 @@ __all__ = [
     "Loss",
     "NextPhase",
     "NoAugmentation",
+    "NoFeatureMethod",
     "NoNormOrdinality",
     "NormOrdinality",
     "Optimizer",
+    "OrdinalEntropy",
     "Perceptron",
     "PrototypesBatch",
     "PrototypesEMA",
     "Rank",
+    "RankSim",
     "Schedule",
     "SentenceEncoder",
     "SmallCNN",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dirsweep.config.dataset import Config
+from dirsweep.config.feature import FeatureMethod, NoFeatureMethod
 from dirsweep.config.ordinality import KL, NoNormOrdinality, NormOrdinality
 from dirsweep.config.training import L1, Adam, Cosine, Loss, LRDecay, Optimizer, Unweighted, Weighting
 
@@ -35,6 +36,8 @@ class NextPhase(Config):
     """Base loss."""
     weighting: Weighting | None = None
     """Sample weights."""
+    feature_method: FeatureMethod | None = None
+    """What is added to the loss to shape the feature."""
     norm_ordinality: NormOrdinality | None = None
     """The norm-ordinality term."""
     layers: Literal["all", "last_block", "head"] | None = None
@@ -62,6 +65,8 @@ class Stage1(Config):
     """Sample weights, mean 1 over the training split."""
     target_transform: Literal["standard", "log"] = "standard"
     """What the model predicts: the standardised label, or the standardised log of it."""
+    feature_method: FeatureMethod = NoFeatureMethod()
+    """What the base method adds to its loss to shape the feature; stage 2 does without."""
     norm_ordinality: NormOrdinality = KL()
     """The regulariser that makes norms rise with the label."""
     select: Selection = "last"
@@ -74,11 +79,16 @@ class Stage1(Config):
         layers = "all"
         for number, phase in enumerate(self.then):
             layers = phase.layers or layers  # left out, as in the phase before
-            if layers == "head" and phase.norm_ordinality not in (None, NoNormOrdinality()):
-                raise ValueError(
-                    f"then.{number}.norm_ordinality would do nothing in a phase that trains the head alone; "
-                    "leave it out, or set layers"
-                )
+            absent: dict[str, tuple[Config | None, ...]] = {
+                "norm_ordinality": (None, NoNormOrdinality()),
+                "feature_method": (None, NoFeatureMethod()),
+            }
+            for name, none in absent.items():
+                if layers == "head" and getattr(phase, name) not in none:
+                    raise ValueError(
+                        f"then.{number}.{name} would do nothing in a phase that trains the head alone; "
+                        "leave it out, or set layers"
+                    )
         return self
 
     @property

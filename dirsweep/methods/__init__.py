@@ -21,6 +21,8 @@ from dirsweep.config import (
     FocalR,
     Huber,
     Loss,
+    OrdinalEntropy,
+    RankSim,
     Unweighted,
     Weighting,
 )
@@ -32,6 +34,8 @@ from dirsweep.methods.inv import inv, sqinv
 from dirsweep.methods.l1 import l1
 from dirsweep.methods.lds import lds
 from dirsweep.methods.mse import mse
+from dirsweep.methods.ordinal_entropy import ordinal_entropy
+from dirsweep.methods.ranksim import ranksim
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,19 @@ def base_loss(config: Loss, batch: Batch, labels: Labels) -> Tensor:
             return bmc(prediction, target, weight, sigma)
         case BalancedMSE(sigma=sigma):
             return bni(prediction, target, weight, sigma, labels.centres, labels.share)
+
+
+def feature_term(config: RankSim | OrdinalEntropy, batch: Batch, centres: Tensor) -> Tensor:
+    """What a feature method adds to the loss, its weight included; a batch of one bin adds 0.
+
+    Args:
+        centres: (K,) bin centres y_b, in label units.
+    """
+    match config:
+        case RankSim(weight=weight, interpolation=interpolation):
+            return weight * ranksim(batch.z, batch.target, batch.bin, interpolation)
+        case OrdinalEntropy(weight=weight):
+            return weight * ordinal_entropy(batch.z, batch.bin, centres)
 
 
 def sample_weights(
