@@ -15,18 +15,23 @@ from torch import Tensor
 
 from dirsweep import METHOD_VERSION, models
 from dirsweep.config import (
+    FDS,
     FeatureMethod,
     NextPhase,
     NoFeatureMethod,
     NoNormOrdinality,
     NormOrdinality,
+    OrdinalEntropy,
     PrototypesEMA,
+    RankSim,
     Stage1,
     TrialConfig,
 )
 from dirsweep.data import Dataset
 from dirsweep.loop import Phase, Term, Trial, rate, steps
 from dirsweep.methods import Batch, feature_term
+from dirsweep.methods.fds import FeatureStatistics
+from dirsweep.methods.lds import kernel
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
 from dirsweep.models import Rows
@@ -67,7 +72,9 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
     Only the `last` phase of the stage hands on a selected epoch; the others hand on their last.
     """
     main = setting.main
-    term, after_step, memory = _terms(trial, _acting(setting), _feature_method(setting))
+    feature = _feature_method(setting)
+    term, after_step, memory = _terms(trial, _acting(setting), feature)
+    shift, after_epoch, statistics = _smoothing(trial, feature)
     return Phase(
         stage=setting.stage,
         first=first,
@@ -82,7 +89,9 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
         select=main.select if last else "last",
         term=term,
         after_step=after_step,
-        memory=memory,
+        shift=shift,
+        after_epoch=after_epoch,
+        memory=memory | statistics,
     )
 
 
@@ -115,7 +124,7 @@ def _terms(
 
 def _shaping(trial: Trial, config: FeatureMethod) -> Term | None:
     """The term of the feature method."""
-    if isinstance(config, NoFeatureMethod):
+    if not isinstance(config, RankSim | OrdinalEntropy):
         return None
     shots, device = trial.dataset.shots, trial.config.device
     centres = torch.as_tensor(shots.bins.centres, dtype=torch.float32, device=device)
@@ -124,6 +133,35 @@ def _shaping(trial: Trial, config: FeatureMethod) -> Term | None:
         return feature_term(config, batch, centres)
 
     return term
+
+
+def _smoothing(
+    trial: Trial, config: FeatureMethod
+) -> tuple[
+    Callable[[Tensor, Tensor, int], Tensor] | None,
+    Callable[[Tensor, Tensor, int], None] | None,
+    dict[str, Tensor],
+]:
+    """What FDS does to z in front of the head, what it learns of an epoch, and its tensors."""
+    if not isinstance(config, FDS):
+        return None, None, {}
+    bins, features = len(trial.dataset.shots.counts), trial.model.encoder.features
+    statistics = FeatureStatistics.empty(bins, features, trial.config.device)
+    window = kernel(config)
+
+    def shift(z: Tensor, bin: Tensor, epoch: int) -> Tensor:
+        late_enough = epoch >= config.start_smooth
+        return statistics.move(z, bin, config.clip_low, config.clip_high) if late_enough else z
+
+    def after_epoch(z: Tensor, bin: Tensor, epoch: int) -> None:
+        if config.reference:
+            statistics.freeze(window, with_empty=True)
+        if epoch >= config.start_update:
+            statistics.update(z, bin, config.momentum)
+        if not config.reference:
+            statistics.freeze(window, with_empty=False)
+
+    return shift, after_epoch, {f"fds_{name}": value for name, value in vars(statistics).items()}
 
 
 def _regulariser(

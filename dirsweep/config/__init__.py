@@ -36,7 +36,7 @@ from dirsweep.config.encoder import (
     SmallCNN,
 )
 from dirsweep.config.errors import explain, nearest, unknown
-from dirsweep.config.feature import FeatureMethod, NoFeatureMethod, OrdinalEntropy, RankSim
+from dirsweep.config.feature import FDS, FeatureMethod, NoFeatureMethod, OrdinalEntropy, RankSim
 from dirsweep.config.files import read_trial, read_yaml, with_dataset_file
 from dirsweep.config.names import Knob, knobs
 from dirsweep.config.ordinality import (
@@ -75,6 +75,7 @@ from dirsweep.config.training import (
 from dirsweep.config.trial import TrialConfig
 
 __all__ = [
+    "FDS",
     "INV",
     "KINDS",
     "KL",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dirsweep.config.dataset import Config
 
@@ -32,4 +32,36 @@ class OrdinalEntropy(Config):
     """Weight of the term."""
 
 
-FeatureMethod = Annotated[NoFeatureMethod | RankSim | OrdinalEntropy, Field(discriminator="name")]
+class FDS(Config):
+    """Feature distribution smoothing (Yang et al., 2021): features of a bin move toward its neighbours'."""
+
+    name: Literal["fds"] = "fds"
+    kernel: Literal["gaussian", "triang", "laplace"] = "gaussian"
+    """Shape of the smoothing window over bins."""
+    size: Annotated[int, Field(ge=3)] = 5
+    """Width of the window in bins, odd."""
+    sigma: PositiveFloat = 2.0
+    """Spread of the gaussian or laplace window, in bins; the triangle has none and refuses it."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Share of a bin's running statistics that an epoch keeps."""
+    start_update: NonNegativeInt = 0
+    """Epochs of the phase before statistics are gathered."""
+    start_smooth: PositiveInt = 1
+    """Epochs of the phase before features are moved."""
+    clip_low: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Smallest ratio of variances that a feature is scaled by; 0.5 on STS-B-DIR."""
+    clip_high: Annotated[float, Field(ge=1)] = 10.0
+    """Largest ratio of variances that a feature is scaled by; 2 on STS-B-DIR."""
+    reference: bool = False
+    """Use statistics an epoch late, and count empty bins as mean 0 and variance 1, as the reference code."""
+
+    @model_validator(mode="after")
+    def _window(self) -> "FDS":
+        if self.size % 2 == 0:
+            raise ValueError(f"size must be odd, so that the window has a centre; found {self.size}")
+        if self.kernel == "triang" and self.sigma != 2.0:
+            raise ValueError("the triangular window has no sigma; leave it out")
+        return self
+
+
+FeatureMethod = Annotated[NoFeatureMethod | FDS | RankSim | OrdinalEntropy, Field(discriminator="name")]

@@ -56,6 +56,10 @@ class Phase:
     term: Term | None = None
     """What the phase adds to the base loss: (batch, input of the trained part) to a scalar."""
     after_step: Callable[[Batch], None] | None = None
+    shift: Callable[[Tensor, Tensor, int], Tensor] | None = None
+    """What training does to z in front of the head: (z (B, d), bin (B,), epoch of the phase) to (B, d)."""
+    after_epoch: Callable[[Tensor, Tensor, int], None] | None = None
+    """Is given the features of the training split in evaluation mode: (z (N, d), bin (N,), epoch)."""
     memory: Tensors = field(default_factory=dict)
     """Tensors of the method that live on between steps; saved with the checkpoint."""
 

@@ -46,6 +46,8 @@ def train(trial: Trial, phase: Phase) -> Trained:
     trial.journal.start_clock()
     for epoch in range(begun, phase.epochs):
         _epoch(trial, phase, work, epoch, step if epoch == begun else 0)
+        if phase.after_epoch is not None:
+            phase.after_epoch(_features(trial, work), work.bin, epoch)
         shots = evaluate(trial, trial.dataset.val)
         _require_finite(phase, epoch, work.sums, shots)
         _keep_best(trial, phase, epoch, shots, work.best)
@@ -108,7 +110,8 @@ def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, pla
         inputs = models.to(models.take(work.inputs, chosen), trial.config.device)
         with precision(trial):
             z = work.trained(inputs)
-            prediction = trial.model.head(z).squeeze(-1)
+            shifted = z if phase.shift is None else phase.shift(z.float(), work.bin[chosen], place[0])
+            prediction = trial.model.head(shifted).squeeze(-1)
         batch = Batch(
             z.float(), prediction.float(), work.target[chosen], work.weight[chosen], work.bin[chosen]
         )
@@ -122,6 +125,14 @@ def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, pla
     if phase.after_step is not None:
         phase.after_step(batch)
     work.sums.add_(torch.stack([base.detach(), term.detach()]), alpha=len(chosen))
+
+
+def _features(trial: Trial, work: Work) -> Tensor:
+    """(N, d) z of the training split, in evaluation mode."""
+    trial.model.eval()
+    with torch.no_grad(), precision(trial):
+        parts = models.split(work.inputs, trial.model.encoder.evaluation_batch)
+        return torch.cat([work.trained(models.to(part, trial.config.device)).float() for part in parts])
 
 
 def _set_layers(model: Model, phase: Phase) -> tuple[nn.Module, nn.Module]:

@@ -1,0 +1,101 @@
+"""FDS, feature distribution smoothing: shift and scale the features of a bin toward those of its neighbours.
+
+Yang et al. (2021), "Delving into Deep Imbalanced Regression", ICML. For every bin a running mean and variance
+of the features (each feature apart) is kept, and smoothed over neighbouring bins; in training, z of a sample
+of bin b becomes, in front of the head,
+
+    (z - mean_b) * sqrt(clip(smoothed variance_b / variance_b)) + smoothed mean_b
+
+and stays as it is in evaluation. Where we depart from the reference code:
+
+- it writes the smoothed features into the raw ones, and takes its statistics of those; here z is not written
+  to, and statistics, norms and every other term see the raw z;
+- its statistics of the last epoch are the running ones themselves, which move on; here they are a copy;
+- it gathers them in training mode, with augmentation and moving batch norm; here in evaluation mode;
+- a bin without training samples has mean 0 and variance 1 there and pulls its neighbours toward that; here
+  it is left out of the smoothing. And its statistics are used an epoch late. `reference` brings both back.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FeatureStatistics:
+    """Statistics of the features of each of K bins; the tensors change in place.
+
+    mean, variance: (K, d) running, over epochs.
+    seen: (K,) whether a bin ever had samples.
+    from_mean, from_variance, to_mean, to_variance: (K, d) what features are moved from, and toward.
+    ready: (K,) whether a bin's features are moved.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    seen: Tensor
+    from_mean: Tensor
+    from_variance: Tensor
+    to_mean: Tensor
+    to_variance: Tensor
+    ready: Tensor
+
+    @staticmethod
+    def empty(bins: int, features: int, device: str) -> "FeatureStatistics":
+        """Before the first epoch: nothing is moved."""
+        zero = torch.zeros(bins, features, device=device)
+        no = torch.zeros(bins, dtype=torch.bool, device=device)
+        return FeatureStatistics(
+            zero.clone(), zero + 1, no.clone(), zero.clone(), zero + 1, zero.clone(), zero + 1, no.clone()
+        )
+
+    def update(self, z: Tensor, bin: Tensor, momentum: float) -> None:
+        """Take in an epoch's (N, d) features; a bin seen before keeps `momentum` of its statistics."""
+        bins = len(self.seen)
+        count = torch.bincount(bin, minlength=bins).to(z.dtype)[:, None]  # (K, 1)
+        mean = torch.zeros_like(self.mean).index_add_(0, bin, z) / count.clamp(min=1)
+        squares = torch.zeros_like(mean).index_add_(0, bin, (z - mean[bin]) ** 2)
+        variance = squares / (count - 1).clamp(min=1)  # 0 for a single sample
+        present = count[:, 0] > 0
+        kept = momentum * self.seen.to(z.dtype)[:, None]
+        for running, new in ((self.mean, mean), (self.variance, variance)):
+            running.copy_(torch.where(present[:, None], kept * running + (1 - kept) * new, running))
+        self.seen.logical_or_(present)
+
+    def freeze(self, window: NDArray[np.float64], *, with_empty: bool) -> None:
+        """Copy the running statistics, and smooth them over bins with a (2 h + 1,) window.
+
+        Args:
+            with_empty: count bins never seen as mean 0 and variance 1, as the reference code does.
+        """
+        weight = torch.ones_like(self.seen, dtype=self.mean.dtype) if with_empty else self.seen.to(self.mean)
+        for source, frozen, smoothed in (
+            (self.mean, self.from_mean, self.to_mean),
+            (self.variance, self.from_variance, self.to_variance),
+        ):
+            frozen.copy_(source)
+            mass = _smoothed(weight[:, None], window)
+            smoothed.copy_(_smoothed(source * weight[:, None], window) / mass.clamp(min=1e-12))
+        self.ready.copy_(self.seen)
+
+    def move(self, z: Tensor, bin: Tensor, low: float, high: float) -> Tensor:
+        """(B, d) features toward those of the neighbouring bins; `z` itself stays.
+
+        A feature that does not vary in its bin is left alone, and so is a bin that is not ready.
+        """
+        old, new = self.from_variance[bin], self.to_variance[bin]
+        scale = (new / old.clamp(min=1e-12)).clamp(low, high).sqrt()
+        moved = (z - self.from_mean[bin]) * scale + self.to_mean[bin]
+        return torch.where((old > 1e-12) & self.ready[bin][:, None], moved, z)
+
+
+def _smoothed(values: Tensor, window: NDArray[np.float64]) -> Tensor:
+    """(K, d) values over bins, mirrored beyond the ends, by a window of sum 1."""
+    half = len(window) // 2
+    place = np.pad(np.arange(len(values)), half, mode="reflect" if len(values) > 1 else "edge")
+    padded = values[torch.as_tensor(place, device=values.device)]  # (K + 2 h, d)
+    share = torch.as_tensor(window / window.sum(), dtype=values.dtype, device=values.device)
+    return torch.stack([share[k] * padded[k : k + len(values)] for k in range(len(window))]).sum(0)
