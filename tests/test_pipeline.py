@@ -347,7 +347,7 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
         f"{weighting}.size": [lds, {f"{weighting}.size": 9}],
         f"{weighting}.sigma": [lds, {f"{weighting}.sigma": 1.0}],
         f"{weighting}.root": [lds, {f"{weighting}.root": False}],
-        "stage1.target_transform": [{}, {"stage1.target_transform": "log"}],
+        "stage1.target_transform": [{}, *({"stage1.target_transform": to} for to in ("log", "quantile"))],
         f"{kl}.name": [{}, *({f"{kl}.name": name} for name in ("none", "hinge", "rank", "isotonic"))],
         f"{kl}.weight": [{}, {f"{kl}.weight": 1.0}],
         f"{kl}.ordinal_entropy": [{}, {f"{kl}.ordinal_entropy": 1.0}],

@@ -63,8 +63,9 @@ class Stage1(Config):
     """Base loss, on the standardised label."""
     weighting: Weighting = Unweighted()
     """Sample weights, mean 1 over the training split."""
-    target_transform: Literal["standard", "log"] = "standard"
-    """What the model predicts: the standardised label, or the standardised log of it."""
+    target_transform: Literal["standard", "log", "quantile"] = "standard"
+    """What the model predicts: the standardised label, the standardised log of it, or the normal deviate of
+    its rank among the training labels."""
     feature_method: FeatureMethod = NoFeatureMethod()
     """What the base method adds to its loss to shape the feature; stage 2 does without."""
     norm_ordinality: NormOrdinality = KL()
