@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dirsweep.config import TrialConfig
 from dirsweep.search.spec import SweepSpec, check_data, json_schema, parse_spec, read_spec
 
-SPACES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml"))
+SPACES = sorted((Path(__file__).parent.parent / "search_spaces").rglob("*.yaml"))
 
 GOOD: dict[str, Any] = {
     "question": "Does norm ordinality help the few-shot prices?",
