@@ -83,7 +83,9 @@ def _embed(model: Path, sentences: tuple[str, ...]) -> NDArray[np.float32]:
 def _model_folder(name: str) -> Path:
     """The folder of a model, or of the one that an installed package carries. ValueError if it is neither."""
     if importlib.util.find_spec("sentence_transformers") is None:
-        raise ValueError("encoder sentence_encoder needs the extra: pip install 'dirsweep[sentences]'")
+        raise ValueError(
+            "encoder sentence_encoder needs more: pip install '.[sentences]' in dirsweep's folder"
+        )
     if (Path(name) / "modules.json").is_file():
         return Path(name)
     package = importlib.util.find_spec(name) if name.isidentifier() else None
