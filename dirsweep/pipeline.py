@@ -195,8 +195,14 @@ def predict(folder: Folder, frame: pd.DataFrame, images: Path = Path()) -> NDArr
 def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDArray[np.float64]:
     """Predictions (N,) in label units for N encoded inputs, by the finished trial of `config`."""
     kept = _read(folder, "inputs.json")
-    rows = models.prepare(config.encoder, inputs)
-    model = models.build(config.encoder, rows, config.seed)
+    encoder = models.trained(config.encoder)
+    if kept.get("encoder") != models.identity(encoder):
+        raise ValueError(
+            f"{folder.path}: what encoder {encoder.name} reads (its model, word vectors or code) is not what "
+            "it was when the trial was trained; put it back, or train the trial again in another folder"
+        )
+    rows = models.prepare(encoder, inputs)
+    model = models.build(encoder, rows, config.seed)
     with _naming_damaged(folder, "model.safetensors"):
         weights, _ = unpack(folder.read("model.safetensors"))
     model.load_state_dict(weights)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dirsweep import METHOD_VERSION, metrics
+from dirsweep import METHOD_VERSION, metrics, models
 from dirsweep.checkpoint import clear, pack
 from dirsweep.data import Split
 from dirsweep.loop import Trial, errors, predict
@@ -157,4 +157,9 @@ def _predictions(trial: Trial) -> pd.DataFrame:
 def _inputs(trial: Trial) -> dict[str, object]:
     """What `pipeline.predict` needs besides the weights."""
     unit = asdict(trial.unit)
-    return {"encoding": trial.dataset.encoding.to_json(), "unit": unit, "target": trial.dataset.target}
+    return {
+        "encoding": trial.dataset.encoding.to_json(),
+        "encoder": models.identity(models.trained(trial.config.encoder)),
+        "unit": unit,
+        "target": trial.dataset.target,
+    }

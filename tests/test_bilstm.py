@@ -207,3 +207,15 @@ def test_other_vectors_are_another_stage_1(vectors):
     vectors.write_text(VECTORS.replace("0.25", "0.75"))
     word_vectors.load.cache_clear()
     assert stage1.keys(config(**{"encoder.vectors": str(vectors)}), dataset) != first
+
+
+@real_data.NEEDED
+@pytest.mark.slow
+def test_other_vectors_do_not_predict_by_a_trained_model(tmp_path, vectors):
+    run(config(**{"encoder.vectors": str(vectors), "stage2": None}), tmp_path / "trial")
+    frame = pd.DataFrame({"sentence1": ["the dog"], "sentence2": ["dog runs"]})
+    assert len(pipeline.predict(Folder(tmp_path / "trial"), frame)) == 1
+    vectors.write_text(VECTORS.replace("0.25", "0.75"))
+    word_vectors.load.cache_clear()
+    with pytest.raises(ValueError, match=r"what encoder bilstm reads .* is not what"):
+        pipeline.predict(Folder(tmp_path / "trial"), frame)

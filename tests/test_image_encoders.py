@@ -273,3 +273,14 @@ def test_a_small_cnn_learns_the_drawn_discs(images, tmp_path):
     table = pd.read_csv(images.path)
     guess = np.abs(table["label"] - table["label"].mean()).mean()
     assert metrics["val/all/mae"] < 0.6 * guess
+
+
+@pytest.mark.slow
+def test_a_trained_backbone_predicts_without_the_weights_that_it_started_from(images, tmp_path):
+    torch.save(torchvision.models.mobilenet_v3_small(num_classes=3).state_dict(), tmp_path / "w.pth")
+    start = {"encoder": {"name": "mobilenet_v3_small", "weights": str(tmp_path / "w.pth")}}
+    run(images, tmp_path / "trial", **start, **{"stage1.epochs": 1, "stage2": None})
+    (tmp_path / "w.pth").unlink()
+    frame = pd.read_csv(images.path).iloc[:3]
+    found = pipeline.predict(Folder(tmp_path / "trial"), frame, Path(images.path).parent / "pictures")
+    assert np.isfinite(found).all()

@@ -38,6 +38,7 @@ __all__ = [
     "split",
     "take",
     "to",
+    "trained",
 ]
 
 
@@ -111,6 +112,11 @@ def identity(config: EncoderConfig) -> dict[str, object]:
             return knobs | {"source": custom.source_hash(config)}
         case _:
             return knobs
+
+
+def trained(config: EncoderConfig) -> EncoderConfig:
+    """The encoder of a model whose weights are loaded anyway: it starts from no file of weights."""
+    return config.model_copy(update={"weights": None}) if isinstance(config, Backbone) else config
 
 
 def build(config: EncoderConfig, rows: Rows, seed: int) -> Model:
