@@ -62,6 +62,8 @@ def train(
         typer.echo(f"error: {folder}: {error}", err=True)
         raise typer.Exit(1) from None
     show(report.trial_table(metrics, trial.dataset.metrics))
+    if trial.dataset.shot_note:
+        typer.echo(trial.dataset.shot_note)
     typer.echo(f"\nmodel, predictions and bins: {folder}/")
 
 
