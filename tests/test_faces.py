@@ -192,7 +192,10 @@ def test_ctrl_c_while_images_are_decoded_is_no_error_and_the_same_command_goes_o
         os.link(folder / "0.png", folder / name)
     split = tmp_path / "split.csv"
     table.to_csv(split, index=False)
-    code = "from dirsweep.cli import main; main()"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # it may be ignored here
+    )
+    code += "from dirsweep.cli import main; main()"
     options = ("--images", str(folder), "--split", str(split), "--to", "store", "--size", "64")
     line = [sys.executable, "-c", code, "data", "prepare", "imdb-wiki-dir", *options]
     process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
