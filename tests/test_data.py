@@ -458,6 +458,16 @@ def test_proposed_bins_are_about_50_to_100(low, reach):
     assert float(f"{width:e}".split("e")[0]) in (1, 2, 2.5, 5)
 
 
+def test_small_tables_get_fewer_bins_smaller_shots_and_smaller_val_splits():
+    assert [data.wanted_bins(rows) for rows in (50, 600, 10_000)] == [10, 20, 75]
+    assert data.propose_shots(np.array([400, 120, 0, 60])) == (100, 20)
+    assert data.propose_shots(np.array([30, 20, 10, 0])) == (28, 8)  # 20 in a bin, where there are any
+    label = np.repeat(np.arange(10.0), 40)
+    assert data.propose_held_out(label, BinWidth(width=1.0)) == 8
+    assert data.propose_held_out(label, BinWidth(width=10.0)) == 30
+    assert data.propose_held_out(np.arange(10.0), BinWidth(width=1.0)) == 3
+
+
 def test_no_bins_for_labels_that_are_all_equal():
     with pytest.raises(ValueError, match="all 3 labels are 7"):
         data.propose_bins(np.full(3, 7.0))

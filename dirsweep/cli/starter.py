@@ -26,7 +26,8 @@ size: {size}  # height and width in pixels
 channels: {channels}
 bins: {{name: width, width: {width}}}  # in units of the target
 {group}
-# split_column: split  # says train, val or test; without it a balanced split is cut
+held_out_per_bin: {held_out}  # at most so many rows of a bin for val, and as many for test
+# split_column: split  # says train, val or test, and takes the place of held_out_per_bin
 many_above: {many}  # a bin with more training rows is many-shot
 few_below: {few}  # a bin with fewer is few-shot
 """
@@ -40,7 +41,8 @@ bins: {{name: width, width: {width}}}  # in units of the target
 ignore: {ignore}  # columns that are no input
 categorical: []  # columns to take as categories although they hold numbers
 {group}
-# split_column: split  # says train, val or test; without it a balanced split is cut
+held_out_per_bin: {held_out}  # at most so many rows of a bin for val, and as many for test
+# split_column: split  # says train, val or test, and takes the place of held_out_per_bin
 many_above: {many}  # a bin with more training rows is many-shot
 few_below: {few}  # a bin with fewer is few-shot
 """
@@ -89,6 +91,7 @@ def dataset_text(config: "Csv | Images", relative: Callable[[str], str]) -> str:
         "target": _scalar(config.target),
         "width": f"{config.bins.width!r}" if config.bins.name == "width" else "",
         "group": f"{group}  # rows that agree here stay on one side of the split",
+        "held_out": config.held_out_per_bin,
         "many": config.many_above,
         "few": config.few_below,
     }

@@ -49,7 +49,8 @@ def init(
         raise ValueError(f"--bin-width must be greater than 0, found {bin_width:g}")
     label = data.read_labels(table, target)
     bins = BinWidth(width=bin_width) if bin_width else data.propose_bins(label, data.wanted_bins(len(label)))
-    config = _proposed(table, target, bins, columns)
+    held_out = data.propose_held_out(label, bins)
+    config = _proposed(table, target, bins, columns).model_copy(update={"held_out_per_bin": held_out})
 
     for column in columns:
         missing = f", {column.missing} missing" if column.missing else ""

@@ -20,7 +20,15 @@ from dirsweep.data.inputs import (
     Pairs,
     read_encoding,
 )
-from dirsweep.data.propose import Column, inspect_csv, propose_bins, propose_shots, read_labels, wanted_bins
+from dirsweep.data.propose import (
+    Column,
+    inspect_csv,
+    propose_bins,
+    propose_held_out,
+    propose_shots,
+    read_labels,
+    wanted_bins,
+)
 from dirsweep.data.propose_images import FoundImages, find_images, only_table
 from dirsweep.data.show import describe
 from dirsweep.data.table import read_table
@@ -47,6 +55,7 @@ __all__ = [
     "only_table",
     "open_test",
     "propose_bins",
+    "propose_held_out",
     "propose_shots",
     "read_encoding",
     "read_labels",

@@ -16,7 +16,7 @@ from dirsweep.config import BinWidth
 from dirsweep.data.encoding import MOST_LEVELS
 from dirsweep.data.labelled import read_label
 from dirsweep.data.table import holds_text, numbers, read_table
-from dirsweep.shots import Floats, Ints
+from dirsweep.shots import Floats, Ints, cut_bins
 
 WANTED_BINS = 75
 FEWEST_BINS, ROWS_IN_A_BIN = 10, 30
@@ -49,6 +49,12 @@ class Column:
 def wanted_bins(rows: int) -> int:
     """How many bins suit so many rows: 75, and fewer where that leaves less than 30 rows to a bin."""
     return min(WANTED_BINS, max(FEWEST_BINS, rows // ROWS_IN_A_BIN))
+
+
+def propose_held_out(label: Floats, bins: BinWidth) -> int:
+    """Rows of a bin that val is to get, and test: a fifth of what a bin holds on average, from 3 to 30."""
+    found = len(np.unique(cut_bins(bins, label).index(label)))
+    return min(30, max(3, round(len(label) / found / 5)))
 
 
 def propose_shots(counts: Ints) -> tuple[int, int]:
