@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import importlib.util
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,17 +74,28 @@ def _text(path: Path, most: int) -> tuple[list[str], NDArray[np.float32]]:
     for line, parts in _lines(path):
         if line == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
             continue
+        if len(parts) == 1 and not vectors:
+            raise ValueError(
+                f"{path}, line {line}: {parts[0]!r} is not followed by numbers; put a blank between a word "
+                "and each of its numbers"
+            )
         size = len(vectors[0]) if vectors else len(parts) - 1
         further = parts[1 : len(parts) - size]  # a few words of GloVe 840B have blanks in them
-        if len(parts) <= size or size == 0 or any(_number(part) for part in further):
+        if len(parts) <= size or any(_number(part) for part in further):
             raise ValueError(
                 f"{path}, line {line}: {len(parts) - 1} numbers where the lines before have {size}; all "
                 "vectors must be of one dimension"
             )
         try:
-            vectors.append(np.array(parts[len(parts) - size :], dtype=np.float32))
+            with np.errstate(over="ignore"):  # told below
+                vectors.append(np.array(parts[len(parts) - size :], dtype=np.float32))
         except ValueError:
             raise ValueError(f"{path}, line {line}: {parts[0]!r} is not followed by numbers alone") from None
+        if not np.isfinite(vectors[-1]).all():
+            raise ValueError(
+                f"{path}, line {line}: a number of {parts[0]!r} is not finite in single precision; mend the "
+                "line or take it out"
+            )
         words.append(" ".join(parts[: len(parts) - size]))
         if len(words) == most:
             break
@@ -100,7 +112,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line.rstrip("\n").rstrip(" ").split(" ")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as text: {error}") from None
 
 
@@ -115,7 +127,12 @@ def _number(part: str) -> bool:
 def _array(path: Path, names: Path, most: int) -> tuple[list[str], NDArray[np.float32]]:
     if not names.is_file():
         raise ValueError(f"{names}: no such file; it must hold the words of {path.name}, one a line")
-    return _cut(path, names.read_text(encoding="utf-8").splitlines(), names, most)
+    try:
+        text = names.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{names}: cannot be read as text: {error}") from None
+    # Not splitlines: words of GloVe have other line separators in them.
+    return _cut(path, text.removesuffix("\n").split("\n") if text else [], names, most)
 
 
 def _package(name: str, most: int) -> tuple[list[str], NDArray[np.float32]]:
@@ -123,6 +140,7 @@ def _package(name: str, most: int) -> tuple[list[str], NDArray[np.float32]]:
     for place in map(Path, found.submodule_search_locations or () if found else ()):
         arrays, indices = sorted(place.glob("**/*.npy")), sorted(place.glob("**/*.parquet"))
         if len(arrays) == len(indices) == 1:
+            # pandas reads it with pyarrow, which comes with mlflow.
             words = pd.read_parquet(indices[0]).iloc[:, 0].astype("str").tolist()
             return _cut(arrays[0], words, indices[0], most)
     raise ValueError(
@@ -136,9 +154,20 @@ def _cut(path: Path, words: list[str], names: Path, most: int) -> tuple[list[str
         table = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path}: not a NumPy array of numbers: {error}") from None
-    if table.ndim != 2 or len(table) != len(words):
+    if table.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: an array of {table.dtype}; word vectors are numbers")
+    if table.ndim != 2 or len(table) != len(words) or table.size == 0:
         raise ValueError(
             f"{path}: an array of shape {list(table.shape)} for the {len(words)} words of {names}; it must "
-            "have a row for each"
+            "have a row for each, and a word at least"
         )
-    return words[:most], np.asarray(table[:most], dtype=np.float32)
+    with np.errstate(over="ignore"):  # told below
+        used = np.asarray(table[:most], dtype=np.float32)
+    finite = np.isfinite(used).all(axis=1)
+    if not finite.all():
+        row = int(finite.argmin())
+        raise ValueError(
+            f"{path}, row {row}: a number of {words[row]!r} is not finite in single precision; mend the row "
+            "or take it out"
+        )
+    return words[:most], used
