@@ -1,6 +1,8 @@
 """FDS against the plain formulas, written from the paper, and in a trial."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,11 +157,16 @@ def test_it_acts_from_the_second_epoch_on_and_every_knob_does_something(tmp_path
 
 @pytest.mark.slow
 def test_a_stopped_trial_goes_on_with_the_same_statistics(tmp_path):
-    config, seen = trial(tmp_path, **{"stage1.epochs": 120}), []
+    config, folder, seen = trial(tmp_path), Folder(tmp_path / "stopped"), []
     whole = run(config, tmp_path / "whole")
-    folder = Folder(tmp_path / "stopped")
+
+    def slowly(record: dict[str, Any]) -> None:
+        seen.append(record)
+        if len(seen) == 2:
+            time.sleep(1.1)  # a stop is looked for once a second
+
     with pytest.raises(pipeline.Stopped):
-        pipeline.run_trial(config, folder, seen.append, should_stop=lambda: len(seen) > 2)
+        pipeline.run_trial(config, folder, slowly, should_stop=lambda: len(seen) > 1)
     assert run(config, tmp_path / "stopped", emitted=len(seen)) == whole
 
 

@@ -1,5 +1,6 @@
 """Encoders of images: shapes, last blocks, augmentation, weights from a file, whole trials."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -254,11 +255,16 @@ def test_a_finished_trial_predicts_new_images(images, tmp_path):
 
 @pytest.mark.slow
 def test_a_stopped_trial_with_augmentation_goes_on_to_the_same_numbers(images, tmp_path):
-    crop = {"encoder.augmentation": {"name": "crop_flip", "pad": 2}, "stage1.epochs": 80}  # over a second
+    crop = {"encoder.augmentation": {"name": "crop_flip", "pad": 2}}
     whole = run(images, tmp_path / "whole", **crop)
     trial, folder, seen = pictures.trial(images, **crop), Folder(tmp_path / "stopped"), []
+
+    def slowly(record: dict[str, Any]) -> None:
+        seen.append(record)
+        time.sleep(1.1)  # a stop is looked for once a second
+
     with pytest.raises(pipeline.Stopped):
-        pipeline.run_trial(trial, folder, seen.append, should_stop=lambda: len(seen) > 0)
+        pipeline.run_trial(trial, folder, slowly, should_stop=lambda: len(seen) > 0)
     pipeline.run_trial(trial, folder, seen.append, emitted=len(seen))
     assert pd.read_csv(tmp_path / "stopped" / "val_predictions.csv")["prediction"].tolist() == whole
 
