@@ -216,3 +216,13 @@ def test_a_benchmark_with_too_many_unreadable_images_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match=r"table\.csv: 5 of 40 images cannot be read"):
         imdb_wiki_dir.prepare(config, folder, split, silent)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("column", ["age", "path", "split"])
+def test_a_gap_in_the_benchmarks_csv_is_named(tmp_path, column):
+    table = ages(2).assign(path="a.png")
+    table.loc[5, column] = None
+    table.to_csv(tmp_path / "split.csv", index=False)
+    for prepare, config in ((agedb_dir.prepare, AgeDBDir), (imdb_wiki_dir.prepare, IMDBWikiDir)):
+        with pytest.raises(ValueError, match=rf"split\.csv: column '{column}' is empty in row 6"):
+            prepare(config(path=str(tmp_path / "store")), tmp_path, tmp_path / "split.csv", silent)

@@ -11,7 +11,7 @@ from dirsweep.config import BinWidth, Images
 from dirsweep.data import image_store, images
 from dirsweep.data.dataset import Dataset
 from dirsweep.data.images import Prepared
-from dirsweep.data.table import check_column
+from dirsweep.data.table import check_column, where
 from dirsweep.storage import Folder, cache_folder
 
 TABLE = "table.csv"
@@ -42,12 +42,15 @@ def load(config: Images, name: str) -> Dataset:
 
 
 def check_columns(path: Path, table: pd.DataFrame) -> None:
-    """ValueError that names the file if a column of the benchmark's CSV is missing."""
+    """ValueError that names the file if a column of the benchmark's CSV is missing or has gaps."""
     for name in ("age", "path", "split"):
         try:
             check_column(table, name, "the benchmark's CSV has age, path and split")
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+        empty = table[name].isna().to_numpy()
+        if empty.any():
+            raise ValueError(f"{path}: column {name!r} is empty in {where(empty)}; fetch the file anew")
 
 
 def prepare(config: Images, folder: Path, split: Path, on_progress: Callable[[int, int], None]) -> Prepared:
