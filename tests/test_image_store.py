@@ -176,11 +176,12 @@ def test_a_second_process_adds_less_than_a_tenth_of_the_store(tmp_path):
         "found = torch.from_numpy(pixels(store, read_manifest(store), 'train'))\n"
         "total = sum(int(found[torch.tensor([row])].sum()) for row in range(len(found)))\n"
         "print('looked', flush=True); sys.stdin.readline()\n"
-        "alone, inside = 0, False\n"
+        "alone, mapped, inside = 0, 0, False\n"
         "for line in open('/proc/self/smaps'):\n"
         "    if line[0] in '0123456789abcdef' and '-' in line.split()[0]: inside = 'train.u8' in line\n"
         "    if inside and line.startswith('Private_'): alone += int(line.split()[1])\n"
-        "print(alone * 1024)"
+        "    if inside and line.startswith('Rss:'): mapped += int(line.split()[1])\n"
+        "print(alone * 1024, mapped * 1024)"
     )
     two = [
         subprocess.Popen(
@@ -195,8 +196,9 @@ def test_a_second_process_adds_less_than_a_tenth_of_the_store(tmp_path):
         assert [process.stdout.readline() for process in two] == ["looked\n"] * 2
         two[1].stdin.write("\n")
         two[1].stdin.flush()
-        alone = int(two[1].stdout.readline())
+        alone, mapped = map(int, two[1].stdout.readline().split())
     finally:
         for process in two:
             process.communicate("\n")
+    assert mapped > 0.9 * 64 * size * size  # it is there, and not read into memory of its own
     assert alone < 0.1 * 64 * size * size
