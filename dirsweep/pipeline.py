@@ -70,7 +70,8 @@ def run_trial(
 
 
 def check(config: TrialConfig, dataset: Dataset) -> None:
-    """Refuse, before anything is trained, what the data cannot serve. Raises ValueError."""
+    """Refuse, before anything is trained, what the data or the encoder's files cannot serve. ValueError."""
+    models.identity(config.encoder)
     if config.stage2 is not None:
         check_threshold(dataset.shots.counts, config.stage2.majority_threshold)
     target_unit(config.stage1.target_transform, dataset.train.label)

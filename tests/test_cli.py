@@ -493,3 +493,21 @@ def test_an_output_that_cannot_be_is_refused(refused, here):
     (here / "taken").write_text("")
     assert "--out taken: a file, not a folder" in refused("train", "trial.yaml", "--out", "taken")
     assert "--out .: a folder; name a file in it" in refused("predict", "x", "tiny.csv", "--out", ".")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        ({"name": "custom", "path": "nowhere_at_all:Wide"}, "cannot import nowhere_at_all"),
+        ({"name": "custom", "path": "nowhere"}, "'encoder.path'"),
+    ],
+)
+def test_an_encoder_that_is_not_there_is_refused_before_anything_starts(refused, here, encoder, told):
+    for file, place in (("trial.yaml", ()), ("space.yaml", ("fixed",))):
+        tree = yaml.safe_load((here / file).read_text())
+        holder = tree[place[0]] if place else tree
+        holder["encoder"] = encoder
+        (here / file).write_text(yaml.safe_dump(tree))
+        assert told in refused("validate", file)
+    assert told in refused("run", "space.yaml")
+    assert not (here / "sweeps").exists()

@@ -148,8 +148,7 @@ def test_an_image_on_two_sides_is_refused_by_name(tmp_path):
 )
 def test_what_is_wrong_with_the_table_is_said(tmp_path, change, values, told):
     folder = pictures.write_folder(tmp_path / "d")
-    for column, value in change.items():
-        rewritten(folder, lambda table: table.loc.__setitem__((3, column), value))  # noqa: B023
+    rewritten(folder, lambda table: [table.loc.__setitem__((3, name), to) for name, to in change.items()])
     config = pictures.dataset(folder, **values)
 
     def use() -> None:

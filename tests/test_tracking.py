@@ -286,9 +286,7 @@ def test_an_unreachable_server_is_named_before_the_sweep_starts():
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "uri", ["./mlruns", "file:///tmp/mlruns", "ftp://host/x", "http://", "sqlite:///", ""]
-)
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///mlruns", "ftp://host/x", "http://", "sqlite:///", ""])
 def test_other_kinds_of_stores_are_refused_with_the_alternative(uri):
     with pytest.raises(ValueError, match=r"use sqlite:///.*mlflow\.db or http://HOST:PORT"):
         tracking.check(uri)

@@ -119,6 +119,7 @@ class Backbone(Config):
 
     reads: ClassVar = "images"
     name: Literal["backbone"] = "backbone"
+    # mypy wants the names spelled out; they are a tuple because `encoder: resnet18` is read by it too
     backbone: Literal[BACKBONES] = "resnet18"  # type: ignore[valid-type]
     """Which one; `encoder: {name: resnet18}` is short for `{name: backbone, backbone: resnet18}`."""
     weights: str | None = None

@@ -5,7 +5,6 @@ An encoder is a module with `stem`, `last_block` (z = last_block(stem(x))), `fea
 config in `config.encoder`, a line in `prepare` and in `build`.
 """
 
-import hashlib
 from pathlib import Path
 from typing import assert_never
 
@@ -15,12 +14,12 @@ from torch import Tensor, nn
 
 from dirsweep.config import MLP, Backbone, BiLSTM, Custom, EncoderConfig, SentenceEncoder, SmallCNN
 from dirsweep.data import ImageInputs, Inputs, Pairs
-from dirsweep.models import bilstm, custom, sentence_encoder, word_vectors
+from dirsweep.models import backbone, bilstm, custom, sentence_encoder, word_vectors
 from dirsweep.models.backbone import BackboneEncoder
 from dirsweep.models.bilstm import BiLSTMEncoder
 from dirsweep.models.custom import CustomEncoder
 from dirsweep.models.mlp import MLPEncoder
-from dirsweep.models.rows import Rows, count, join, resident, split, take, to
+from dirsweep.models.rows import Rows, join, resident, split, take, to
 from dirsweep.models.sentence_encoder import SentencePairEncoder
 from dirsweep.models.small_cnn import SmallCNNEncoder
 from dirsweep.randomness import seed_of
@@ -29,7 +28,6 @@ __all__ = [
     "Model",
     "Rows",
     "build",
-    "count",
     "identity",
     "join",
     "prepare",
@@ -99,7 +97,11 @@ def prepare(config: EncoderConfig, inputs: Inputs) -> Rows:
 
 
 def identity(config: EncoderConfig) -> dict[str, object]:
-    """What of an encoder decides the weights: its knobs, and the content of the files that they name."""
+    """What of an encoder decides the weights: its knobs, and the content of the files that they name.
+
+    Raises:
+        ValueError: such a file, package or class is not there, or is not what it should be.
+    """
     knobs = config.model_dump(mode="json")
     match config:
         case SentenceEncoder():
@@ -107,7 +109,7 @@ def identity(config: EncoderConfig) -> dict[str, object]:
         case BiLSTM():
             return knobs | {"vectors": word_vectors.load(config.vectors, config.vocabulary).hash}
         case Backbone(weights=str(path)):
-            return knobs | {"weights": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+            return knobs | {"weights": backbone.weights_hash(Path(path))}
         case Custom():
             return knobs | {"source": custom.source_hash(config)}
         case _:

@@ -1,10 +1,14 @@
 """Torchvision's backbones, without their classifier: z is the pooled output of the last block."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
@@ -70,21 +74,25 @@ def _misfit(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     return f"{name} is {list(weights[name].shape)}, not {list(wanted[name].shape)}"
 
 
+def weights_hash(path: Path) -> str:
+    """sha256 of a file of weights. ValueError as for `read_weights`."""
+    read_weights(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors in a file of weights, safetensors or PyTorch's own, of which no code is run.
 
     Raises:
         ValueError: it is not there, or is no file of weights.
     """
-    import safetensors.torch
-
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file (encoder.weights)") from None
-    except Exception as error:  # each format has errors of its own
+    except (OSError, ValueError, RuntimeError, EOFError, KeyError, UnpicklingError, SafetensorError) as error:
         raise ValueError(f"{path}: cannot be read as weights: {_first(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"{path}: holds no plain table of weights (a state dict); save model.state_dict()")

@@ -49,17 +49,19 @@ def parse_spec(tree: dict[str, Any], where: str) -> SweepSpec:
 
 
 def check_data(spec: SweepSpec) -> None:
-    """Load the data and check what depends on it: the majority threshold against the bins' counts.
+    """Load the data and check what depends on it, the majority threshold; and what the encoder reads.
 
     Raises:
-        ValueError: the data cannot be loaded, or the top of the threshold's range leaves fewer than
-            two majority bins (the same error as the trial's own).
+        ValueError: the data or the encoder's files cannot be loaded, or the top of the threshold's range
+            leaves fewer than two majority bins (the same error as the trial's own).
     """
-    from dirsweep.data import load  # not at the top: pandas takes a while, and reading a space needs none
+    from dirsweep.data import load  # not at the top: these take a while, and reading a space needs none
+    from dirsweep.models import identity
 
     name = "stage2.majority_threshold"
     default = spec.default_config()
     data = load(default.dataset)
+    identity(default.encoder)
     searched = spec.searched.get(name)
     if searched is None and default.stage2 is None:
         return
