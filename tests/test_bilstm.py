@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import real_data
 import torch
+from pairs import pairs, run, trial
 
 from dirsweep import data, models, pipeline, stage1
 from dirsweep.config import BiLSTM, StsBDir, TrialConfig
-from dirsweep.data import Pairs
 from dirsweep.models import word_vectors
 from dirsweep.storage import Folder
 
@@ -25,13 +25,9 @@ def vectors(tmp_path) -> Path:
     return tmp_path / "words.txt"
 
 
-def pairs(*both: tuple[str, str]) -> Pairs:
-    return Pairs(*(np.array(side, dtype=object) for side in zip(*both, strict=True)))
-
-
 def built(vectors: Path, *both: tuple[str, str], **values: Any) -> tuple[models.Model, torch.Tensor]:
     config = BiLSTM(vectors=str(vectors), **({"hidden": 3, "max_length": 6} | values))
-    rows = models.prepare(config, pairs(*both))
+    rows = models.prepare(config, pairs(*map(list, zip(*both, strict=True))))
     return models.build(config, rows, seed=0).eval(), rows
 
 
@@ -176,18 +172,7 @@ def test_dropout_never_falls_on_z(vectors):
 
 
 def config(**values: Any) -> TrialConfig:
-    small = {
-        "dataset": "sts_b_dir",
-        "encoder": {"name": "bilstm", "hidden": 4, "vocabulary": 5000, "max_length": 12},
-        "stage1": {"epochs": 1},
-        "stage2": {"majority_threshold": 100, "schedule": {"epochs": 1}},
-    }
-    return TrialConfig.model_validate(small).with_overrides(values)
-
-
-def run(trial: TrialConfig, folder: Path) -> list[float]:
-    pipeline.run_trial(trial, Folder(folder), lambda record: None)
-    return pd.read_csv(folder / "val_predictions.csv")["prediction"].tolist()
+    return trial({"name": "bilstm", "hidden": 4, "vocabulary": 5000, "max_length": 12}, **values)
 
 
 @real_data.NEEDED

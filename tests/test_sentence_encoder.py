@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import real_data
 import torch
+from pairs import pairs, run, trial
 
 from dirsweep import data, models, pipeline
 from dirsweep.config import SentenceEncoder, StsBDir, TrialConfig
-from dirsweep.data import Pairs
 from dirsweep.storage import Folder
 
 ONE, TWO = ["A man sings.", "A dog runs."], ["A man is singing.", "Prices fell."]
@@ -30,23 +30,8 @@ def cache(tmp_path_factory) -> Iterator[Path]:
         yield place
 
 
-def pairs(first: list[str], second: list[str]) -> Pairs:
-    return Pairs(np.array(first, dtype=object), np.array(second, dtype=object))
-
-
 def config(**values: Any) -> TrialConfig:
-    small = {
-        "dataset": "sts_b_dir",
-        "encoder": {"width": 8},
-        "stage1": {"epochs": 1},
-        "stage2": {"majority_threshold": 100, "schedule": {"epochs": 1}},
-    }
-    return TrialConfig.model_validate(small).with_overrides(values)
-
-
-def run(trial: TrialConfig, folder: Path) -> list[float]:
-    pipeline.run_trial(trial, Folder(folder), lambda record: None)
-    return pd.read_csv(folder / "val_predictions.csv")["prediction"].tolist()
+    return trial({"width": 8}, **values)
 
 
 @pytest.mark.slow

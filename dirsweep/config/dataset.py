@@ -157,32 +157,29 @@ class Images(Labelled):
     the user's cache (DIRSWEEP_CACHE)."""
 
 
-class AgeDBDir(Config):
+class Faces(Config):
+    """A benchmark of faces: age in bins of a year, the benchmark's own split."""
+
+    kind: ClassVar = "images"
+    metrics: ClassVar = USUAL_METRICS
+    shot_note: ClassVar = ""
+    size: PositiveInt = 224
+    """Height and width of an image in pixels."""
+    path: str | None = None
+    """Folder that `dirsweep data prepare` made, relative to the file that names it. null: where the command
+    puts it by itself."""
+
+
+class AgeDBDir(Faces):
     """AgeDB-DIR: 16,488 faces, age in bins of a year, the benchmark's own split."""
 
-    kind: ClassVar = "images"
-    metrics: ClassVar = USUAL_METRICS
-    shot_note: ClassVar = ""
     name: Literal["agedb_dir"] = "agedb_dir"
-    size: PositiveInt = 224
-    """Height and width of an image in pixels."""
-    path: str | None = None
-    """Folder that `dirsweep data prepare agedb-dir` made, relative to the file that names it. null: where
-    the command puts it by itself."""
 
 
-class IMDBWikiDir(Config):
+class IMDBWikiDir(Faces):
     """IMDB-WIKI-DIR: about 213,500 faces, age in bins of a year, the benchmark's own split."""
 
-    kind: ClassVar = "images"
-    metrics: ClassVar = USUAL_METRICS
-    shot_note: ClassVar = ""
     name: Literal["imdb_wiki_dir"] = "imdb_wiki_dir"
-    size: PositiveInt = 224
-    """Height and width of an image in pixels."""
-    path: str | None = None
-    """Folder that `dirsweep data prepare imdb-wiki-dir` made, relative to the file that names it. null: where
-    the command puts it by itself."""
 
 
 class StsBDir(Config):
