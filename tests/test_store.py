@@ -127,9 +127,9 @@ def test_pruning_takes_the_oldest_first_and_never_one_whose_lease_is_held(tmp_pa
         store.put(key, {"x": torch.ones(8)}, {"time": time.time() - 100 * age})
     with lease.lease(folder, "old", lambda: False, lambda: False):
         pass
-    size = store.entries()[0].size
+    sizes = {entry.key: entry.size for entry in store.entries()}
     with lease.lease(folder, "held", lambda: False, lambda: False):
-        done = prune(store, keep_bytes=2 * size, older_than=None)
+        done = prune(store, keep_bytes=sizes["new"] + sizes["held"], older_than=None)
     assert [entry.key for entry in done.removed] == ["old", "mid"]
     assert [entry.key for entry in done.kept] == ["held"]
     assert {entry.key for entry in store.entries()} == {"new", "held"}
