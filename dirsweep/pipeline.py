@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
 from dirsweep.checkpoint import Journal, Stopped, Store, clear, read_records, unpack
-from dirsweep.config import PLACES, BalancedMSE, TrialConfig
+from dirsweep.config import PLACES, BalancedMSE, TrialConfig, settings
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.loop import Trial, restore_model, rows_of, train
@@ -63,7 +63,7 @@ def run_trial(
     line = None
     if config.stage2 is not None:
         line = stage2.majority_line(trial, config.stage2, before.norms)
-        last = stage1.settings(config.stage1)[-1].main
+        last = settings(config.stage1)[-1].main
         fine_tune = stage2.phase(trial, config.stage2, last, line, config.stage1.total_epochs)
         after = measure(trial, train(trial, fine_tune).epoch) if fine_tune.epochs else before
     return finish(trial, before, line, after)
@@ -88,7 +88,7 @@ def check(config: TrialConfig, dataset: Dataset) -> None:
 
 def _check_integral(config: TrialConfig, dataset: Dataset) -> None:
     """Balanced MSE over bins asks for the logarithm of their centres where the target is one."""
-    losses = [setting.main.loss for setting in stage1.settings(config.stage1)]
+    losses = [setting.main.loss for setting in settings(config.stage1)]
     over_bins = any(isinstance(loss, BalancedMSE) and loss.integral == "bni" for loss in losses)
     low = dataset.shots.bins.centres[dataset.shots.counts > 0].min()
     if over_bins and config.stage1.target_transform == "log" and low <= 0:
@@ -147,17 +147,17 @@ def _set_up(config: TrialConfig, dataset: Dataset, journal: Journal) -> Trial:
 def _pretrain(trial: Trial, store: Store | None) -> Measured:
     """Train the phases of stage 1 that the checkpoint has not passed, and measure what they hand on."""
     folder = trial.journal.folder
-    settings = stage1.settings(trial.config.stage1)
-    stages = [setting.stage for setting in settings]
+    chain = settings(trial.config.stage1)
+    stages = [setting.stage for setting in chain]
     begun = trial.journal.stage
     if begun == "stage2":
         return read_measured(folder, MEASURED)
     first = 0
-    for number, setting in enumerate(settings):
+    for number, setting in enumerate(chain):
         if begun is None or number >= stages.index(begun):
             if setting.reset_head and setting.stage != begun:
                 models.reset_head(trial.model, trial.config.seed, setting.stage)
-            ended = train(trial, stage1.phase(trial, setting, first, last=setting is settings[-1]))
+            ended = train(trial, stage1.phase(trial, setting, first, last=setting is chain[-1]))
         first += setting.main.epochs
     saved = trial.journal.checkpoint
     if saved is not None and saved.epoch >= first and folder.exists(MEASURED):

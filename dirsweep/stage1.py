@@ -8,7 +8,6 @@ import json
 import platform
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,16 +15,18 @@ from torch import Tensor
 from dirsweep import METHOD_VERSION, models
 from dirsweep.config import (
     FDS,
+    ConR,
     FeatureMethod,
-    NextPhase,
     NoFeatureMethod,
     NoNormOrdinality,
     NormOrdinality,
     OrdinalEntropy,
     PrototypesEMA,
+    RankNContrast,
     RankSim,
-    Stage1,
+    Setting,
     TrialConfig,
+    settings,
 )
 from dirsweep.data import Dataset
 from dirsweep.loop import Phase, Term, Trial, rate, steps
@@ -35,35 +36,6 @@ from dirsweep.methods.lds import kernel
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
 from dirsweep.models import Rows
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The settings of one phase, with everything that it takes over from the phase before."""
-
-    stage: str
-    main: Stage1
-    """Settings in force, `epochs` among them; its `then` is of no account."""
-    layers: str = "all"
-    reset_head: bool = False
-
-
-def settings(config: Stage1) -> list[Setting]:
-    """The phases of stage 1 in order, each complete."""
-    found = [Setting("stage1", config)]
-    for number, change in enumerate(config.then):
-        found.append(_after(found[-1], f"stage1.then.{number}", change))
-    return found
-
-
-def _after(before: Setting, stage: str, change: NextPhase) -> Setting:
-    given = {name: value for name, value in change if value is not None and name in Stage1.model_fields}
-    return Setting(
-        stage,
-        before.main.model_copy(update=given),
-        before.layers if change.layers is None else change.layers,
-        change.reset_head,
-    )
 
 
 def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
@@ -86,6 +58,7 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
         loss=main.loss,
         weighting=main.weighting,
         layers=setting.layers,
+        views=feature.views,
         select=main.select if last else "last",
         term=term,
         after_step=after_step,
@@ -124,7 +97,7 @@ def _terms(
 
 def _shaping(trial: Trial, config: FeatureMethod) -> Term | None:
     """The term of the feature method."""
-    if not isinstance(config, RankSim | OrdinalEntropy):
+    if not isinstance(config, RankSim | OrdinalEntropy | ConR | RankNContrast):
         return None
     shots, device = trial.dataset.shots, trial.config.device
     centres = torch.as_tensor(shots.bins.centres, dtype=torch.float32, device=device)

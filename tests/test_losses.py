@@ -6,6 +6,7 @@ import torch
 
 from dirsweep.config import L1, MSE, BalancedMSE, FocalR, Huber
 from dirsweep.methods import Batch, Labels, base_loss
+from dirsweep.methods.balanced_mse import Mixture, bmc, bni, gai, mixture
 
 LABELS = Labels(torch.tensor([-1.0, 0.0, 2.0]), torch.tensor([0.5, 0.25, 0.25]))
 
@@ -99,6 +100,73 @@ def test_balanced_mse_equals_the_plain_formulas(sigma, seed):
     for integral, terms in (("bmc", by_batch), ("bni", by_bin)):
         found = loss_of(BalancedMSE(integral=integral, sigma=sigma), own).item()
         assert found == pytest.approx(2 * sigma**2 * sum(terms) / 9, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_balanced_mse_in_closed_form_equals_the_plain_formula(sigma, seed):
+    rng = np.random.default_rng(seed)
+    prediction, target = rng.normal(size=(2, 9))
+    weight = rng.uniform(0, 3, size=9)
+    parts = [(0.6, -1.0, 0.04), (0.4, 0.7, 0.5)]
+
+    def normal(at, mean, variance):
+        return math.exp(-((at - mean) ** 2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
+
+    terms = [
+        w
+        * (
+            math.log(sum(s * normal(p, m, v + sigma**2) for s, m, v in parts))
+            - math.log(normal(t, p, sigma**2))
+        )
+        for p, t, w in zip(prediction, target, weight, strict=True)
+    ]
+    mixed = Mixture(*(torch.tensor(part, dtype=torch.float64) for part in zip(*parts, strict=True)))
+    found = gai(*(torch.tensor(part) for part in (prediction, target, weight)), sigma, mixed)
+    assert found.item() == pytest.approx(2 * sigma**2 * sum(terms) / 9, rel=1e-10)
+
+
+def test_bins_and_closed_form_agree_where_the_mixture_is_the_bins():
+    centre, share = torch.linspace(-2, 2, 9).double(), torch.arange(1.0, 10.0).double() / 45
+    points = Mixture(share, centre, torch.full((9,), 1e-9).double())
+    own = torch.tensor([0.1, -1.0, 2.2]).double(), torch.tensor([0.0, -0.5, 2.0]).double(), torch.ones(3)
+    found, plainly = gai(*own, 0.5, points), bni(*own, 0.5, centre, share)
+    assert found.item() == pytest.approx(plainly.item(), rel=1e-6)
+
+
+def test_the_mixture_is_as_likely_as_the_one_the_labels_came_from():
+    rng = np.random.default_rng(0)
+    label = np.concatenate([rng.normal(-2, 0.3, 700), rng.normal(1, 1.0, 300)])
+    found = mixture(label, 2)
+    assert found.share.tolist() == pytest.approx([0.7, 0.3], abs=0.03)
+    assert found.mean.tolist() == pytest.approx([-2, 1], abs=0.15)
+    assert found.variance.sqrt().tolist() == pytest.approx([0.3, 1.0], abs=0.1)
+
+
+@pytest.mark.parametrize("values", [[3.0], [1.0, 2.0], [0.0, 0.0, 0.0, 9.0]])
+def test_few_distinct_labels_make_a_small_mixture(values):
+    found = mixture(np.repeat(values, 20), 8)
+    assert len(found.share) == len(set(values))
+    loss = gai(torch.zeros(2).double(), torch.ones(2).double(), torch.ones(2), 0.5, found)
+    assert torch.isfinite(loss)
+
+
+def test_a_learned_deviation_gets_a_gradient_of_the_likelihood_alone():
+    noise = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    prediction, target = torch.tensor([0.0, 1.0, 2.5]).double(), torch.tensor([0.4, 1.0, 2.0]).double()
+    centre, share = torch.linspace(-1, 3, 5).double(), torch.full((5,), 0.2).double()
+    ones, mixed = torch.ones(3).double(), Mixture(share, centre, 0 * share + 0.1)
+    losses = [
+        lambda sigma: bmc(prediction, target, ones, sigma),
+        lambda sigma: bni(prediction, target, ones, sigma, centre, share),
+        lambda sigma: gai(prediction, target, ones, sigma, mixed),
+    ]
+    for loss in losses:
+        (found,) = torch.autograd.grad(loss(noise), noise)
+        step = 1e-6
+        likelihood = [loss(0.8 + side * step) / (2 * (0.8 + side * step) ** 2) for side in (1, -1)]
+        expected = 2 * 0.8**2 * (likelihood[0] - likelihood[1]) / (2 * step)
+        assert found.item() == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_balanced_mse_by_hand():

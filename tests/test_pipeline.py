@@ -295,7 +295,7 @@ ELSEWHERE = {"device", "precision", "threads", "encoder.name"}
 """Knobs that change how a trial is computed, not what, and the encoder: checked on their own."""
 
 
-LOSSES = ("mse", "huber", "focal_r", "balanced_mse")
+LOSSES = ("mse", "huber", "focal_r", "balanced_mse", "dist")
 WEIGHTINGS = ("inv", "sqinv", "lds", "dense_weight")
 
 
@@ -309,7 +309,10 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
     inv, lds = {f"{weighting}.name": "inv"}, {f"{weighting}.name": "lds"}
     feature = "stage1.feature_method"
     focal, balanced = {"stage1.loss.name": "focal_r"}, {"stage1.loss.name": "balanced_mse"}
-    dense = {f"{weighting}.name": "dense_weight"}
+    dense, dist = {f"{weighting}.name": "dense_weight"}, {"stage1.loss.name": "dist"}
+    drop = {"encoder.dropout": 0.2}
+    conr = drop | {f"{feature}.name": "conr", f"{feature}.weight": 2.0, f"{feature}.window": 0.3}
+    contrast = drop | {f"{feature}.name": "rank_n_contrast"}
     wild = {"stage1.optimizer.lr": 0.05, "stage1.epochs": 12, f"{decay}.name": "constant"}
     fine_wild = {f"{fine}.lr": 0.05, f"{fine}.epochs": 8, f"{fine}.decay.name": "constant"}
     two = {"stage1.then": [{"epochs": 2}]}
@@ -323,6 +326,7 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
         "stage1.optimizer.name": [{}, {"stage1.optimizer.name": "sgd"}],
         "stage1.optimizer.lr": [{}, {"stage1.optimizer.lr": 2e-3}],
         "stage1.optimizer.weight_decay": [{}, {"stage1.optimizer.weight_decay": 0.1}],
+        "stage1.optimizer.rho": [{}, {"stage1.optimizer.rho": 0.05}],
         "stage1.optimizer.momentum": [sgd, {"stage1.optimizer.momentum": 0.5}],
         f"{decay}.name": [{}, {f"{decay}.name": "constant"}, {f"{decay}.name": "step"}],
         f"{decay}.at": [step, {f"{decay}.at": [0.6]}],
@@ -333,11 +337,20 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
         "stage1.loss.error": [focal, {"stage1.loss.error": "mse"}],
         "stage1.loss.gate": [focal, {"stage1.loss.gate": "tanh"}],
         "stage1.loss.gamma": [focal, {"stage1.loss.gamma": 2.0}],
-        "stage1.loss.integral": [balanced, {"stage1.loss.integral": "bni"}],
+        "stage1.loss.integral": [balanced, {"stage1.loss.integral": "bni"}, {"stage1.loss.integral": "gai"}],
         "stage1.loss.sigma": [balanced, {"stage1.loss.sigma": 0.2}],
+        "stage1.loss.sigma_lr": [balanced, {"stage1.loss.sigma_lr": 0.05}],
+        "stage1.loss.weight": [dist, {"stage1.loss.weight": 0.2}],
+        "stage1.loss.bandwidth": [dist, {"stage1.loss.bandwidth": 0.1}],
+        "stage1.loss.strength": [dist, {"stage1.loss.strength": 100.0}],
         f"{feature}.name": [{}, *({f"{feature}.name": name} for name in ("ranksim", "ordinal_entropy"))],
         f"{feature}.weight": [{f"{feature}.name": "ranksim"}, {f"{feature}.weight": 1.0}],
         f"{feature}.interpolation": [{f"{feature}.name": "ranksim"}, {f"{feature}.interpolation": 0.1}],
+        f"{feature}.window": [conr, {f"{feature}.window": 0.1}],
+        f"{feature}.temperature": [conr, {f"{feature}.temperature": 1.0}],
+        f"{feature}.strength": [conr, {f"{feature}.strength": 2.0}],
+        f"{feature}.reference": [conr, {f"{feature}.reference": True}],
+        f"{feature}.temperature (rank_n_contrast)": [contrast, {f"{feature}.temperature": 0.5}],
         f"{weighting}.name": [{}, *({f"{weighting}.name": name} for name in WEIGHTINGS)],
         f"{weighting}.alpha": [dense, {f"{weighting}.alpha": 0.5}],
         f"{weighting}.epsilon": [dense | {f"{weighting}.alpha": 1.5}, {f"{weighting}.epsilon": 0.2}],

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dirsweep import stage1
-from dirsweep.config import Stage1
+from dirsweep.config import Stage1, settings
 from dirsweep.methods.ranksim import one_of_each, ranks, ranksim
 
 
@@ -95,7 +95,7 @@ def test_a_batch_of_one_bin_has_no_loss():
 
 def test_a_phase_that_trains_the_head_alone_has_no_feature_method():
     config = {"feature_method": {"name": "ranksim"}, "then": [{"epochs": 1, "layers": "head"}]}
-    first, probe = stage1.settings(Stage1.model_validate(config))
+    first, probe = settings(Stage1.model_validate(config))
     assert stage1._feature_method(first).name == "ranksim"
     assert stage1._feature_method(probe).name == "none"
     config["then"][0]["feature_method"] = {"name": "ranksim"}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dirsweep import stage1
-from dirsweep.config import INV, Stage1, TrialConfig, Unweighted
+from dirsweep.config import INV, Stage1, TrialConfig, Unweighted, settings
 from dirsweep.methods import Batch
 from dirsweep.methods.norm_ordinality import feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
@@ -24,7 +24,7 @@ def trial() -> Any:
 
 
 def phases(**fields: Any) -> list[stage1.Phase]:
-    found = stage1.settings(Stage1.model_validate(fields))
+    found = settings(Stage1.model_validate(fields))
     return [stage1.phase(trial(), setting, 0, last=setting is found[-1]) for setting in found]
 
 
@@ -40,7 +40,7 @@ def test_a_phase_takes_over_all_that_it_does_not_change_but_the_reset():
         {"epochs": 1, "optimizer": {"name": "sgd"}},
         {"epochs": 1, "layers": "all"},
     ]
-    found = stage1.settings(Stage1.model_validate({"batch_size": 7, "then": then}))
+    found = settings(Stage1.model_validate({"batch_size": 7, "then": then}))
     assert [setting.stage for setting in found] == ["stage1", *(f"stage1.then.{k}" for k in range(3))]
     assert [setting.layers for setting in found] == ["all", "head", "head", "all"]
     assert [setting.reset_head for setting in found] == [False, True, False, False]

@@ -36,7 +36,15 @@ from dirsweep.config.encoder import (
     SmallCNN,
 )
 from dirsweep.config.errors import explain, nearest, unknown
-from dirsweep.config.feature import FDS, FeatureMethod, NoFeatureMethod, OrdinalEntropy, RankSim
+from dirsweep.config.feature import (
+    FDS,
+    ConR,
+    FeatureMethod,
+    NoFeatureMethod,
+    OrdinalEntropy,
+    RankNContrast,
+    RankSim,
+)
 from dirsweep.config.files import read_trial, read_yaml, with_dataset_file
 from dirsweep.config.names import Knob, knobs
 from dirsweep.config.ordinality import (
@@ -50,7 +58,7 @@ from dirsweep.config.ordinality import (
     Rank,
 )
 from dirsweep.config.overrides import merged
-from dirsweep.config.stages import SELECTABLE, Fit, NextPhase, Schedule, Stage1, Stage2
+from dirsweep.config.stages import SELECTABLE, Fit, NextPhase, Schedule, Setting, Stage1, Stage2, settings
 from dirsweep.config.training import (
     INV,
     L1,
@@ -63,10 +71,12 @@ from dirsweep.config.training import (
     Constant,
     Cosine,
     DenseWeight,
+    DistLoss,
     FocalR,
     Huber,
     Loss,
     LRDecay,
+    NoLoss,
     Optimizer,
     StepDecay,
     Unweighted,
@@ -96,6 +106,7 @@ __all__ = [
     "BiLSTM",
     "BinEdges",
     "BinWidth",
+    "ConR",
     "Config",
     "Constant",
     "Cosine",
@@ -105,6 +116,7 @@ __all__ = [
     "DatasetConfig",
     "DenseWeight",
     "Diamonds",
+    "DistLoss",
     "EncoderConfig",
     "FeatureMethod",
     "Fit",
@@ -121,6 +133,7 @@ __all__ = [
     "NextPhase",
     "NoAugmentation",
     "NoFeatureMethod",
+    "NoLoss",
     "NoNormOrdinality",
     "NormOrdinality",
     "Optimizer",
@@ -129,9 +142,11 @@ __all__ = [
     "PrototypesBatch",
     "PrototypesEMA",
     "Rank",
+    "RankNContrast",
     "RankSim",
     "Schedule",
     "SentenceEncoder",
+    "Setting",
     "SmallCNN",
     "Stage1",
     "Stage2",
@@ -146,6 +161,7 @@ __all__ = [
     "nearest",
     "read_trial",
     "read_yaml",
+    "settings",
     "unknown",
     "with_dataset_file",
 ]

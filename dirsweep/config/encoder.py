@@ -29,6 +29,11 @@ class Perceptron(Config):
     batch_norm: bool = False
     """Normalise each hidden layer over the batch."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether the same input gives two features in training: two views."""
+        return self.dropout > 0
+
     @model_validator(mode="after")
     def _dropout_has_a_place(self) -> "Perceptron":
         if self.dropout > 0 and self.depth == 1:
@@ -56,6 +61,11 @@ class SentenceEncoder(Perceptron):
     input_dropout: Dropout = 0.0
     """Probability of dropping one of the pair's features in training."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether the same input gives two features in training: two views."""
+        return self.dropout > 0 or self.input_dropout > 0
+
 
 class BiLSTM(Config):
     """Bidirectional LSTM on frozen word vectors, for sentence pairs, as the STS-B-DIR benchmark has it."""
@@ -77,6 +87,11 @@ class BiLSTM(Config):
     max_length: PositiveInt = 40
     """Words of a sentence that are read."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether the same input gives two features in training: two views."""
+        return self.dropout > 0
+
 
 class NoAugmentation(Config):
     """Images as they are."""
@@ -97,7 +112,19 @@ class CropFlip(Config):
 Augmentation = Annotated[NoAugmentation | CropFlip, Field(discriminator="name")]
 
 
-class SmallCNN(Config):
+class _OnImages(Config):
+    """What image encoders share."""
+
+    augmentation: Augmentation = NoAugmentation()
+    """What is done to images in training, and never in evaluation."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether the same input gives two features in training: two views."""
+        return not isinstance(self.augmentation, NoAugmentation)
+
+
+class SmallCNN(_OnImages):
     """A small convolutional network, for small images on a CPU; z is a linear layer behind it."""
 
     reads: ClassVar = "images"
@@ -110,11 +137,9 @@ class SmallCNN(Config):
     """Size of the feature z."""
     batch_norm: bool = True
     """Normalise each block over the batch."""
-    augmentation: Augmentation = NoAugmentation()
-    """What is done to images in training, and never in evaluation."""
 
 
-class Backbone(Config):
+class Backbone(_OnImages):
     """A backbone of torchvision, from scratch or with your weights; z is its pooled last block."""
 
     reads: ClassVar = "images"
@@ -126,8 +151,6 @@ class Backbone(Config):
     """File of weights (safetensors, or a state dict of PyTorch), loaded strictly; null: random weights."""
     normalisation: Literal["half", "imagenet"] = "half"
     """Mean and deviation that pixels are scaled by: 0.5 and 0.5 (DIR recipe), or those of ImageNet."""
-    augmentation: Augmentation = NoAugmentation()
-    """What is done to images in training, and never in evaluation."""
 
     @property
     def batch_norm(self) -> bool:
@@ -146,6 +169,7 @@ class Custom(Config):
     """What the class is called with; searched as encoder.options.NAME."""
     batch_norm: bool = False
     """Whether it has batch norm."""
+    varies: ClassVar = True  # only its author knows
 
 
 EncoderConfig = Annotated[

@@ -1,8 +1,8 @@
 """Feature methods: what a base method adds to its loss to shape the feature z."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dirsweep.config.dataset import Config
 
@@ -10,12 +10,14 @@ from dirsweep.config.dataset import Config
 class NoFeatureMethod(Config):
     """The loss alone."""
 
+    views: ClassVar = 1
     name: Literal["none"] = "none"
 
 
 class RankSim(Config):
     """RankSim (Gong et al., 2022): the ranks of feature similarities follow those of label similarities."""
 
+    views: ClassVar = 1
     name: Literal["ranksim"] = "ranksim"
     weight: PositiveFloat = 6.3
     """gamma, beside a loss on the standardised label: 100 beside years on AgeDB-DIR is 6.3 here, and 3.0e-4
@@ -27,14 +29,52 @@ class RankSim(Config):
 class OrdinalEntropy(Config):
     """Ordinal entropy (Zhang et al., 2023): tight features in a bin, distant ones between distant bins."""
 
+    views: ClassVar = 1
     name: Literal["ordinal_entropy"] = "ordinal_entropy"
     weight: PositiveFloat = 1.0e-3
     """Weight of the term."""
 
 
+class ConR(Config):
+    """ConR (Keramati et al., 2024): unlike labels that are predicted alike push one another's features away.
+
+    Sees two views of every sample: images by their augmentation, tables and sentences by dropout.
+    """
+
+    views: ClassVar = 2
+    name: Literal["conr"] = "conr"
+    weight: PositiveFloat = 0.25
+    """beta; 4 beside years on AgeDB-DIR is 0.25 here."""
+    window: NonNegativeFloat = 0.07
+    """omega, how far apart labels that are alike may lie, in units of the standardised label; 1 year on
+    AgeDB-DIR is 0.0634."""
+    temperature: PositiveFloat = 0.2
+    """What similarities are divided by."""
+    strength: NonNegativeFloat = 0.16
+    """e_c, how much more a push weighs per unit of label; 0.01 a year on AgeDB-DIR is 0.16 here."""
+    reference: bool = False
+    """Count as the released code does: pairs that are masked out enter the sums as similarity 0."""
+
+
+class RankNContrast(Config):
+    """Rank-N-Contrast (Zha et al., 2023), or SupCR: features lie the nearer, the nearer their labels are.
+
+    Sees two views of every sample: images by their augmentation, tables and sentences by dropout. Published
+    with `loss: {name: none}` and a linear probe as the next phase.
+    """
+
+    views: ClassVar = 2
+    name: Literal["rank_n_contrast"] = "rank_n_contrast"
+    weight: PositiveFloat = 1.0
+    """Weight of the term; beside no other loss it only scales the gradient."""
+    temperature: PositiveFloat = 2.0
+    """What distances are divided by."""
+
+
 class FDS(Config):
     """Feature distribution smoothing (Yang et al., 2021): features of a bin move toward its neighbours'."""
 
+    views: ClassVar = 1
     name: Literal["fds"] = "fds"
     kernel: Literal["gaussian", "triang", "laplace"] = "gaussian"
     """Shape of the smoothing window over bins."""
@@ -64,4 +104,6 @@ class FDS(Config):
         return self
 
 
-FeatureMethod = Annotated[NoFeatureMethod | FDS | RankSim | OrdinalEntropy, Field(discriminator="name")]
+FeatureMethod = Annotated[
+    NoFeatureMethod | FDS | RankSim | OrdinalEntropy | ConR | RankNContrast, Field(discriminator="name")
+]

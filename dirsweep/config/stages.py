@@ -1,13 +1,24 @@
 """The two stages: regularised pretraining in phases; majority-shot fit and fine-tune."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dirsweep.config.dataset import Config
-from dirsweep.config.feature import FeatureMethod, NoFeatureMethod
+from dirsweep.config.feature import FDS, FeatureMethod, NoFeatureMethod
 from dirsweep.config.ordinality import KL, NoNormOrdinality, NormOrdinality
-from dirsweep.config.training import L1, Adam, Cosine, Loss, LRDecay, Optimizer, Unweighted, Weighting
+from dirsweep.config.training import (
+    L1,
+    Adam,
+    Cosine,
+    Loss,
+    LRDecay,
+    NoLoss,
+    Optimizer,
+    Unweighted,
+    Weighting,
+)
 
 SELECTABLE = tuple(
     f"val/{shot}/{metric}"
@@ -76,26 +87,76 @@ class Stage1(Config):
     """Further phases."""
 
     @model_validator(mode="after")
-    def _no_gradient(self) -> "Stage1":
-        layers = "all"
-        for number, phase in enumerate(self.then):
-            layers = phase.layers or layers  # left out, as in the phase before
+    def _no_dead_knobs(self) -> "Stage1":
+        for number, (setting, change) in enumerate(zip(settings(self)[1:], self.then, strict=True)):
             absent: dict[str, tuple[Config | None, ...]] = {
                 "norm_ordinality": (None, NoNormOrdinality()),
                 "feature_method": (None, NoFeatureMethod()),
             }
             for name, none in absent.items():
-                if layers == "head" and getattr(phase, name) not in none:
+                if setting.layers == "head" and getattr(change, name) not in none:
                     raise ValueError(
                         f"then.{number}.{name} would do nothing in a phase that trains the head alone; "
                         "leave it out, or set layers"
                     )
         return self
 
+    @model_validator(mode="after")
+    def _something_to_train_by(self) -> "Stage1":
+        chain = settings(self)
+        for setting in chain:
+            main, where = setting.main, setting.stage.removeprefix("stage1").lstrip(".")
+            place = f"{where}." if where else ""
+            if not isinstance(main.loss, NoLoss):
+                continue
+            if setting.layers == "head" or isinstance(main.feature_method, NoFeatureMethod | FDS):
+                raise ValueError(
+                    f"{place}loss is none, so the phase needs a feature method that is a loss of its own, "
+                    "and layers that it trains; set feature_method, or another loss"
+                )
+            if not isinstance(main.weighting, Unweighted):
+                raise ValueError(f"{place}weighting would do nothing where the loss is none; leave it out")
+            if setting is chain[-1]:
+                raise ValueError(
+                    f"{place}loss is none in the last phase, so the head would never be trained; add a phase "
+                    "with a loss to `then`, for instance {epochs: 10, layers: head, loss: {name: l1}}"
+                )
+        return self
+
     @property
     def total_epochs(self) -> int:
         """Epochs of all phases together."""
         return self.epochs + sum(phase.epochs for phase in self.then)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The settings of one phase, with everything that it takes over from the phase before."""
+
+    stage: str
+    """"stage1", "stage1.then.0" ..."""
+    main: Stage1
+    """Settings in force, `epochs` among them; its `then` is of no account."""
+    layers: str = "all"
+    reset_head: bool = False
+
+
+def settings(config: Stage1) -> list[Setting]:
+    """The phases of stage 1 in order, each complete."""
+    found = [Setting("stage1", config)]
+    for number, change in enumerate(config.then):
+        found.append(_after(found[-1], f"stage1.then.{number}", change))
+    return found
+
+
+def _after(before: Setting, stage: str, change: NextPhase) -> Setting:
+    given = {name: value for name, value in change if value is not None and name in Stage1.model_fields}
+    return Setting(
+        stage,
+        before.main.model_copy(update=given),
+        before.layers if change.layers is None else change.layers,
+        change.reset_head,
+    )
 
 
 class Fit(Config):

@@ -8,7 +8,7 @@ from dirsweep.config.dataset import KINDS, Config, DatasetConfig, Diamonds
 from dirsweep.config.encoder import BACKBONES, MLP, EncoderConfig
 from dirsweep.config.ordinality import NoNormOrdinality
 from dirsweep.config.overrides import merged
-from dirsweep.config.stages import Stage1, Stage2
+from dirsweep.config.stages import Stage1, Stage2, settings
 
 USUAL = {"tables": "mlp", "sentence pairs": "sentence_encoder", "images": "small_cnn"}
 """The encoder of a kind of data, where a configuration names none."""
@@ -69,6 +69,25 @@ class TrialConfig(Config):
                 "batch_size is 1, but encoder.batch_norm needs 2 samples in a step; raise stage1.batch_size "
                 "or set encoder.batch_norm to false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _two_views_differ(self) -> "TrialConfig":
+        for setting in settings(self.stage1):
+            method = setting.main.feature_method
+            if setting.layers == "head" or method.views == 1:
+                continue
+            if not self.encoder.varies:
+                knob = "augmentation" if self.encoder.reads == "images" else "dropout"
+                raise ValueError(
+                    f"{setting.stage}.feature_method {method.name} compares two views of a sample, but "
+                    f"encoder {self.encoder.name} makes them equal; set encoder.{knob}"
+                )
+            if setting.layers != "all":
+                raise ValueError(
+                    f"{setting.stage}.feature_method {method.name} compares two views of a sample, but "
+                    f"layers {setting.layers} leaves out those that make them; set layers to all"
+                )
         return self
 
     def with_overrides(self, values: dict[str, Any]) -> "TrialConfig":

@@ -49,6 +49,8 @@ class Phase:
     loss: Loss
     weighting: Weighting
     layers: str = "all"
+    views: int = 1
+    """How often each sample stands in a batch: twice where a method compares two views of it."""
     frozen_batch_norm: bool = False
     balanced: bool = False
     """Draw every bin equally often, with replacement, instead of each sample once."""
@@ -84,6 +86,8 @@ class Work:
     labels: Labels
     trained: nn.Module
     optimizer: torch.optim.Optimizer
+    noise: nn.Parameter | None
+    """The loss's own deviation sigma, where it is learned."""
     sums: Tensor
     """(2,) base loss and term of this epoch, summed over samples."""
     best: Best

@@ -11,7 +11,7 @@ def state(trial: Trial, phase: Phase, work: Work) -> tuple[Tensors, Notes]:
         "optimizer": optimizer_tensors(work.optimizer),
         "memory": phase.memory,
         "best": work.best.weights,
-        "loop": {"sums": work.sums},
+        "loop": {"sums": work.sums, **({} if work.noise is None else {"noise": work.noise.data})},
     }
     tensors = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     return tensors, {"stage": phase.stage, "best": [work.best.value, work.best.epoch]}
@@ -35,6 +35,8 @@ def restore(trial: Trial, phase: Phase, work: Work) -> tuple[int, int]:
     work.best.weights = groups.get("best", {})
     work.best.value, work.best.epoch = saved.notes["best"]
     work.sums.copy_(groups["loop"]["sums"])
+    if work.noise is not None:
+        work.noise.data.copy_(groups["loop"]["noise"])
     return saved.epoch - phase.first, saved.step
 
 

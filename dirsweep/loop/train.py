@@ -16,12 +16,15 @@ from torch import Tensor, nn
 
 from dirsweep import models
 from dirsweep.checkpoint.state import Notes, Tensors
-from dirsweep.config import Adam, Optimizer
+from dirsweep.config import Adam, BalancedMSE, DistLoss, Loss
+from dirsweep.loop.climb import climbed
 from dirsweep.loop.phase import Best, Phase, Trial, Work
 from dirsweep.loop.predict import evaluate, precision
 from dirsweep.loop.schedule import batches, order, rate
 from dirsweep.loop.state import restore, state
 from dirsweep.methods import Batch, Labels, base_loss, sample_weights
+from dirsweep.methods.balanced_mse import MIXTURE, mixture
+from dirsweep.methods.dist_loss import density
 from dirsweep.models import Model, Rows
 from dirsweep.randomness import seed_of
 
@@ -66,6 +69,7 @@ def train(trial: Trial, phase: Phase) -> Trained:
 def _prepare(trial: Trial, phase: Phase) -> Work:
     split, device = trial.dataset.train, trial.config.device
     frozen, trained = _set_layers(trial.model, phase)
+    noise = _noise(phase.loss, device)
     return Work(
         inputs=_through(trial, frozen, trial.rows[split]),
         target=torch.as_tensor(trial.unit.to_model(split.label), dtype=torch.float32, device=device),
@@ -75,21 +79,32 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
             device=device,
         ),
         bin=torch.as_tensor(split.bin, device=device),
-        labels=_labels(trial),
+        labels=_labels(trial, phase.loss),
         trained=trained,
-        optimizer=_optimizer(phase.optimizer, [p for p in trial.model.parameters() if p.requires_grad]),
+        optimizer=_optimizer(phase, trial.model, noise),
+        noise=noise,
         sums=torch.zeros(2, dtype=torch.float64, device=device),
         best=Best(),
     )
 
 
-def _labels(trial: Trial) -> Labels:
-    """`check` has seen to it that a bin with training samples has a centre in the model's unit."""
+def _labels(trial: Trial, loss: Loss) -> Labels:
+    """What the loss needs to know of the training labels.
+
+    `check` has seen to it that a bin with training samples has a centre in the model's unit."""
     shots, device = trial.dataset.shots, trial.config.device
     with np.errstate(divide="ignore", invalid="ignore"):  # an empty bin may lie where there is no logarithm
         centres = np.nan_to_num(trial.unit.to_model(shots.bins.centres), nan=0.0, neginf=0.0)
     share = shots.counts / shots.counts.sum()
-    return Labels(*(torch.as_tensor(part, dtype=torch.float32, device=device) for part in (centres, share)))
+    centre, of_all = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (centres, share))
+    label = trial.unit.to_model(trial.dataset.train.label)
+    match loss:
+        case BalancedMSE(integral="gai"):
+            return Labels(centre, of_all, mixture=mixture(label, MIXTURE).to(device))
+        case DistLoss(bandwidth=bandwidth):
+            return Labels(centre, of_all, density=density(label, bandwidth))
+        case _:
+            return Labels(centre, of_all)
 
 
 def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:
@@ -105,7 +120,24 @@ def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) 
 
 
 def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, place: tuple[int, int]) -> None:
-    """Forward, backward and one optimizer step on the (B,) chosen rows."""
+    """One optimizer step on the (B,) chosen rows."""
+    for group in work.optimizer.param_groups:
+        group["lr"] = group.get("own_lr", lr)
+    batch, base, term = _gradients(trial, phase, work, chosen, place)
+    if phase.optimizer.rho > 0:
+        with climbed(trial.model, phase.optimizer.rho):
+            _gradients(trial, phase, work, chosen, place)
+    work.optimizer.step()
+    if phase.after_step is not None:
+        phase.after_step(batch)
+    work.sums.add_(torch.stack([base, term]), alpha=len(chosen))
+
+
+def _gradients(
+    trial: Trial, phase: Phase, work: Work, chosen: Tensor, place: tuple[int, int]
+) -> tuple[Batch, Tensor, Tensor]:
+    """Forward and backward; returns the batch, the base loss and the term. Draws the same, called again."""
+    chosen = chosen.repeat(phase.views)
     with _seeded(trial, seed_of(trial.config.seed, phase.stage, *place, "layers")):
         inputs = models.to(models.take(work.inputs, chosen), trial.config.device)
         with precision(trial):
@@ -115,16 +147,11 @@ def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, pla
         batch = Batch(
             z.float(), prediction.float(), work.target[chosen], work.weight[chosen], work.bin[chosen]
         )
-        base = base_loss(phase.loss, batch, work.labels)
+        base = base_loss(phase.loss, batch, work.labels, work.noise)
         term = torch.zeros_like(base) if phase.term is None else phase.term(batch, inputs)
-    for group in work.optimizer.param_groups:
-        group["lr"] = lr
     work.optimizer.zero_grad(set_to_none=True)
     (base + term).backward()
-    work.optimizer.step()
-    if phase.after_step is not None:
-        phase.after_step(batch)
-    work.sums.add_(torch.stack([base.detach(), term.detach()]), alpha=len(chosen))
+    return batch, base.detach(), term.detach()
 
 
 def _features(trial: Trial, work: Work) -> Tensor:
@@ -147,12 +174,22 @@ def _set_layers(model: Model, phase: Phase) -> tuple[nn.Module, nn.Module]:
     return frozen, trained
 
 
-def _optimizer(config: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _noise(loss: Loss, device: str) -> nn.Parameter | None:
+    """The deviation of Balanced MSE, where it is learned."""
+    if not isinstance(loss, BalancedMSE) or loss.sigma_lr == 0:
+        return None
+    return nn.Parameter(torch.tensor(loss.sigma, device=device))
+
+
+def _optimizer(phase: Phase, model: Model, noise: nn.Parameter | None) -> torch.optim.Optimizer:
+    """Of all weights that are trained; a learned deviation keeps a rate of its own, and does not decay."""
+    config = phase.optimizer
+    groups: list[dict[str, object]] = [{"params": [p for p in model.parameters() if p.requires_grad]}]
+    if noise is not None and isinstance(phase.loss, BalancedMSE):
+        groups.append({"params": [noise], "own_lr": phase.loss.sigma_lr, "weight_decay": 0.0})
     if isinstance(config, Adam):
-        return torch.optim.Adam(parameters, lr=config.lr, weight_decay=config.weight_decay)
-    return torch.optim.SGD(
-        parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-    )
+        return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def _through(trial: Trial, frozen: nn.Module, inputs: Rows) -> Rows:

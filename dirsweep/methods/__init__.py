@@ -17,17 +17,23 @@ from dirsweep.config import (
     MSE,
     SQINV,
     BalancedMSE,
+    ConR,
     DenseWeight,
+    DistLoss,
     FocalR,
     Huber,
     Loss,
+    NoLoss,
     OrdinalEntropy,
+    RankNContrast,
     RankSim,
     Unweighted,
     Weighting,
 )
-from dirsweep.methods.balanced_mse import bmc, bni
+from dirsweep.methods.balanced_mse import Mixture, bmc, bni, gai
+from dirsweep.methods.conr import conr
 from dirsweep.methods.dense_weight import dense_weight
+from dirsweep.methods.dist_loss import Density, dist_loss
 from dirsweep.methods.focal_r import focal_r
 from dirsweep.methods.huber import huber
 from dirsweep.methods.inv import inv, sqinv
@@ -35,6 +41,7 @@ from dirsweep.methods.l1 import l1
 from dirsweep.methods.lds import lds
 from dirsweep.methods.mse import mse
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
+from dirsweep.methods.rank_n_contrast import rank_n_contrast
 from dirsweep.methods.ranksim import ranksim
 
 
@@ -43,6 +50,8 @@ class Batch:
     """The global batch, as every method sees it.
 
     z: (B, d) feature in front of the head.
+    With two views of every sample, the second ones stand behind the first; no method needs to know.
+
     prediction: (B,) model output, in units of the standardised label.
     target: (B,) label in the same unit.
     weight: (B,) sample weights with mean 1 over the training split.
@@ -62,16 +71,26 @@ class Labels:
 
     centres: (K,) bin centres, in units of the standardised label.
     share: (K,) share of the training samples in each bin.
+    mixture: of normal distributions, for Balanced MSE's closed form.
+    density: for Dist Loss.
     """
 
     centres: Tensor
     share: Tensor
+    mixture: Mixture | None = None
+    density: Density | None = None
 
 
-def base_loss(config: Loss, batch: Batch, labels: Labels) -> Tensor:
-    """L_base: the weighted error of the prediction, averaged over the batch, in float32."""
+def base_loss(config: Loss, batch: Batch, labels: Labels, noise: Tensor | None = None) -> Tensor:
+    """L_base: the weighted error of the prediction, averaged over the batch, in float32.
+
+    Args:
+        noise: () the deviation of Balanced MSE, where it is learned.
+    """
     prediction, target, weight = batch.prediction.float(), batch.target, batch.weight
     match config:
+        case NoLoss():
+            return prediction.new_zeros(())
         case L1():
             return l1(prediction, target, weight)
         case MSE():
@@ -81,12 +100,27 @@ def base_loss(config: Loss, batch: Batch, labels: Labels) -> Tensor:
         case FocalR(error=error, gate=gate, beta=beta, gamma=gamma):
             return focal_r(prediction, target, weight, error, gate, beta, gamma)
         case BalancedMSE(integral="bmc", sigma=sigma):
-            return bmc(prediction, target, weight, sigma)
+            return bmc(prediction, target, weight, sigma if noise is None else noise)
+        case BalancedMSE(integral="gai", sigma=sigma):
+            assert labels.mixture is not None, "the phase has fitted it"
+            return gai(prediction, target, weight, sigma if noise is None else noise, labels.mixture)
+        case DistLoss(error=error, weight=term_weight, strength=strength):
+            assert labels.density is not None, "the phase has computed it"
+            return dist_loss(prediction, target, weight, labels.density, error, strength, term_weight)
         case BalancedMSE(sigma=sigma):
-            return bni(prediction, target, weight, sigma, labels.centres, labels.share)
+            return bni(
+                prediction,
+                target,
+                weight,
+                sigma if noise is None else noise,
+                labels.centres,
+                labels.share,
+            )
 
 
-def feature_term(config: RankSim | OrdinalEntropy, batch: Batch, centres: Tensor) -> Tensor:
+def feature_term(
+    config: RankSim | OrdinalEntropy | ConR | RankNContrast, batch: Batch, centres: Tensor
+) -> Tensor:
     """What a feature method adds to the loss, its weight included; a batch of one bin adds 0.
 
     Args:
@@ -97,6 +131,19 @@ def feature_term(config: RankSim | OrdinalEntropy, batch: Batch, centres: Tensor
             return weight * ranksim(batch.z, batch.target, batch.bin, interpolation)
         case OrdinalEntropy(weight=weight):
             return weight * ordinal_entropy(batch.z, batch.bin, centres)
+        case RankNContrast(weight=weight, temperature=temperature):
+            return weight * rank_n_contrast(batch.z, batch.target, temperature)
+        case ConR():
+            return config.weight * conr(
+                batch.z,
+                batch.prediction,
+                batch.target,
+                batch.weight,
+                config.window,
+                config.temperature,
+                config.strength,
+                reference=config.reference,
+            )
 
 
 def sample_weights(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dirsweep.checkpoint import Journal, Store
-from dirsweep.config import TrialConfig
+from dirsweep.config import TrialConfig, settings
 from dirsweep.data import Dataset, Split
 from dirsweep.shots import Ints
 from dirsweep.storage import Folder, Record
@@ -149,14 +149,14 @@ def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:
             step = max(0.0, epoch - evaluation) / counted
             return phase.epochs * (step * steps(len(dataset.train.label), phase.batch_size) + evaluation)
 
-        settings = stage1.settings(config.stage1)
-        phases = [stage1.phase(whole, setting, 0, last=False) for setting in settings]
+        chain = settings(config.stage1)
+        phases = [stage1.phase(whole, setting, 0, last=False) for setting in chain]
         first = sum(stage_seconds(replace(phase, select="last")) for phase in phases) + share * evaluation
         second = 0.0
         if config.stage2 is not None:
             norms = np.linspace(1.0, 2.0, len(dataset.shots.counts))  # any will do: they cost the same
             line = stage2.majority_line(whole, config.stage2, norms)
-            fine_tune = stage2.phase(whole, config.stage2, settings[-1].main, line, 0)
+            fine_tune = stage2.phase(whole, config.stage2, chain[-1].main, line, 0)
             if fine_tune.epochs:
                 second = stage_seconds(replace(fine_tune, select="last")) + share * evaluation
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
