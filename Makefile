@@ -5,11 +5,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 
+SCALE ?= small
+
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check format ui bench clean
+.PHONY: help sweep test check format ui bench clean reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 sweep: .venv/installed  ## install, sweep the two-stage method on the diamonds table, print the leaderboard
 	@$(BIN)/dirsweep run search_spaces/all.yaml
@@ -33,6 +35,18 @@ ui: .venv/installed  ## open the records of ./sweeps in the browser
 bench: .venv/installed-test  ## measure, as ratios of one run; takes about half an hour
 	@status=0; for script in tests/benchmarks/*.py; do echo; echo "$$script"; $(BIN)/python $$script || status=1; done; exit $$status
 
+reproduce-diamonds: .venv/installed  ## tune the field's methods on diamonds; SCALE=smoke, small or full
+	@$(BIN)/dirsweep reproduce diamonds --scale $(SCALE)
+
+reproduce-sts-b: .venv/installed-vectors  ## the same on STS-B-DIR, beside the published table
+	@$(BIN)/dirsweep reproduce sts-b --scale $(SCALE)
+
+reproduce-agedb: .venv/installed  ## the same on AgeDB-DIR
+	@$(BIN)/dirsweep reproduce agedb --scale $(SCALE)
+
+reproduce-imdb-wiki: .venv/installed  ## the same on IMDB-WIKI-DIR
+	@$(BIN)/dirsweep reproduce imdb-wiki --scale $(SCALE)
+
 clean:  ## remove .venv and caches; sweeps and trials stay
 	rm -rf .venv build dirsweep.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find dirsweep tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -42,6 +56,10 @@ clean:  ## remove .venv and caches; sweeps and trials stay
 	@echo "Installing dirsweep into .venv (once; PyTorch is large, so this takes a few minutes)"
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) -e .
+	@touch $@
+
+.venv/installed-vectors: .venv/installed
+	@$(INSTALL) -e '.[vectors]'
 	@touch $@
 
 .venv/installed-test: .venv/installed

@@ -16,7 +16,7 @@ from dirsweep.data import Unsealed
 from dirsweep.finalize.judge import Judged, ShotError
 from dirsweep.finalize.opening import Errors, Opening
 from dirsweep.finalize.page import Facts
-from dirsweep.finalize.plan import Plan, Row
+from dirsweep.finalize.plan import Compared, Plan, Row
 from dirsweep.intervals import Interval
 from dirsweep.metrics import per_shot
 from dirsweep.report.numbers import SHOTS
@@ -74,7 +74,7 @@ def verdict_json(
     return json.dumps(tree, indent=1, allow_nan=False).encode()
 
 
-def per_seed(plan: Plan, errors: Errors, test: Unsealed) -> bytes:
+def per_seed(plan: Compared, errors: Errors, test: Unsealed) -> bytes:
     """A CSV line for each configuration, seed and shot that has samples: how many, and the errors."""
     rows = test.rows
     names = dict.fromkeys(("mae", "gm", "mse", *plan.metrics))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dirsweep.data import Split
 from dirsweep.finalize.opening import Errors
-from dirsweep.finalize.plan import Comparison, Plan, Row
+from dirsweep.finalize.plan import Compared, Comparison, Row
 from dirsweep.intervals import (
     LEVEL,
     RESAMPLES,
@@ -62,7 +62,7 @@ class Judged:
     primary: bool
 
 
-def shot_errors(plan: Plan, errors: Errors, masks: Masks, test: Split) -> list[ShotError]:
+def shot_errors(plan: Compared, errors: Errors, masks: Masks, test: Split) -> list[ShotError]:
     """The error of every row of the plan in every shot that has samples."""
     found = []
     for shot, mask in masks.items():
@@ -97,7 +97,7 @@ def _interval(error: Floats, test: Split, mask: NDArray[np.bool_], metric: str) 
     )
 
 
-def judged(plan: Plan, errors: Errors, masks: Masks, group: Ints) -> list[Judged]:
+def judged(plan: Compared, errors: Errors, masks: Masks, group: Ints) -> list[Judged]:
     """Every comparison of the plan that has samples and seeds."""
     wanted = plan.comparisons
     resamples = (RESAMPLES + 1) * math.ceil(len(wanted) / PER_1999) - 1

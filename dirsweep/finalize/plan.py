@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
@@ -65,6 +66,26 @@ class Comparison:
     def identity(self) -> tuple[str, str, str]:
         """What is compared, whatever the rows are called."""
         return self.ours.hash, self.theirs.hash, self.shot
+
+
+class Compared(Protocol):
+    """What is judged: rows, pairs of them, and the one pair that counts most."""
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows, each configuration once."""
+
+    @property
+    def metrics(self) -> tuple[str, str]:
+        """What the field's tables show of the data; rows are compared by the first."""
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """What is compared with what, and where."""
+
+    @property
+    def primary(self) -> Comparison:
+        """The comparison that is not adjusted for the others."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""`reproduce` is the diagram: search, train over fresh seeds, record the opening, open test, judge, write.
+
+All of it goes on where it was interrupted; what is trained is kept, and test is opened when all is trained.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dirsweep import METHOD_VERSION, data
+from dirsweep.data import Dataset
+from dirsweep.finalize import training
+from dirsweep.finalize.judge import judged, shot_errors
+from dirsweep.finalize.notes import failures
+from dirsweep.finalize.opening import elsewhere, predict_test, record
+from dirsweep.finalize.training import Run
+from dirsweep.ledger import FILE, Ledger
+from dirsweep.report.numbers import SHOTS
+from dirsweep.reproduce import tuning
+from dirsweep.reproduce.generated import with_images
+from dirsweep.reproduce.observation import observed
+from dirsweep.reproduce.page import Facts, html, page
+from dirsweep.reproduce.per_seed import per_seed
+from dirsweep.reproduce.picture import norms_picture
+from dirsweep.reproduce.published import published
+from dirsweep.reproduce.recipe import TWO_STAGE, Recipe, Size, alone
+from dirsweep.reproduce.tuning import Table
+from dirsweep.storage import Folder
+from dirsweep.sweep import Resources, lock
+from dirsweep.sweep.session import ray_session
+from dirsweep.sweep.store import store_of
+
+PAGE, HTML, SEEDS, PICTURE = "table.md", "table.html", "per_seed.csv", "norms.svg"
+
+
+def reproduce(
+    recipe: Recipe, scale_name: Size, folder: Path, resources: Resources, told: Callable[[str], None]
+) -> str:
+    """Run a recipe and give its page of Markdown, which also lies in `folder`.
+
+    Args:
+        scale_name: "smoke", "small" or "full".
+        folder: of this reproduction; begun before with the same recipe, it goes on.
+        told: is handed a line for each search and run.
+
+    Raises:
+        ValueError: another recipe was begun in the folder, the data are missing or do not fit, runs failed so
+            that nothing is left to compare.
+        KeyboardInterrupt: stopped; the same call goes on.
+    """
+    scale = recipe.scales[scale_name]
+    recipe, drawn = with_images(recipe, scale, folder, told)
+    first = alone(recipe, scale, "vanilla").default_config()
+    dataset = data.load(first.dataset)
+    with lock.held(folder):
+        ledger = _ledger(folder, recipe, scale_name, dataset)
+        with ray_session(resources):
+            table = tuning.table(recipe, scale, folder, resources, told)
+            runs = training.runs(table.rows, training.fresh_seeds(first.seed, scale.seeds), folder)
+            todo = [run for run in runs if not run.done]
+            store = store_of(folder / tuning.SWEEPS)
+            failed = training.train(todo, store, resources, told) if todo else {}
+        done = [run for run in runs if run.done]
+        opening = record(ledger, _content(table, done, dataset), elsewhere(folder, dataset.hash))
+        unsealed, errors, senseless = predict_test(done, first.dataset)
+        rows, shots = unsealed.rows, unsealed.shots
+        masks = {shot: shots.masks[shot][rows.bin] for shot in SHOTS}
+        facts = Facts(
+            recipe=recipe,
+            scale=scale_name,
+            generated=drawn,
+            opening=opening,
+            seeds=sorted({run.seed for run in runs}),
+            samples={shot: int(mask.sum()) for shot, mask in masks.items()},
+            notes=[*table.left_out, *failures(failed | senseless)],
+        )
+        text = page(
+            facts,
+            table,
+            done,
+            shot_errors(table, errors, masks, rows),
+            judged(table, errors, masks, rows.group),
+            published(recipe.published, recipe.family),
+            observed(table, done),
+        )
+        picture = norms_picture(dataset.target, _pictured(table, done))
+        files = Folder(folder)
+        files.put(SEEDS, per_seed(table, done, errors, unsealed))
+        files.put(PICTURE, picture)
+        files.put(HTML, html(text, {PICTURE: picture}).encode())
+        files.put(PAGE, text.encode())
+    return text
+
+
+def _ledger(folder: Path, recipe: Recipe, scale: str, dataset: Dataset) -> Ledger:
+    """The reproduction's own ledger: what it was begun with, and its openings of test."""
+    tree = recipe.model_dump(mode="json", by_alias=True, exclude={"title", "about"})
+    begun = {
+        "recipe": hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest(),
+        "scale": scale,
+        "data": dataset.hash,
+        "method_version": METHOD_VERSION,
+    }
+    place = Folder(folder)
+    if not place.exists(FILE):
+        return Ledger.create(place, **begun)
+    ledger = Ledger.open(place)
+    for name, value in begun.items():
+        if ledger.opening.get(name) != value:
+            raise ValueError(
+                f"{folder / FILE}: begun with {name} {ledger.opening.get(name)}, but here it is {value}; "
+                "choose another --out"
+            )
+    return ledger
+
+
+def _content(table: Table, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
+    """What the opening is for."""
+    primary = table.primary
+    return {
+        "rows": [{"name": row.name, "role": "row", "config": row.hash} for row in table.rows],
+        "seeds": sorted({run.seed for run in runs}),
+        "primary": {"ours": primary.ours.name, "theirs": primary.theirs.name, "shot": primary.shot},
+        "comparisons": len(table.comparisons),
+        "data": dataset.hash,
+        "method_version": METHOD_VERSION,
+        "weights": {
+            f"{run.row.folder}/{run.seed}": hashlib.sha256(run.folder.read("model.safetensors")).hexdigest()
+            for run in runs
+        },
+    }
+
+
+def _pictured(table: Table, runs: Sequence[Run]) -> dict[str, Folder]:
+    """The first run of the plain model and of the two-stage method."""
+    wanted = {"vanilla": ("vanilla", ""), "two-stage": (TWO_STAGE, "stage2")}
+    found = {}
+    for title, key in wanted.items():
+        line = table.line(*key)
+        own = [run for run in runs if line is not None and run.row.hash == line.row.hash]
+        if own:
+            found[title] = own[0].folder
+    return found
