@@ -238,7 +238,7 @@ def _pairs(found: Table, compared: Sequence[Judged]) -> str:
                     f"{shot}{' *' if one.primary else ''}",
                     shown(one.interval.estimate, decimals),
                     between(one.interval, decimals),
-                    written(one.p_value, 3),
+                    _p(one.p_value),
                     one.verdict,
                 )
             )
@@ -292,6 +292,10 @@ def _tally(found: Table, known: Mapping[tuple[str, str, str], Judged], against: 
     return f"stage 2 on top of a base method, against {what}: {'; '.join(said)}."
 
 
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.0005 else written(value, 3)
+
+
 def _orders(seen: Observed) -> str:
     lines = [
         (one.method, one.shot, written(one.spearman, 2), written(one.out_of_order, 2), written(one.error))
@@ -318,6 +322,6 @@ def _observed(seen: Observed) -> list[str]:
         else:
             lines.append(
                 f"{one.shot}: over {one.runs} runs, the share out of order and the training error have "
-                f"Spearman {written(one.rho, 2)} (p {written(one.p_value, 3)}, as if runs were independent)."
+                f"Spearman {written(one.rho, 2)} (p {_p(one.p_value)}, as if runs were independent)."
             )
     return lines

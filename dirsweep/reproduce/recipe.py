@@ -99,8 +99,9 @@ def read(name: str) -> Recipe:
     """A recipe by name. ValueError if there is none, or if it is not right."""
     known = names()
     if name.replace("-", "_") not in known:
-        hint = nearest(name.replace("-", "_"), known)
-        raise ValueError(f"no recipe {name!r}{hint}; there are {', '.join(known)}")
+        near = nearest(name.replace("-", "_"), known)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise ValueError(f"no recipe {name!r}{hint or ';'} there are {', '.join(known)}")
     name = name.replace("-", "_")
     tree, common = _tree(name), _tree(METHODS)
     tree["methods"] = {key: over(common[key], change) for key, change in tree["methods"].items()}
