@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from dirsweep.config import Stage1, Stage2
 from dirsweep.loop import Phase, Term, Trial, precision
@@ -18,6 +19,9 @@ from dirsweep.methods import Batch
 from dirsweep.methods.majority_fit import MajorityFit, fit_majority, norm_term
 from dirsweep.methods.norm_ordinality import feature_norm
 from dirsweep.models import Rows
+
+DROPS = (nn.modules.dropout._DropoutNd, StochasticDepth)
+"""Layers that leave out by chance."""
 
 
 def majority_line(trial: Trial, config: Stage2, norms: NDArray[np.float64]) -> MajorityFit:
@@ -55,7 +59,7 @@ def _term(trial: Trial, config: Stage2, fit: MajorityFit) -> Term:
     """mu * R, on norms without dropout."""
     targets = torch.as_tensor(fit.targets, dtype=torch.float32, device=trial.config.device)
     _, trained = trial.model.parts(config.layers)
-    drops = any(isinstance(layer, nn.Dropout) for layer in trained.modules())
+    drops = any(isinstance(layer, DROPS) for layer in trained.modules())
 
     def term(batch: Batch, inputs: Rows) -> Tensor:
         z = batch.z
@@ -72,7 +76,7 @@ def _term(trial: Trial, config: Stage2, fit: MajorityFit) -> Term:
 @contextmanager
 def _dropout_off(module: nn.Module) -> Iterator[None]:
     """Run with dropout off; batch norm stays as it is set, its running statistics as they are."""
-    drops = [layer for layer in module.modules() if isinstance(layer, nn.Dropout)]
+    drops = [layer for layer in module.modules() if isinstance(layer, DROPS)]
     norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in norms]
     for drop in drops:

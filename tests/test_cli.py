@@ -223,6 +223,25 @@ def test_a_command_to_copy_has_its_paths_quoted(run, here):
     assert run("validate", "my table.dataset.yaml", "my table.space.yaml").status == 0
 
 
+def test_init_takes_columns_for_what_they_are(run, here):
+    rows = 400
+    table = pd.DataFrame(
+        {
+            "family_size": [n % 6 for n in range(rows)],
+            "blood_group": [f"{'ABO'[n % 3]}" for n in range(rows)],
+            "patient_id": [n // 4 for n in range(rows)],
+            "review": ["long " * 80] * (rows - 1) + ["short"],
+            "y": [n % 40 + 0.5 for n in range(rows)],
+        }
+    )
+    table.to_csv("mixed.csv", index=False)
+    run("init", "mixed.csv", "--target", "y")
+    written = Path("mixed.dataset.yaml").read_text()
+    assert "group_column: patient_id" in written
+    assert "family_size" not in written.partition("ignore")[2].partition("\n")[0]
+    run("validate", "mixed.dataset.yaml", "mixed.space.yaml")
+
+
 def test_init_overwrites_nothing(refused, here):
     before = (here / "tiny.dataset.yaml").read_text()
     assert "tiny.dataset.yaml: exists already" in refused("init", "tiny.csv", "--target", "label")

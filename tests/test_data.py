@@ -202,7 +202,7 @@ def test_the_encoding_of_a_csv_is_fitted_on_its_training_rows_alone(tmp_path):
     side = [TRAIN] * 40 + [VAL] * 15 + [TEST] * 5
     one = written(tmp_path / "one.csv", side=side)
     size = np.arange(60) * 1.5
-    size[40:] = 1e6  # only val and test differ
+    size[40:] += 1e6  # only val and test differ
     other = written(
         tmp_path / "other.csv", side=side, size=size, colour=["red", "blue"] * 20 + ["green"] * 20
     )
@@ -219,11 +219,27 @@ def test_a_sample_on_two_sides_of_a_given_split_is_refused(tmp_path):
     ):
         data.load(config(path, split_column="side"))
     path = written(tmp_path / "t.csv", side=side, size=np.arange(60) % 54)  # test has some of train's
-    data.load(config(path, split_column="side"))
     with pytest.raises(ValueError, match=r"rows .* \(train\) and .* \(test\) are the same sample"):
-        data.open_test(config(path, split_column="side"))
+        data.load(config(path, split_column="side"))  # before test is opened
     written(tmp_path / "t.csv", side=side, size=np.arange(60) % 42, id=range(60))
     data.load(config(path, split_column="side", ignore=("id",)))
+
+
+def test_a_row_that_is_listed_twice_stays_on_one_side(tmp_path):
+    path = written(tmp_path / "t.csv", 120, size=np.arange(120) % 60)  # label and all repeat after 60
+    dataset = data.load(config(path))
+    val, train = (set(split.inputs[:, 0].tolist()) for split in (dataset.val, dataset.train))
+    assert len(dataset.val.label)
+    assert not val & train
+
+
+def test_a_group_on_two_sides_of_a_given_split_is_refused(tmp_path):
+    side = [TRAIN] * 40 + [VAL] * 10 + [TEST] * 10
+    path = written(
+        tmp_path / "t.csv", side=side, subject=np.arange(60) // 5 * 5 + (np.arange(60) == 59) * -20
+    )
+    with pytest.raises(ValueError, match=r"rows 40 \(train\) and 60 \(test\) are of one group of 'subject'"):
+        data.load(config(path, split_column="side", group_column="subject"))
 
 
 def test_ignored_columns_are_no_inputs_and_named_ones_are_categories(csv):
@@ -418,7 +434,7 @@ def test_no_input_columns(csv):
 
 
 def test_infinite_inputs(tmp_path):
-    path = written(tmp_path / "t.csv", size=[np.inf] * 60)
+    path = written(tmp_path / "t.csv", size=np.where(np.arange(60) % 2, np.inf, np.arange(60.0)))
     refused(
         config(path),
         "column 'size' holds infinite or absurdly large values in .*'inf'; leave such cells empty",

@@ -226,3 +226,17 @@ def test_a_gap_in_the_benchmarks_csv_is_named(tmp_path, column):
     for prepare, config in ((agedb_dir.prepare, AgeDBDir), (imdb_wiki_dir.prepare, IMDBWikiDir)):
         with pytest.raises(ValueError, match=rf"split\.csv: column '{column}' is empty in row 6"):
             prepare(config(path=str(tmp_path / "store")), tmp_path, tmp_path / "split.csv", silent)
+
+
+def test_a_refused_prepare_leaves_a_finished_store_as_it_was(tmp_path: Path):
+    images, split = faces(tmp_path / "in", ages(1))
+    config = IMDBWikiDir(path=str(tmp_path / "store"), size=8)
+    imdb_wiki_dir.prepare(config, images, split, silent)
+    before = data.load(config).hash
+    pd.read_csv(split, dtype="str").iloc[::-1].to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(ValueError, match="holds other images"):
+        imdb_wiki_dir.prepare(config, images, tmp_path / "other.csv", silent)
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(ValueError, match=r"holds the images of .*, not of .*elsewhere"):
+        imdb_wiki_dir.prepare(config, tmp_path / "elsewhere", split, silent)
+    assert data.load(config).hash == before

@@ -25,7 +25,7 @@ from dirsweep.ledger import Ledger
 from dirsweep.report import load
 from dirsweep.report.numbers import written
 from dirsweep.storage import Folder
-from dirsweep.sweep import Resources, controls, lock, provenance, status
+from dirsweep.sweep import Resources, controls, lock, provenance, status, stopping
 from dirsweep.sweep.session import ray_session
 
 pytestmark = pytest.mark.slow
@@ -237,11 +237,22 @@ def test_no_open_trains_and_leaves_test_sealed(sweep: Path, printed: str):
     assert len(openings(sweep)) == count
 
 
+def test_a_stop_is_heard_before_test_is_opened(sweep: Path, printed: str):
+    before = openings(sweep)
+
+    def stopped(line: str) -> None:
+        stopping.leave_mark(sweep)
+
+    with pytest.raises(KeyboardInterrupt):
+        finalize(sweep, Settings(seeds=7), Resources(), stopped)
+    assert openings(sweep) == before
+
+
 def test_a_run_that_diverges_is_left_out_and_said(sweep: Path, printed: str, tmp_path: Path):
     row = replace(winner_of(sweep), config=winner_of(sweep).config.with_overrides(DIVERGES))
     run = training.runs([row], SEEDS[:1], tmp_path)[0]
     with ray_session(Resources()):
-        failed = training.train([run], tmp_path / "store", Resources(), lambda line: None)
+        failed = training.train([run], tmp_path, tmp_path / "store", Resources(), lambda line: None)
     (sentence,) = notes.failures(failed)
     assert sentence.startswith(f"trial {row.name} with seed 1000001 has no result and is left out")
     assert "which flatters it: " in sentence

@@ -15,6 +15,7 @@ import torchvision
 from dirsweep import models, pipeline
 from dirsweep.config import Backbone, CropFlip, Images, SmallCNN
 from dirsweep.config.encoder import BACKBONES
+from dirsweep.models.backbone import BackboneEncoder
 from dirsweep.models.on_images import Augment, Scale
 from dirsweep.storage import Folder
 
@@ -68,7 +69,8 @@ def test_augmentation_without_padding_or_flips_does_only_the_other():
     same = [bool((one == other).all()) for one, other in zip(flipped, pixels, strict=True)]
     turned = [bool((one == other.flip(2)).all()) for one, other in zip(flipped, pixels, strict=True)]
     assert all(one != other for one, other in zip(same, turned, strict=True))
-    assert Augment(CropFlip(pad=0, flip=False)).train()(pixels) is pixels
+    with pytest.raises(ValueError, match="pad 0 and no flip changes nothing"):
+        CropFlip(pad=0, flip=False)
     assert Augment(CropFlip(pad=2)).eval()(pixels) is pixels
 
 
@@ -290,3 +292,14 @@ def test_a_trained_backbone_predicts_without_the_weights_that_it_started_from(im
     frame = pd.read_csv(images.path).iloc[:3]
     found = pipeline.predict(Folder(tmp_path / "trial"), frame, Path(images.path).parent / "pictures")
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "convnext_tiny"])
+def test_weights_in_safetensors_load_whatever_the_order_of_their_names(tmp_path: Path, name: str):
+    network = torchvision.models.get_model(name, weights=None)
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "w.safetensors")
+    config = Backbone(backbone=name, weights=str(tmp_path / "w.safetensors"))
+    encoder = BackboneEncoder(config, 0).eval()
+    found = dict(encoder.state_dict())
+    own = [value for key, value in network.state_dict().items() if key.startswith("features.0.0.weight")]
+    assert any(value.shape == own[0].shape and torch.equal(value, own[0]) for value in found.values())

@@ -32,7 +32,7 @@ def sides(count: int) -> np.ndarray:
 
 
 def made(folder: Path, paths: list[Path], side: np.ndarray, share: float = 0.0) -> Manifest:
-    return decode(folder, RECIPE, paths, side, share, lambda done, total: None)
+    return decode(folder, RECIPE, paths[0].parent, paths, side, share, lambda done, total: None)
 
 
 def test_each_side_has_its_images_in_the_order_of_the_table(tmp_path):
@@ -80,7 +80,7 @@ def test_decoding_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
             raise Stop
 
     with pytest.raises(Stop):
-        decode(tmp_path / "store", RECIPE, paths, sides(20), 0.0, stop)
+        decode(tmp_path / "store", RECIPE, paths[0].parent, paths, sides(20), 0.0, stop)
     assert read_manifest(tmp_path / "store") is None
     with (tmp_path / "store" / "train.u8").open("ab") as file:
         file.write(b"half a chunk")  # written by an attempt that died before it noted so
@@ -98,7 +98,7 @@ def test_a_killed_decoding_goes_on(tmp_path):
         "recipe = Recipe(table='t', column='name', size=4, channels='grey', split='s')\n"
         "side = np.array(['train', 'val', 'test', ''] * 600)[:600]\n"
         "die = lambda done, total: os.kill(os.getpid(), 9)\n"
-        "decode(store, recipe, [Path(n) for n in names], side, 0.0, die)"
+        "decode(store, recipe, Path(names[0]).parent, [Path(n) for n in names], side, 0.0, die)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "store"), *map(str, paths)])
     assert done.returncode == -9
@@ -109,9 +109,27 @@ def test_a_killed_decoding_goes_on(tmp_path):
 
 
 def test_a_half_made_store_of_other_images_is_not_written_over(tmp_path):
-    Folder(tmp_path).put("progress.json", json.dumps({"recipe": {"table": "other"}, "done": 1}).encode())
+    begun = {"recipe": {"table": "other"}, "root": "there", "done": 1, "unreadable": {}, "counts": {}}
+    Folder(tmp_path).put("progress.json", json.dumps(begun).encode())
     with pytest.raises(ValueError, match="another store is half made there"):
         made(tmp_path, drawn(tmp_path / "in", 4), sides(4))
+
+
+def test_a_half_made_store_that_lost_bytes_is_not_filled_up_with_black(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_store, "CHUNK", 4)
+    paths, store = drawn(tmp_path / "in", 20), tmp_path / "store"
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decode(store, RECIPE, paths[0].parent, paths, sides(20), 0.0, stop)
+    (store / "train.u8").unlink()
+    with pytest.raises(ValueError, match=r"train\.u8: shorter than it was left; delete the folder"):
+        made(store, paths, sides(20))
+    (store / "progress.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"progress\.json: damaged; delete the folder"):
+        made(store, paths, sides(20))
 
 
 def test_a_damaged_store_is_refused(tmp_path):
@@ -168,7 +186,9 @@ def test_a_second_process_adds_less_than_a_tenth_of_the_store(tmp_path):
     """What the second reader of a store holds alone, after both have looked at every image."""
     paths, size = drawn(tmp_path / "in", 64), 700
     recipe = Recipe(table="t", column="name", size=size, channels="grey", split="s")
-    decode(tmp_path / "store", recipe, paths, np.array(["train"] * 64), 0.0, lambda done, total: None)
+    decode(
+        tmp_path / "store", recipe, tmp_path, paths, np.array(["train"] * 64), 0.0, lambda done, total: None
+    )
     code = (
         "import sys; from pathlib import Path; import torch\n"
         "from dirsweep.data.image_store import pixels, read_manifest\n"

@@ -108,6 +108,12 @@ class CropFlip(Config):
     flip: bool = True
     """Whether left and right are swapped every other time."""
 
+    @model_validator(mode="after")
+    def _does_something(self) -> "CropFlip":
+        if self.pad == 0 and not self.flip:
+            raise ValueError("crop_flip with pad 0 and no flip changes nothing; choose none")
+        return self
+
 
 Augmentation = Annotated[NoAugmentation | CropFlip, Field(discriminator="name")]
 

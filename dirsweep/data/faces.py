@@ -58,11 +58,14 @@ def prepare(config: Images, folder: Path, split: Path, on_progress: Callable[[in
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder (--images)")
     place = Folder(Path(config.path).parent)
+    before = place.read(TABLE) if place.exists(TABLE) else None
     place.put(TABLE, split.read_bytes())
     try:
         return images.prepare(config.model_copy(update={"folder": str(folder)}), on_progress)
     except ValueError:
-        if not place.exists(image_store.PROGRESS):  # nothing was begun that could go on
+        if before is not None:
+            place.put(TABLE, before)
+        elif not place.exists(image_store.PROGRESS):  # nothing was begun that could go on
             place.delete(TABLE)
             with contextlib.suppress(OSError):
                 place.path.rmdir()

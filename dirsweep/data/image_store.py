@@ -61,11 +61,13 @@ class Recipe:
 class Manifest:
     """A finished store.
 
+    root: folder that the images were read from; None if that was not kept.
     unreadable: why, by the number of the table's row.
     counts, hashes: images and sha256 of the bytes of each side.
     """
 
     recipe: Recipe
+    root: str | None
     unreadable: Mapping[int, str]
     counts: Mapping[str, int]
     hashes: Mapping[str, str]
@@ -91,7 +93,7 @@ def read_image(path: Path, size: int, channels: Channels) -> Pixels:
             )
     except FileNotFoundError:
         raise ValueError("no such file") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders of rare formats raise what they like
         raise ValueError(str(error).replace(f" {str(path)!r}", "") or type(error).__name__) from None
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[None] if channels == "grey" else pixels.transpose(2, 0, 1)
@@ -100,6 +102,7 @@ def read_image(path: Path, size: int, channels: Channels) -> Pixels:
 def decode(
     folder: Path,
     recipe: Recipe,
+    root: Path,
     images: Sequence[Path],
     side: NDArray[np.str_],
     most_unreadable: float,
@@ -110,14 +113,16 @@ def decode(
     Rows of no side are passed over. What was decoded before a stop is not decoded again.
 
     Args:
+        root: folder that the images lie in.
         most_unreadable: share of the images that may fail; they are left out, and listed.
         on_progress: told of how many rows are done, of how many.
 
     Raises:
-        ValueError: too many images are unreadable; what was written is removed.
+        ValueError: too many images are unreadable, what was written is removed; or what an earlier attempt
+            wrote is damaged, or of other images.
     """
     files = Folder(folder)
-    state = _begun(files, recipe)
+    state = _begun(files, recipe, str(root.resolve()))
     rows = np.flatnonzero(side != "")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while state["done"] < len(rows):
@@ -143,15 +148,15 @@ def decode(
     hashes = {name: _sha256(folder / f"{name}.u8") for name in (TRAIN, VAL, TEST)}
     content = {
         "recipe": asdict(recipe),
+        "root": state["root"],
         "unreadable": state["unreadable"],
         "counts": state["counts"],
         "hashes": hashes,
     }
     files.put(MANIFEST, json.dumps(content, indent=1).encode())
     files.delete(PROGRESS)
-    return Manifest(
-        recipe, {int(row): why for row, why in state["unreadable"].items()}, state["counts"], hashes
-    )
+    unreadable = {int(row): why for row, why in state["unreadable"].items()}
+    return Manifest(recipe, state["root"], unreadable, state["counts"], hashes)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -162,7 +167,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         tree = json.loads(files.read(MANIFEST))
         unreadable = {int(row): why for row, why in tree["unreadable"].items()}
-        return Manifest(Recipe(**tree["recipe"]), unreadable, tree["counts"], tree["hashes"])
+        return Manifest(
+            Recipe(**tree["recipe"]), tree.get("root"), unreadable, tree["counts"], tree["hashes"]
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder / MANIFEST}: damaged ({error}); delete the folder and prepare it again"
@@ -185,13 +192,25 @@ def pixels(folder: Path, manifest: Manifest, side: str) -> Pixels:
     return np.memmap(path, np.uint8, "c", shape=shape)  # "c": torch wants memory that it may write to
 
 
-def _begun(files: Folder, recipe: Recipe) -> dict[str, Any]:
+def _begun(files: Folder, recipe: Recipe, root: str) -> dict[str, Any]:
     """How far an earlier attempt came."""
-    fresh = {"recipe": asdict(recipe), "done": 0, "unreadable": {}, "counts": {TRAIN: 0, VAL: 0, TEST: 0}}
+    fresh = {
+        "recipe": asdict(recipe),
+        "root": root,
+        "done": 0,
+        "unreadable": {},
+        "counts": {TRAIN: 0, VAL: 0, TEST: 0},
+    }
     if not files.exists(PROGRESS):
         return fresh
-    state = dict(json.loads(files.read(PROGRESS)))
-    if state["recipe"] != fresh["recipe"]:
+    try:
+        state = dict(json.loads(files.read(PROGRESS)))
+        whole = fresh.keys() <= state.keys()
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError(f"{files.path / PROGRESS}: damaged; delete the folder and prepare it again")
+    if (state["recipe"], state["root"]) != (fresh["recipe"], root):
         raise ValueError(f"{files.path}: another store is half made there; finish it, or delete the folder")
     return state
 
@@ -207,6 +226,8 @@ def _tried(path: Path, recipe: Recipe) -> Pixels | str:
 def _append(path: Path, images: Sequence[Pixels], at: int) -> None:
     """Write images from byte `at` on; what an attempt that was stopped wrote there is written over."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if (path.stat().st_size if path.exists() else 0) < at:
+        raise ValueError(f"{path}: shorter than it was left; delete the folder and prepare it again")
     with path.open("r+b" if path.exists() else "w+b") as file:
         file.truncate(at)
         file.seek(at)

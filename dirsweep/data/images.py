@@ -70,9 +70,14 @@ def prepare(config: Images, on_progress: Callable[[int, int], None]) -> Prepared
             root = image_folder(config)
             paths = [root / name for name in names]
             share = config.most_unreadable
-            manifest = image_store.decode(folder, recipe, paths, samples.side, share, on_progress)
+            manifest = image_store.decode(folder, recipe, root, paths, samples.side, share, on_progress)
         elif manifest.recipe != recipe:
             raise ValueError(f"{folder} holds other images; name another `store`, or delete that folder")
+        elif manifest.root not in (None, str(image_folder(config).resolve())):
+            raise ValueError(
+                f"{folder} holds the images of {manifest.root}, not of {image_folder(config).resolve()}; "
+                "name another `store`, or delete that folder"
+            )
         missing = {names[row]: why for row, why in manifest.unreadable.items()}
         return Prepared(folder, manifest, missing)
 
@@ -129,6 +134,11 @@ def _source(config: Images, samples: Samples) -> Source:
         )
     side = samples.side.copy()
     side[list(manifest.unreadable)] = ""
+    for name in (TRAIN, VAL):
+        if not (side == name).any():
+            raise ValueError(
+                f"no image of the {name} split can be read (see {folder / image_store.MANIFEST})"
+            )
 
     def fit(training: pd.DataFrame) -> ImageEncoding:
         numbers = TableEncoding.fit(training, ()) if config.numbers else None

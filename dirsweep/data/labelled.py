@@ -2,7 +2,7 @@
 
 The split comes from a column of the table or is cut here, balanced over the bins. As long as test is sealed,
 a test row stands there as a copy of a training row: with a split column nothing of it is ever parsed, and
-to cut a split takes its label alone.
+to cut a split takes its label, and whether it is listed twice.
 """
 
 import hashlib
@@ -66,16 +66,18 @@ def read_samples(config: Labelled, *, sealed: bool) -> Samples:
         None if config.split_column is None else _given_split(table[config.split_column], config.split_column)
     )
     if given is not None:
-        _refuse_twice(table.drop(columns=config.split_column), given, sealed)
+        _refuse_twice(table.drop(columns=config.split_column), given)
+        _refuse_groups(config, table, given)
+    group = _groups(config, table)
     if given is not None and sealed:
         table = table.iloc[_shown_rows(given)].reset_index(drop=True)
     label = read_label(table, config.target)
     bins = _bins(config, label)
-    side = _cut_split(config, table, bins.index(label)) if given is None else given
+    side = _cut_split(config, group, bins.index(label)) if given is None else given
     if given is None and sealed:
         shown = _shown_rows(side)
         table, label = table.iloc[shown].reset_index(drop=True), label[shown]
-    return Samples(table, label, bins, side, _groups(config, table), hashlib.sha256(content).hexdigest())
+    return Samples(table, label, bins, side, group, hashlib.sha256(content).hexdigest())
 
 
 def identity(config: Labelled, samples: Samples) -> dict[str, Any]:
@@ -90,19 +92,47 @@ def _shown_rows(side: NDArray[np.str_]) -> Ints:
     return np.where(side == TEST, int(np.argmax(side == TRAIN)), np.arange(len(side)))
 
 
-def _refuse_twice(table: pd.DataFrame, side: NDArray[np.str_], sealed: bool) -> None:
-    """ValueError that names two rows, alike in every column, which a given split puts on two sides."""
-    seen = np.flatnonzero((side != TEST) if sealed else (side != ""))
-    number = table.iloc[seen].groupby(list(table.columns), dropna=False).ngroup().to_numpy()
-    order = np.argsort(number, kind="stable")
-    alike = (np.diff(number[order]) == 0) & (side[seen[order[1:]]] != side[seen[order[:-1]]])
-    if alike.any():
-        first, second = sorted(seen[order[np.argmax(alike) + np.array([0, 1])]])
+def _refuse_twice(table: pd.DataFrame, side: NDArray[np.str_]) -> None:
+    """ValueError that names two rows, alike in every column, which a given split puts on two sides.
+
+    Test rows are compared as text, like all others, and none of it is shown: found out only when test is
+    opened, it would come too late.
+    """
+    apart = _on_two_sides(_alike(table), side)
+    if apart is not None:
+        first, second, count = apart
         raise ValueError(
             f"rows {first + 1} ({side[first]}) and {second + 1} ({side[second]}) are the same sample on two "
-            f"sides, and {int(alike.sum()) - 1} more are; remove one of each, or add a column that tells "
+            f"sides, and {count - 1} more are; remove one of each, or add a column that tells "
             "them apart and `ignore` it"
         )
+
+
+def _refuse_groups(config: Labelled, table: pd.DataFrame, side: NDArray[np.str_]) -> None:
+    """ValueError that names a group which a given split puts on two sides."""
+    apart = None if config.group_column is None else _on_two_sides(_groups(config, table), side)
+    if apart is not None:
+        first, second, count = apart
+        raise ValueError(
+            f"rows {first + 1} ({side[first]}) and {second + 1} ({side[second]}) are of one group of "
+            f"{config.group_column!r} on two sides, and {count - 1} more are; correct the split column, or "
+            "take group_column out if the split is meant so"
+        )
+
+
+def _on_two_sides(number: Ints, side: NDArray[np.str_]) -> tuple[int, int, int] | None:
+    """The first two rows of one number that stand on two sides, and how many such pairs there are."""
+    order = np.argsort(number, kind="stable")
+    apart = (np.diff(number[order]) == 0) & (side[order[1:]] != side[order[:-1]])
+    if not apart.any():
+        return None
+    first, second = sorted(order[np.argmax(apart) + np.array([0, 1])].tolist())
+    return first, second, int(apart.sum())
+
+
+def _alike(table: pd.DataFrame) -> Ints:
+    """(N,) rows that are the same text in every column have the same number; numbers as they first come."""
+    return pd.factorize(pd.util.hash_pandas_object(table, index=False))[0].astype(np.int64)
 
 
 def read_label(table: pd.DataFrame, target: str) -> Floats:
@@ -157,14 +187,17 @@ def _given_split(column: pd.Series, name: str) -> NDArray[np.str_]:
     return side
 
 
-def _cut_split(config: Labelled, table: pd.DataFrame, bin: Ints) -> NDArray[np.str_]:
+def _cut_split(config: Labelled, group: Ints, bin: Ints) -> NDArray[np.str_]:
     rng = np.random.default_rng(config.split_seed)
-    side = balanced_split(bin, _groups(config, table), config.held_out_per_bin, rng)
+    side = balanced_split(bin, group, config.held_out_per_bin, rng)
     if not (side == VAL).any():
+        together = (
+            "row with its copies" if config.group_column is None else f"group of {config.group_column!r}"
+        )
         reason = (
             "no bin has 3 rows, and it takes 3 to give one to val; choose wider bins or add rows"
             if np.bincount(bin).max() < 3
-            else f"every group of {config.group_column!r} has more rows of some bin than val may take of it "
+            else f"every {together} has more rows of some bin than val may take of it "
             f"(held_out_per_bin is {config.held_out_per_bin}, and at most a third of the bin); choose wider "
             "bins, raise held_out_per_bin or name a split_column"
         )
@@ -173,8 +206,10 @@ def _cut_split(config: Labelled, table: pd.DataFrame, bin: Ints) -> NDArray[np.s
 
 
 def _groups(config: Labelled, table: pd.DataFrame) -> Ints:
+    """(N,) rows of one number stay together: those of a group; without one, rows that are listed twice."""
     if config.group_column is None:
-        return np.arange(len(table))
+        inputs = table.drop(columns=list(getattr(config, "ignore", ())))
+        return np.arange(len(table)) if list(inputs.columns) == [config.target] else _alike(inputs)
     column = table[config.group_column]
     missing = column.isna().to_numpy()
     if missing.any():

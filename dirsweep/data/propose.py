@@ -23,7 +23,11 @@ FEWEST_BINS, ROWS_IN_A_BIN = 10, 30
 NICE = (1.0, 2.0, 2.5, 5.0)
 
 GROUPS = ("subject", "patient", "person", "participant", "identity", "family", "group")
-"""Words in the name of a column that says which rows belong together."""
+"""What a column is called that says which rows belong together."""
+NUMBERED = {"id", "no", "nr", "number", "code", "name", "key"}
+"""What may follow it."""
+FEWEST_GROUPS = 10
+"""Fewer would leave val and test one or two."""
 
 Kind = Literal["numeric", "categorical", "group", "id-like", "constant"]
 
@@ -120,13 +124,18 @@ def _inspect(column: pd.Series, name: str) -> Column:
 def _kind(column: pd.Series, name: str, distinct: int, missing: int) -> Kind:
     if distinct == 0 or (distinct == 1 and not missing):
         return "constant"
-    words = re.split(r"[^a-z]+", name.lower())
-    if 1 < distinct < len(column) - missing and not missing and any(word in words for word in GROUPS):
+    if FEWEST_GROUPS <= distinct < len(column) - missing and not missing and _names_groups(name):
         return "group"
     if holds_text(column):
         names_rows = distinct > MOST_LEVELS or (len(column) >= 20 and distinct > len(column) / 2)
         return "id-like" if names_rows else "categorical"
     return "id-like" if not missing and _counts_rows(numbers(column, name)) else "numeric"
+
+
+def _names_groups(name: str) -> bool:
+    """Whether a column's name is that of a group, or of its number: subject, patient_id; not person_age."""
+    first, *rest = (word for word in re.split(r"[^a-z]+", name.lower()) if word)
+    return first in GROUPS and set(rest) <= NUMBERED
 
 
 def _counts_rows(value: Floats) -> bool:

@@ -36,7 +36,7 @@ def find_images(path: Path) -> FoundImages | None:
         if holds_text(table[name]):
             for folder in folders:
                 files = [folder / value for value in _some(table[name])]
-                if files and sum(file.is_file() for file in files) > len(files) / 2:
+                if files and sum(map(_is_file, files)) > len(files) / 2:
                     modes = {_mode(file) for file in files} - {None}
                     if modes:
                         grey = modes <= {"1", "L", "LA", "I;16"}
@@ -60,10 +60,18 @@ def _some(column: pd.Series) -> list[str]:
     return [str(value) for value in known.iloc[:: max(1, len(known) // LOOKED_AT)]]
 
 
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a text too long for a name is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _mode(file: Path) -> str | None:
     """Pillow's name for the kind of pixels; None for what is no image."""
     try:
         with Image.open(file) as image:
             return str(image.mode)
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -56,13 +56,18 @@ def page(
     for row in plan.finalists:
         pairs = [Comparison(row, control, shot) for control in plan.controls for shot in SHOTS]
         found = [(pair, known[pair.identity]) for pair in pairs if pair.identity in known]
-        parts += [f"## {_capital(row.label)} against the controls", _differences(found, "against", finest)]
+        whose = "" if row == plan.finalists[0] else f" of {plan.finalists[0].label}"
+        parts += [
+            f"## {_capital(row.label)} against the controls{whose}",
+            _differences(found, "against", finest),
+        ]
     if plan.ablation:
         base, *others = plan.ablation
         pairs = [Comparison(row, base, shot) for row in others for shot in SHOTS]
         found = [(pair, known[pair.identity]) for pair in pairs if pair.identity in known]
         parts += ["## Ablation: each part of the winner against base", _differences(found, "with", finest)]
-        parts.append(wrapped("; ".join(f"{row.name}: {row.meaning}" for row in plan.ablation) + "."))
+        distinct = {row.hash: row for row in plan.ablation}.values()
+        parts.append(wrapped("; ".join(f"{row.name}: {row.meaning}" for row in distinct) + "."))
     parts += [
         wrapped(
             f"Differences of test {first}, paired by seed and by sample: below 0 is better. p is adjusted "
@@ -153,11 +158,12 @@ def _in_words(plan: Plan, known: dict[tuple[str, str, str], Judged]) -> list[str
     for row in plan.finalists:
         for control in plan.controls:
             ones = [known.get(Comparison(row, control, shot).identity) for shot in SHOTS]
-            lines.append(_sentence(row, control, [one for one in ones if one is not None]))
+            whose = "" if row == plan.finalists[0] else f"of {plan.finalists[0].label}: "
+            lines.append(_sentence(row, control, [one for one in ones if one is not None], whose))
     return [*(line for line in lines if line), _primary(plan, known)]
 
 
-def _sentence(row: Row, control: Row, ones: Sequence[Judged]) -> str:
+def _sentence(row: Row, control: Row, ones: Sequence[Judged], whose: str) -> str:
     groups: dict[str, list[str]] = {}
     for one in ones:
         groups.setdefault(one.verdict, []).append(one.comparison.shot)
@@ -167,7 +173,9 @@ def _sentence(row: Row, control: Row, ones: Sequence[Judged]) -> str:
         said = ["not distinguishable on any shot"]
     elif rest:
         said.append(f"not distinguishable on {listed(rest)}")
-    return f"{row.label} against {control.label} ({control.meaning}): {'; '.join(said)}." if ones else ""
+    return (
+        f"{row.label} against {control.label} ({whose}{control.meaning}): {'; '.join(said)}." if ones else ""
+    )
 
 
 def _primary(plan: Plan, known: dict[tuple[str, str, str], Judged]) -> str:

@@ -19,11 +19,12 @@ from dirsweep.finalize.page import Facts, page
 from dirsweep.finalize.plan import Plan
 from dirsweep.finalize.prepare import Settings, check_primary, checked_data, make_plan
 from dirsweep.finalize.training import OnDone, Run
+from dirsweep.intervals import MIN_SEEDS
 from dirsweep.ledger import Ledger
 from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import SHOTS
 from dirsweep.storage import Folder
-from dirsweep.sweep import Resources, lock
+from dirsweep.sweep import Resources, lock, stopping
 from dirsweep.sweep.progress import Progress
 from dirsweep.sweep.session import ray_session
 from dirsweep.sweep.store import store_of
@@ -46,13 +47,16 @@ def finalize(
         ValueError: nothing to finalize, a driver that runs the sweep, other data than the sweep's, a control
             or shot that does not apply, runs that all failed.
     """
+    sweep = sweep.absolute()
     with lock.held(sweep):
+        stopping.remove_mark(sweep)  # first, so that a `dirsweep stop` from here on is heard
         report = load(sweep)
         winner = plans.finalists(report, settings.top)[0]
         dataset = checked_data(report)
         base = tuned.base_spec(report)
         place = sweep / tuned.FOLDER
         check_primary(settings, winner, dataset, may_tune=base is not None)
+        elsewhere(sweep, dataset.hash)  # a ledger beside it that cannot be read is better known now
         with ExitStack() as stack:  # Ray takes seconds to start, and where all is trained it is not needed
             if base is not None and not tuned.ended(base, place):
                 stack.enter_context(ray_session(resources))
@@ -65,11 +69,13 @@ def finalize(
             failed = {}
             if todo:
                 stack.enter_context(ray_session(resources))
-                failed = training.train(todo, store_of(sweep.parent), resources, on_done)
+                failed = training.train(todo, sweep, store_of(sweep.parent), resources, on_done)
         done = [run for run in runs if run.done]
         if sealed:
             return f"{len(done)} of {len(runs)} runs are trained, and test is sealed as before.\n"
-        return _verdict(report, plan, dataset, done, failed)
+        if (sweep / stopping.FILE).exists():  # since the last run ended
+            raise KeyboardInterrupt
+        return _verdict(report, plan, dataset, done, failed, settings.seeds)
 
 
 def _told(on_done: OnDone) -> Callable[[Progress], None]:
@@ -83,13 +89,22 @@ def _told(on_done: OnDone) -> Callable[[Progress], None]:
 
 
 def _verdict(
-    report: SweepReport, plan: Plan, dataset: Dataset, runs: Sequence[Run], failed: dict[Run, str]
+    report: SweepReport,
+    plan: Plan,
+    dataset: Dataset,
+    runs: Sequence[Run],
+    failed: dict[Run, str],
+    asked: int,
 ) -> str:
     """Open test for trained runs, and judge them."""
-    if not {run.row.hash for run in runs} >= {plan.primary.ours.hash, plan.primary.theirs.hash}:
+    sides = (plan.primary.ours.hash, plan.primary.theirs.hash)
+    ours, theirs = ({run.seed for run in runs if run.row.hash == side} for side in sides)
+    if len(ours & theirs) < min(asked, MIN_SEEDS):
         raise ValueError(
-            f"{report.folder}: no seed of the primary comparison could be trained, so test stays closed: "
-            + "; ".join(failures(failed))
+            f"{report.folder}: of the primary comparison {len(ours & theirs)} of {asked} seeds could be "
+            "trained on both sides, too few to tell anything, so test stays closed; --seeds "
+            f"{asked + MIN_SEEDS} "
+            "trains more: " + "; ".join(failures(failed))
         )
     files = Folder(report.folder / FOLDER)
     earlier = elsewhere(report.folder, dataset.hash)
@@ -112,7 +127,12 @@ def _verdict(
         test=len(rows.label),
         zero=int(shots.masks["zero"][rows.bin].sum()),
         seconds=sum(seconds(run) for run in runs),
-        notes=[*shot_note(plan), *unfinished(report), *failures(failed | senseless)],
+        notes=[
+            *shot_note(plan),
+            *unfinished(report),
+            *tuned.told(report.folder / tuned.FOLDER),
+            *failures(failed | senseless),
+        ],
     )
     text = page(plan, opening, facts, found, compared)
     verdict = verdict_json(plan, opening, facts, found, compared)

@@ -11,7 +11,7 @@ from pathlib import Path
 from dirsweep.config import TrialConfig
 from dirsweep.finalize.plan import Row
 from dirsweep.storage import Folder
-from dirsweep.sweep import Resources
+from dirsweep.sweep import Resources, stopping
 
 FOLDER = "finalize/runs"
 FRESH = 1_000_000
@@ -52,7 +52,11 @@ def trained(rows: Sequence[Row], sweep: Path) -> list[Run]:
     found = []
     for row in rows:
         place = sweep.absolute() / FOLDER / row.folder
-        found += [Run(row, int(seed.name), Folder(seed)) for seed in sorted(place.glob("*"))]
+        found += [
+            Run(row, int(seed.name), Folder(seed))
+            for seed in sorted(place.glob("*"))
+            if seed.name.isdecimal()
+        ]
     return [run for run in found if run.done]
 
 
@@ -62,15 +66,19 @@ def runs(rows: Sequence[Row], seeds: Sequence[int], sweep: Path) -> list[Run]:
     return [Run(row, seed, place.child(f"{row.folder}/{seed}")) for row in rows for seed in seeds]
 
 
-def train(todo: Sequence[Run], store: Path, resources: Resources, on_done: OnDone) -> dict[Run, str]:
+def train(
+    todo: Sequence[Run], owner: Path, store: Path, resources: Resources, on_done: OnDone
+) -> dict[Run, str]:
     """Train the runs inside a Ray session; gives those that cannot be trained, with the reason.
 
     Args:
+        owner: folder of the sweep they belong to, where `dirsweep stop` leaves its mark.
         store: the folder of stage 1s that are shared.
         on_done: is told of each run that has ended.
 
     Raises:
         ValueError: a worker died too often, or failed otherwise; the same call goes on.
+        KeyboardInterrupt: `dirsweep stop` was called; the same call goes on.
     """
     import ray
 
@@ -84,6 +92,8 @@ def train(todo: Sequence[Run], store: Path, resources: Resources, on_done: OnDon
     failed = {}
     while waiting:
         ended, _ = ray.wait(list(waiting), timeout=LOOK_SECONDS)
+        if (owner / stopping.FILE).exists():
+            raise KeyboardInterrupt
         for reference in ended:
             run = waiting.pop(reference)
             try:

@@ -14,8 +14,10 @@ from dirsweep import ledger, sweep
 from dirsweep.config import TrialConfig
 from dirsweep.ledger import Ledger
 from dirsweep.report import SweepReport, load
+from dirsweep.report.numbers import duration
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import parse_spec
+from dirsweep.search.staged import parents
 from dirsweep.storage import Folder
 from dirsweep.sweep import Resources
 from dirsweep.sweep.progress import OnChange
@@ -37,7 +39,7 @@ def base_spec(report: SweepReport) -> SweepSpec | None:
     for value in acting.values():  # a condition on what is gone holds no more
         value["when"] = {name: allowed for name, allowed in value["when"].items() if name in acting}
     budget: dict[str, Any] = {"trials": len(report.asked)}
-    seconds = sum(trial.seconds for trial in report.asked)
+    seconds = sum(trial.seconds for trial in report.asked) + _found_trained(report)
     if seconds > 0:
         budget["trainer_seconds"] = seconds
     changed = {
@@ -50,6 +52,24 @@ def base_spec(report: SweepReport) -> SweepSpec | None:
         "seed": spec.seed + 1,  # with the sweep's own the sampler would draw the sweep's values again
     }
     return parse_spec({**tree, **changed}, "the tuned base")
+
+
+def _found_trained(report: SweepReport) -> float:
+    """Trainer-seconds of stage 1s that the sweep found in the store: its trials did not pay for them."""
+    complete = [trial for trial in report.asked if trial.state == "COMPLETE"]
+    reused = [
+        [trial.metrics.get("reused_seconds", 0.0) for trial in parent.trials] for parent in parents(complete)
+    ]
+    return sum(max(family) for family in reused if min(family) > 0)
+
+
+def told(folder: Path) -> list[str]:
+    """How long the base was tuned, a sentence; none where it was not."""
+    if not (folder / ledger.FILE).exists():
+        return []
+    found = load(folder)
+    count, seconds = len(found.asked), duration(found.spent.trainer_seconds)
+    return [f"tuned-base is the best of {count} trials of its own, {seconds} of training."]
 
 
 def acts(name: str) -> bool:

@@ -48,8 +48,10 @@ def _whole(config: Backbone) -> Any:
     if config.weights is None:
         return torchvision_models.get_model(config.backbone, weights=None)
     weights = read_weights(Path(config.weights))
-    heads = [value for name, value in weights.items() if name.endswith("weight") and value.ndim == 2]
-    classes = len(heads[-1]) if heads else 1000  # of the classifier that is left out here
+    usual = torchvision_models.get_model(config.backbone, weights=None)
+    *_, head = (name for name, layer in usual.named_modules() if isinstance(layer, nn.Linear))
+    own = weights.get(f"{head}.weight")
+    classes = 1000 if own is None else len(own)  # of the classifier that is left out here
     whole = torchvision_models.get_model(config.backbone, weights=None, num_classes=classes)
     problem = _misfit(weights, whole.state_dict())
     if problem:
@@ -92,7 +94,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file (encoder.weights)") from None
-    except (OSError, ValueError, RuntimeError, EOFError, KeyError, UnpicklingError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        UnpicklingError,
+        SafetensorError,
+    ) as error:
         raise ValueError(f"{path}: cannot be read as weights: {_first(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"{path}: holds no plain table of weights (a state dict); save model.state_dict()")
@@ -113,7 +123,8 @@ def _parts(whole: Any) -> tuple[list[nn.Module], list[nn.Module]]:
         return before, [whole.layer4, whole.avgpool]
     *before, last = whole.features
     norm = [layer for layer in whole.classifier if type(layer).__name__ == "LayerNorm2d"]  # ConvNeXt's
-    return before, [last, whole.avgpool, *norm]
+    pooling = getattr(whole, "avgpool", None) or nn.AdaptiveAvgPool2d(1)  # MobileNetV2 has it in its forward
+    return before, [last, pooling, *norm]
 
 
 def _classifier(whole: Any) -> Any:

@@ -28,7 +28,7 @@ from dirsweep.reproduce.published import published
 from dirsweep.reproduce.recipe import TWO_STAGE, Recipe, Size, alone
 from dirsweep.reproduce.tuning import Table
 from dirsweep.storage import Folder
-from dirsweep.sweep import Resources, lock
+from dirsweep.sweep import Resources, lock, stopping
 from dirsweep.sweep.session import ray_session
 from dirsweep.sweep.store import store_of
 
@@ -55,13 +55,14 @@ def reproduce(
     first = alone(recipe, scale, "vanilla").default_config()
     dataset = data.load(first.dataset)
     with lock.held(folder):
+        stopping.remove_mark(folder)
         ledger = _ledger(folder, recipe, scale_name, dataset)
         with ray_session(resources):
             table = tuning.table(recipe, scale, folder, resources, told)
             runs = training.runs(table.rows, training.fresh_seeds(first.seed, scale.seeds), folder)
             todo = [run for run in runs if not run.done]
             store = store_of(folder / tuning.SWEEPS)
-            failed = training.train(todo, store, resources, told) if todo else {}
+            failed = training.train(todo, folder, store, resources, told) if todo else {}
         done = [run for run in runs if run.done]
         opening = record(ledger, _content(table, done, dataset), elsewhere(folder, dataset.hash))
         unsealed, errors, senseless = predict_test(done, first.dataset)
