@@ -16,7 +16,7 @@ import pytest
 import sweeping
 import yaml
 
-from dirsweep import data, pipeline
+from dirsweep import METHOD_VERSION, data, pipeline
 from dirsweep.cli import main
 from dirsweep.config import TrialConfig
 from dirsweep.finalize import Settings, finalize, forecast, notes, training
@@ -297,7 +297,9 @@ def test_a_sweep_without_a_finished_trial_and_changed_data_are_refused(tmp_path:
     folder = tmp_path / "empty"
     folder.mkdir()
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
-    ledger = Ledger.create(Folder(folder), spec=spec.hash, data="another", method_version=1, trials=4)
+    ledger = Ledger.create(
+        Folder(folder), spec=spec.hash, data="another", method_version=METHOD_VERSION, trials=4
+    )
     ledger.write("ask", trial="0", params={}, attrs={})
     assert notes.unfinished(load(folder)) == ["the sweep was not finished: 1 of 4 trials were asked."]
     with pytest.raises(ValueError, match=r"no trial is complete.*nothing to finalize; `dirsweep resume"):

@@ -1,6 +1,7 @@
 """Learning rates, sample orders and the frozen part of a model."""
 
 import math
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 import tiny
 import torch
 
-from dirsweep import data, models
+from dirsweep import data, models, pipeline
 from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig, Unweighted
 from dirsweep.loop import precision
 from dirsweep.loop.phase import Phase
 from dirsweep.loop.schedule import batches, order, rate, steps
+from dirsweep.loop.train import _evened
 from dirsweep.loop.train import _through as through
+from dirsweep.storage import Folder
 
 
 def phase(**fields: Any) -> Phase:
@@ -121,3 +124,29 @@ def test_dropout_never_falls_on_z():
     hidden = torch.randn(6, 50)
     assert torch.equal(model.encoder.last_block(hidden), model.encoder.last_block(hidden))
     assert not torch.equal(model.encoder.stem(hidden[:, :4]), model.encoder.stem(hidden[:, :4]))
+
+
+def test_labels_that_are_drawn_evenly_lie_within_their_bins_as_they_did():
+    label = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 10.0])
+    found = _evened(label, np.array([0, 0, 0, 0, 0, 1]))
+    assert found.tolist() == pytest.approx([2 / 3, 2.0, 10 / 3, 10.0, 10.0, 10.0])
+
+
+@pytest.mark.slow
+def test_a_balanced_phase_tells_its_loss_of_even_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    module = sys.modules["dirsweep.loop.train"]  # its name in the package is the function
+    seen = []
+    plain = module.base_loss
+
+    def looked_at(config, batch, labels, noise):
+        seen.append(labels)
+        return plain(config, batch, labels, noise)
+
+    monkeypatch.setattr(module, "base_loss", looked_at)
+    config = tiny.config(tmp_path, stage1__loss__name="dist", stage1__epochs=1)
+    pipeline.run_trial(config, Folder(tmp_path / "trial"), lambda record: None)
+    natural, even = seen[0], seen[-1]
+    assert len(set(natural.share.tolist())) > 2
+    assert set(even.share.tolist()) == {0.0, float(even.share.max())}
+    rare_are_large = np.median(even.density.quantiles(99)) > np.median(natural.density.quantiles(99))
+    assert rare_are_large

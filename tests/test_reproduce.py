@@ -11,11 +11,16 @@ import pytest
 from real_data import NEEDED
 
 from dirsweep import reproduce
+from dirsweep.config import TrialConfig
+from dirsweep.finalize.plan import Row
+from dirsweep.finalize.training import Run
 from dirsweep.ledger import Ledger
 from dirsweep.reproduce import recipe as recipes
 from dirsweep.reproduce.generated import with_images
 from dirsweep.reproduce.observation import _together
 from dirsweep.reproduce.published import TITLES, adds_up, misses, published
+from dirsweep.reproduce.run import _require_pairs
+from dirsweep.reproduce.tuning import Line, Table
 from dirsweep.search.spec import check_data
 from dirsweep.storage import Folder
 
@@ -122,6 +127,22 @@ def test_a_value_that_is_set_holds_for_every_trial():
     for size in ("small", "full"):
         spec = recipes.alone(recipe, recipe.scales[size], "fds")
         assert spec.default_config().encoder.hidden == 5
+
+
+def test_a_knob_that_the_recipe_searches_cannot_be_set():
+    for name in ("stage1.optimizer.lr", "stage2.schedule", "stage1.loss.sigma"):
+        with pytest.raises(ValueError, match=f"--set {name}: this recipe searches it"):
+            reproduce.with_values(reproduce.read("diamonds"), {name: 1})
+
+
+def test_test_stays_closed_without_a_seed_of_both_sides():
+    row = {name: Row(name, TrialConfig.model_validate({"seed": n}), "") for n, name in enumerate("ab")}
+    row["b"] = Row("b", row["b"].config.with_overrides({"stage1.epochs": 3}), "")
+    lines = (Line(row["a"], "vanilla", "", 1, 1.0), Line(row["b"], "two_stage", "stage2", 1, 1.0))
+    runs = [Run(row["a"], 1, Folder(Path("nowhere"))), Run(row["b"], 2, Folder(Path("nowhere")))]
+    with pytest.raises(ValueError, match="no seed of two-stage and of vanilla"):
+        _require_pairs(Table(lines, ()), runs, {})
+    _require_pairs(Table(lines, ()), [*runs, Run(row["b"], 1, Folder(Path("nowhere")))], {})
 
 
 def test_what_is_not_there_is_refused_by_name():

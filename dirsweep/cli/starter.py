@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 IMAGES = """\
 # How to read the table and its images; every key: dirsweep params dataset. After a change of anything but
-# bins and shots: dirsweep data prepare THIS_FILE
+# many_above and few_below: dirsweep data prepare THIS_FILE
 name: images
 path: {path}  # from the folder of this file
 folder: {folder}  # where names of images start

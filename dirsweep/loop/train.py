@@ -2,7 +2,7 @@
 
 Each step gathers z, prediction, target and weight into one `Batch` before any method sees them, so
 a method written for one process also serves where the batch comes from several. Nothing here waits
-for the device inside a step: losses are summed there and read once an epoch.
+for the device inside a step (some methods do, and say so): losses are summed there and read once an epoch.
 """
 
 import math
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dirsweep import models
@@ -79,7 +80,7 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
             device=device,
         ),
         bin=torch.as_tensor(split.bin, device=device),
-        labels=_labels(trial, phase.loss),
+        labels=_labels(trial, phase),
         trained=trained,
         optimizer=_optimizer(phase, trial.model, noise),
         noise=noise,
@@ -88,23 +89,34 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
     )
 
 
-def _labels(trial: Trial, loss: Loss) -> Labels:
-    """What the loss needs to know of the training labels.
+def _labels(trial: Trial, phase: Phase) -> Labels:
+    """How labels lie in the phase's batches, as far as its loss needs to know it.
 
     `check` has seen to it that a bin with training samples has a centre in the model's unit."""
     shots, device = trial.dataset.shots, trial.config.device
     with np.errstate(divide="ignore", invalid="ignore"):  # an empty bin may lie where there is no logarithm
         centres = np.nan_to_num(trial.unit.to_model(shots.bins.centres), nan=0.0, neginf=0.0)
-    share = shots.counts / shots.counts.sum()
+    counts = (shots.counts > 0).astype(np.float64) if phase.balanced else shots.counts
+    share = counts / counts.sum()
     centre, of_all = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (centres, share))
-    label = trial.unit.to_model(trial.dataset.train.label)
-    match loss:
+    split = trial.dataset.train
+    label = trial.unit.to_model(split.label)
+    if phase.balanced:
+        label = _evened(label, split.bin)
+    match phase.loss:
         case BalancedMSE(integral="gai"):
             return Labels(centre, of_all, mixture=mixture(label, MIXTURE).to(device))
         case DistLoss(bandwidth=bandwidth):
             return Labels(centre, of_all, density=density(label, bandwidth))
         case _:
             return Labels(centre, of_all)
+
+
+def _evened(label: NDArray[np.float64], bin: NDArray[np.int64]) -> NDArray[np.float64]:
+    """About N labels that lie as the (N,) labels do within each bin, as many of every bin."""
+    bins = np.unique(bin)
+    place = (np.arange(math.ceil(len(label) / len(bins))) + 0.5) / math.ceil(len(label) / len(bins))
+    return np.concatenate([np.quantile(label[bin == one], place) for one in bins])
 
 
 def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:

@@ -67,10 +67,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Labels:
-    """How the training labels lie, as losses may want to know it.
+    """How the labels that a phase draws lie, as losses may want to know it.
 
     centres: (K,) bin centres, in units of the standardised label.
-    share: (K,) share of the training samples in each bin.
+    share: (K,) share of the drawn samples in each bin.
     mixture: of normal distributions, for Balanced MSE's closed form.
     density: for Dist Loss.
     """

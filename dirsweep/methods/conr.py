@@ -35,7 +35,7 @@ def conr(
     *,
     reference: bool = False,
 ) -> Tensor:
-    """The loss of a batch; 0 where no row has both positives and negatives.
+    """The loss of a batch; 0 where no row has both positives and negatives. Waits for the device.
 
     Args:
         z: (B, ...) features of the global batch, both views.

@@ -69,7 +69,7 @@ def dist_loss(
     strength: float,
     term_weight: float,
 ) -> Tensor:
-    """The error of a batch and of its sorted predictions, averaged over the batch.
+    """The error of a batch and of its sorted predictions, averaged over the batch. Waits for the device.
 
     Args:
         prediction: (B,) predicted labels.

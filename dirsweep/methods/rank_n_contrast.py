@@ -5,8 +5,8 @@ The batch holds two views of every sample. With s_ij = -||z_i - z_j|| / t, the l
 
     mean over i, j != i of -log( exp(s_ij) / sum over {k != i: |y_i - y_k| >= |y_i - y_j|} of exp(s_ik) )
 
-Distances of standardised labels are not exact, so those that differ by less than 1e-5 count as equal; the
-released code compares the labels themselves.
+Distances of standardised labels are not exact, so they are rounded to five decimals; the released code
+compares the labels themselves.
 """
 
 import torch

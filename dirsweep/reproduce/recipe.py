@@ -125,7 +125,18 @@ def chosen(recipe: Recipe, asked: str | None) -> Recipe:
 
 
 def with_values(recipe: Recipe, values: dict[str, Any]) -> Recipe:
-    """The recipe with knobs of every trial set by dotted name, at every scale."""
+    """The recipe with knobs of every trial set by dotted name, at every scale.
+
+    Raises:
+        ValueError: a knob is searched in this recipe, so that to set it would do nothing.
+    """
+    own = [name for method in recipe.methods.values() for name in method.searched]
+    searched = {*recipe.shared, *recipe.stage2, *recipe.ordinality, *own}
+    for name in values:
+        if any(other == name or other.startswith(f"{name}.") for other in searched):
+            raise ValueError(
+                f"--set {name}: this recipe searches it, or a part of it, so it would do nothing"
+            )
     scales = {
         size: scale.model_copy(update={"fixed": merged(scale.fixed, values)})
         for size, scale in recipe.scales.items()

@@ -46,8 +46,8 @@ def reproduce(
         told: is handed a line for each search and run.
 
     Raises:
-        ValueError: another recipe was begun in the folder, the data are missing or do not fit, runs failed so
-            that nothing is left to compare.
+        ValueError: another recipe was begun in the folder, the data are missing or do not fit, or the primary
+            comparison has no seed on both sides.
         KeyboardInterrupt: stopped; the same call goes on.
     """
     scale = recipe.scales[scale_name]
@@ -64,6 +64,7 @@ def reproduce(
             store = store_of(folder / tuning.SWEEPS)
             failed = training.train(todo, folder, store, resources, told) if todo else {}
         done = [run for run in runs if run.done]
+        _require_pairs(table, done, failed)
         opening = record(ledger, _content(table, done, dataset), elsewhere(folder, dataset.hash))
         unsealed, errors, senseless = predict_test(done, first.dataset)
         rows, shots = unsealed.rows, unsealed.shots
@@ -115,6 +116,17 @@ def _ledger(folder: Path, recipe: Recipe, scale: str, dataset: Dataset) -> Ledge
                 "choose another --out"
             )
     return ledger
+
+
+def _require_pairs(table: Table, runs: Sequence[Run], failed: dict[Run, str]) -> None:
+    """ValueError, before test is opened, if the primary comparison has no seed on both sides."""
+    sides = (table.primary.ours.hash, table.primary.theirs.hash)
+    ours, theirs = ({run.seed for run in runs if run.row.hash == side} for side in sides)
+    if not ours & theirs:
+        raise ValueError(
+            "no seed of two-stage and of vanilla could be trained, so test stays closed: "
+            + "; ".join(failures(failed))
+        )
 
 
 def _content(table: Table, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
