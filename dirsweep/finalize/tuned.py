@@ -110,6 +110,7 @@ def search(spec: SweepSpec, folder: Path, resources: Resources, on_change: OnCha
             folder, extra_trials=extra, resources=resources, tracking=False, on_change=on_change
         )
     else:
+        Folder(folder).delete("spec.yaml")  # of a driver that died before its first record
         outcome = sweep.run(spec, folder, resources=resources, tracking=False, on_change=on_change)
     if outcome.why == "stopped":
         raise KeyboardInterrupt

@@ -67,8 +67,7 @@ def run(
             Ray cannot start, the disk is full.
     """
     with lock.held(folder):
-        known = (lock.FILE, SPEC)  # a driver that died before its first record left no sweep
-        if any(file.name not in known for file in folder.iterdir()):
+        if any(file.name != lock.FILE for file in folder.iterdir()):
             raise ValueError(
                 f"{folder}: there is something already; `dirsweep resume {folder}` goes on with a sweep, "
                 "another --name begins a new one"
