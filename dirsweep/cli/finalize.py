@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dirsweep.cli.shared import SWEEPS, Storage, Sweep, sweep_folder
+from dirsweep.cli.shared import SWEEPS, Cpus, Gpus, Storage, Sweep, Workers, given_resources, sweep_folder
 
 app = typer.Typer()
 
@@ -29,13 +29,9 @@ def finalize(
     ] = False,
     no_open: Annotated[bool, typer.Option("--no-open", help="Train, and leave test sealed.")] = False,
     storage: Storage = SWEEPS,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs at once  [default: as many as the CPUs allow]")
-    ] = None,
-    cpus_per_trial: Annotated[int, typer.Option(min=1, help="CPUs of a run.")] = 1,
-    gpus_per_trial: Annotated[
-        float, typer.Option(min=0.0, help="GPUs of a run; 0.5 lets two share one.")
-    ] = 0.0,
+    workers: Workers = None,
+    cpus_per_trial: Cpus = 1,
+    gpus_per_trial: Gpus = 0.0,
 ) -> None:
     """Retrain the best trials and their controls over fresh seeds, open test once, and say what holds.
 
@@ -48,13 +44,12 @@ def finalize(
     folder = sweep_folder(sweep, storage)
 
     from dirsweep import finalize as finalizing
-    from dirsweep.sweep import Resources
 
     settings = finalizing.Settings(top=top, seeds=seeds, ablate=ablate, primary=primary)
     if dry_run:
         typer.echo(finalizing.forecast(folder, settings), nl=False)
         return
-    resources = Resources(workers=workers, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial)
+    resources = given_resources(workers, cpus_per_trial, gpus_per_trial)
     try:
         text = finalizing.finalize(folder, settings, resources, typer.echo, sealed=no_open)
     except KeyboardInterrupt:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dirsweep.cli.shared import SWEEPS, Storage, checked_spec, show
-from dirsweep.cli.sweeps import Cpus, Gpus, Workers, check_writable, given_resources, with_trials
+from dirsweep.cli.shared import SWEEPS, Cpus, Gpus, Storage, Workers, checked_spec, given_resources, show
+from dirsweep.cli.sweeps import check_writable, with_trials
 
 app = typer.Typer()
 

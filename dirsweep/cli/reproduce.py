@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from dirsweep.cli.shared import Cpus, Gpus, Workers, given_resources
+
 app = typer.Typer()
 
 PLACE = Path("reproductions")
@@ -34,13 +36,9 @@ def reproduce(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where it lies  [default: reproductions/RECIPE-SCALE]")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at once  [default: as many as the CPUs allow]")
-    ] = None,
-    cpus_per_trial: Annotated[int, typer.Option(min=1, help="CPUs of a trial.")] = 1,
-    gpus_per_trial: Annotated[
-        float, typer.Option(min=0.0, help="GPUs of a trial; 0.5 lets two share one.")
-    ] = 0.0,
+    workers: Workers = None,
+    cpus_per_trial: Cpus = 1,
+    gpus_per_trial: Gpus = 0.0,
 ) -> None:
     """Tune the field's methods on equal terms, each also with stage 2, and print ours beside the published.
 
@@ -49,7 +47,7 @@ def reproduce(
     Example: dirsweep reproduce sts-b --scale small
     """
     from dirsweep import reproduce as reproducing
-    from dirsweep.cli.sweeps import check_writable, given_resources
+    from dirsweep.cli.sweeps import check_writable
     from dirsweep.cli.trials import parsed
 
     found = reproducing.chosen(reproducing.read(recipe), methods)

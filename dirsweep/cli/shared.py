@@ -11,9 +11,15 @@ if TYPE_CHECKING:
 
     from dirsweep.config import DatasetConfig, TrialConfig
     from dirsweep.search.model import SweepSpec
+    from dirsweep.sweep import Resources
 
 Storage = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the sweeps.")]
 Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's folder, or its name in --storage.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Trials at once  [default: as many as the CPUs allow]")
+]
+Cpus = Annotated[int, typer.Option(min=1, help="CPUs of a trial.")]
+Gpus = Annotated[float, typer.Option(min=0.0, help="GPUs of a trial; 0.5 lets two share one.")]
 
 SWEEPS = Path("sweeps")
 WIDTH = 100
@@ -89,3 +95,10 @@ def read_dataset(name: str) -> "DatasetConfig":
         return TrialConfig.model_validate(with_dataset_file({"dataset": name}, Path())).dataset
     except ValueError as error:
         raise ValueError(explain(error, name)) from None
+
+
+def given_resources(workers: int | None, cpus: int, gpus: float) -> "Resources":
+    """What a command's options ask for each trial."""
+    from dirsweep.sweep import Resources
+
+    return Resources(workers=workers, cpus_per_trial=cpus, gpus_per_trial=gpus)

@@ -10,19 +10,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dirsweep.cli.shared import SWEEPS, Storage, Sweep, checked_spec, next_free, shorter, show, sweep_folder
+from dirsweep.cli.shared import (
+    SWEEPS,
+    Cpus,
+    Gpus,
+    Storage,
+    Sweep,
+    Workers,
+    checked_spec,
+    given_resources,
+    next_free,
+    shorter,
+    show,
+    sweep_folder,
+)
 
 if TYPE_CHECKING:
     from dirsweep.search.model import SweepSpec
-    from dirsweep.sweep import Outcome, Resources
+    from dirsweep.sweep import Outcome
 
 app = typer.Typer()
 
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Trials at once  [default: as many as the CPUs allow]")
-]
-Cpus = Annotated[int, typer.Option(min=1, help="CPUs of a trial.")]
-Gpus = Annotated[float, typer.Option(min=0.0, help="GPUs of a trial; 0.5 lets two share one.")]
 Uri = Annotated[
     str | None, typer.Option(metavar="URI", help="MLflow server  [default: sqlite in the storage folder]")
 ]
@@ -147,12 +155,6 @@ def check_writable(storage: Path) -> None:
     place = next(folder for folder in (here, *here.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise ValueError(f"--storage {storage}: cannot write in {place}; name a folder of yours")
-
-
-def given_resources(workers: int | None, cpus: int, gpus: float) -> "Resources":
-    from dirsweep.sweep import Resources
-
-    return Resources(workers=workers, cpus_per_trial=cpus, gpus_per_trial=gpus)
 
 
 def _tell_of_damage(folder: Path) -> None:

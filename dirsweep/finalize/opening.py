@@ -17,7 +17,7 @@ import numpy as np
 from dirsweep import METHOD_VERSION, pipeline
 from dirsweep.config import DatasetConfig
 from dirsweep.data import Dataset, Unsealed, open_test
-from dirsweep.finalize.plan import Plan
+from dirsweep.finalize.plan import Compared
 from dirsweep.finalize.training import Run
 from dirsweep.ledger import FILE, Ledger
 from dirsweep.shots import Floats
@@ -43,13 +43,12 @@ class Opening:
     time: float
 
 
-def content(plan: Plan, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
+def content(plan: Compared, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
     """What an opening is for, as plain values."""
-    roles = (("finalist", plan.finalists), ("control", plan.controls), ("ablation", plan.ablation))
     primary = plan.primary
     return {
         "rows": [
-            {"name": row.name, "role": role, "config": row.hash} for role, rows in roles for row in rows
+            {"name": row.name, "role": role, "config": row.hash} for role, rows in plan.roles for row in rows
         ],
         "seeds": sorted({run.seed for run in runs}),
         "primary": {"ours": primary.ours.name, "theirs": primary.theirs.name, "shot": primary.shot},

@@ -80,6 +80,10 @@ class Compared(Protocol):
         """What the field's tables show of the data; rows are compared by the first."""
 
     @property
+    def roles(self) -> Sequence[tuple[str, Sequence[Row]]]:
+        """What the rows are for, as the opening of test records it."""
+
+    @property
     def comparisons(self) -> list[Comparison]:
         """What is compared with what, and where."""
 
@@ -112,6 +116,11 @@ class Plan:
         for row in (*self.finalists, *self.controls, *self.ablation):
             found.setdefault(row.hash, row)
         return list(found.values())
+
+    @property
+    def roles(self) -> Sequence[tuple[str, Sequence[Row]]]:
+        """What the rows are for, as the opening of test records it."""
+        return ("finalist", self.finalists), ("control", self.controls), ("ablation", self.ablation)
 
     @property
     def metrics(self) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 All of it goes on where it was interrupted, and until the opening test is sealed.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -147,4 +146,4 @@ def _verdict(
 
 def seconds(run: Run) -> float:
     """Trainer-seconds of a trained run."""
-    return float(json.loads(run.folder.read("metrics.json"))["seconds"])
+    return run.metrics["seconds"]

@@ -4,6 +4,7 @@ A run has a folder of its own below `finalize/runs/`, named by configuration and
 `metrics.json` is done, what was interrupted goes on from its checkpoint, and a later opening finds it.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class Run:
     def done(self) -> bool:
         """Whether it is trained."""
         return self.folder.exists("metrics.json")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the trained run reports."""
+        return dict(json.loads(self.folder.read("metrics.json")))
 
 
 def fresh_seeds(sweep_seed: int, count: int) -> list[int]:
