@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from dirsweep.finalize.plan import Row
 from dirsweep.finalize.training import Run
 from dirsweep.ledger import Ledger
 from dirsweep.reproduce import recipe as recipes
-from dirsweep.reproduce.generated import with_images
+from dirsweep.reproduce.generated import drawn, to_draw
 from dirsweep.reproduce.observation import _together
 from dirsweep.reproduce.published import TITLES, adds_up, misses, published
 from dirsweep.reproduce.run import _require_pairs
@@ -145,8 +146,37 @@ def test_test_stays_closed_without_a_seed_of_both_sides():
     _require_pairs(Table(lines, ()), [*runs, Run(row["b"], 1, Folder(Path("nowhere")))], {})
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"foo.bar": 1}, "the recipe with --set foo.bar: .*foo"),
+        ({"stage1.epochs": "many"}, "stage1.epochs"),
+        ({"dataset.bins.name": "edges"}, "belongs to csv or images"),
+        ({"stage2.sampling": "even"}, "this recipe searches it"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_before_anything_is_trained(values: dict[str, Any], told: str):
+    recipe = reproduce.read("diamonds")
+    with pytest.raises(ValueError, match=told) as error:
+        recipes.check(reproduce.with_values(recipe, values), recipe.scales["smoke"])
+    assert "pydantic" not in str(error.value)
+
+
+def test_a_value_of_stage_2_waits_for_one():
+    recipe = reproduce.with_values(reproduce.read("diamonds"), {"stage2.fit.ridge": 0.5})
+    scale = recipe.scales["smoke"]
+    first = recipes.alone(recipe, scale, "vanilla").default_config()
+    assert first.stage2 is None
+    after = recipes.followed(recipe, scale, "vanilla", first).default_config().stage2
+    assert after is not None
+    assert after.fit.ridge == 0.5
+
+
 def test_what_is_not_there_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"no recipe 'diamond'; did you mean 'diamonds'\? there are"):
+    with pytest.raises(
+        ValueError,
+        match=r"no recipe 'diamond' \(did you mean 'diamonds'\?\); there are agedb, diamonds",
+    ):
         reproduce.read("diamond")
     with pytest.raises(ValueError, match=r"no method 'rnc' here; there are vanilla, sqinv"):
         reproduce.chosen(reproduce.read("diamonds"), "rnc,conr")
@@ -160,7 +190,22 @@ def test_absent_faces_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     recipe = reproduce.read("agedb")
     for size, also in (("small", "data prepare agedb-dir"), ("smoke", "agedb-dir/labels.csv")):
         with pytest.raises(ValueError, match=also):
-            with_images(recipe, recipe.scales[size], tmp_path / "out", lambda line: None)
+            to_draw(recipe, recipe.scales[size])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("label,split\n20,train\n", r"labels\.csv has age and split"),
+        ("age,split\nold,train\n", "age"),
+        ("age,split\n20,train\n30,val\n", "not the benchmark's split"),
+    ],
+)
+def test_labels_to_draw_for_that_are_not_the_benchmarks_are_refused(tmp_path: Path, content: str, told: str):
+    (tmp_path / "labels.csv").write_text(content)
+    recipe = reproduce.read("agedb")
+    with pytest.raises(ValueError, match=told):
+        drawn(recipe, recipe.scales["smoke"], tmp_path / "labels.csv", tmp_path / "out", lambda line: None)
 
 
 def test_disorder_and_error_go_together_by_rank_and_nan_is_left_out():

@@ -4,7 +4,6 @@ Are norms ordinal where labels are common, and not where they are rare, and does
 training error?
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,7 +53,7 @@ class Observed:
 def observed(table: Table, runs: Sequence[Run]) -> Observed:
     """Over the base methods by themselves."""
     lines = [line for line in table.lines if line.stage2 == ""]
-    found = {line.method: [_metrics(run) for run in runs if run.row.hash == line.row.hash] for line in lines}
+    found = {line.method: [run.metrics for run in runs if run.row.hash == line.row.hash] for line in lines}
     orders = [
         _order(line.method, shot, found[line.method])
         for line in lines
@@ -63,10 +62,6 @@ def observed(table: Table, runs: Sequence[Run]) -> Observed:
     ]
     everything = [one for those in found.values() for one in those]
     return Observed(orders, [_together(shot, everything) for shot in SHOTS])
-
-
-def _metrics(run: Run) -> dict[str, float]:
-    return dict(json.loads(run.folder.read("metrics.json")))
 
 
 def _order(method: str, shot: str, runs: Sequence[dict[str, float]]) -> Order:

@@ -1,7 +1,6 @@
 """Our own per-seed values as a CSV: a line for each row of the table, seed, split and shot."""
 
 import io
-import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -21,7 +20,7 @@ def per_seed(table: Table, runs: Sequence[Run], errors: Errors, test: Unsealed) 
     names = list(tested.columns[5:])
     lines = []
     for run in runs:
-        found = json.loads(run.folder.read("metrics.json"))
+        found = run.metrics
         for shot in SHOTS:
             if samples := int(found[f"val/{shot}/count"]):
                 place = {"configuration": run.row.name, "seed": run.seed, "split": "val", "shot": shot}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, PositiveInt, model_validator
 
-from dirsweep.config import Config, TrialConfig, explain, merged, nearest
+from dirsweep.config import Config, TrialConfig, explain, nearest
 from dirsweep.search.distribution import Distribution
 from dirsweep.search.model import SweepSpec
 
@@ -81,6 +81,8 @@ class Recipe(Config):
     """Base methods by key, as published tables have them; "vanilla" is the base of the two-stage method."""
     scales: dict[Size, Scale]
     """What `SCALE=` may be."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Knobs of every trial by dotted name, over everything else."""
 
     @model_validator(mode="after")
     def _has_vanilla(self) -> "Recipe":
@@ -100,8 +102,8 @@ def read(name: str) -> Recipe:
     known = names()
     if name.replace("-", "_") not in known:
         near = nearest(name.replace("-", "_"), known)
-        hint = f"; did you mean {near!r}?" if near else ""
-        raise ValueError(f"no recipe {name!r}{hint or ';'} there are {', '.join(known)}")
+        hint = f" (did you mean {near.replace('_', '-')!r}?)" if near else ""
+        raise ValueError(f"no recipe {name!r}{hint}; there are {', '.join(known).replace('_', '-')}")
     name = name.replace("-", "_")
     tree, common = _tree(name), _tree(METHODS)
     tree["methods"] = {key: over(common[key], change) for key, change in tree["methods"].items()}
@@ -137,11 +139,18 @@ def with_values(recipe: Recipe, values: dict[str, Any]) -> Recipe:
             raise ValueError(
                 f"--set {name}: this recipe searches it, or a part of it, so it would do nothing"
             )
-    scales = {
-        size: scale.model_copy(update={"fixed": merged(scale.fixed, values)})
-        for size, scale in recipe.scales.items()
-    }
-    return recipe.model_copy(update={"scales": scales})
+    return recipe.model_copy(update={"values": values})
+
+
+def check(recipe: Recipe, scale: Scale) -> None:
+    """ValueError, before anything is trained, if a configuration of the recipe cannot be."""
+    try:
+        for key in recipe.methods:
+            followed(recipe, scale, key, alone(recipe, scale, key).default_config()).default_config()
+        two_stage(recipe, scale).default_config()
+    except ValueError as error:
+        told = f"the recipe with --set {', '.join(recipe.values)}" if recipe.values else "the recipe"
+        raise ValueError(explain(error, told)) from None
 
 
 def alone(recipe: Recipe, scale: Scale, key: str) -> SweepSpec:
@@ -199,13 +208,20 @@ def _spec(
     return SweepSpec.model_validate(
         {
             "question": question,
-            "fixed": fixed,
+            "fixed": _with_values(fixed, recipe.values),
             "searched": {name: scale.searched.get(name, given) for name, given in searched.items()},
             "objectives": recipe.objectives,
             "budget": {"trials": trials},
             **fields,
         }
     )
+
+
+def _with_values(fixed: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The fixed part with values set; those of stage 2 wait until there is one."""
+    config = TrialConfig.model_validate(fixed)
+    own = {name: value for name, value in values.items() if config.stage2 or not name.startswith("stage2")}
+    return config.with_overrides(own).model_dump(mode="json") if own else fixed
 
 
 def _tree(name: str) -> dict[str, Any]:

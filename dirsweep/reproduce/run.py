@@ -7,25 +7,25 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from dirsweep import METHOD_VERSION, data
 from dirsweep.data import Dataset
 from dirsweep.finalize import training
 from dirsweep.finalize.judge import judged, shot_errors
 from dirsweep.finalize.notes import failures
-from dirsweep.finalize.opening import elsewhere, predict_test, record
+from dirsweep.finalize.opening import content, elsewhere, predict_test, record
 from dirsweep.finalize.training import Run
 from dirsweep.ledger import FILE, Ledger
 from dirsweep.report.numbers import SHOTS
 from dirsweep.reproduce import tuning
-from dirsweep.reproduce.generated import with_images
+from dirsweep.reproduce.facts import Facts
+from dirsweep.reproduce.generated import drawn, to_draw
 from dirsweep.reproduce.observation import observed
-from dirsweep.reproduce.page import Facts, html, page
+from dirsweep.reproduce.page import html, page
 from dirsweep.reproduce.per_seed import per_seed
 from dirsweep.reproduce.picture import norms_picture
 from dirsweep.reproduce.published import published
-from dirsweep.reproduce.recipe import TWO_STAGE, Recipe, Size, alone
+from dirsweep.reproduce.recipe import TWO_STAGE, Recipe, Size, alone, check
 from dirsweep.reproduce.tuning import Table
 from dirsweep.storage import Folder
 from dirsweep.sweep import Resources, lock, stopping
@@ -51,11 +51,14 @@ def reproduce(
         KeyboardInterrupt: stopped; the same call goes on.
     """
     scale = recipe.scales[scale_name]
-    recipe, drawn = with_images(recipe, scale, folder, told)
-    first = alone(recipe, scale, "vanilla").default_config()
-    dataset = data.load(first.dataset)
+    check(recipe, scale)
+    labels = to_draw(recipe, scale)
     with lock.held(folder):
         stopping.remove_mark(folder)
+        if labels is not None:
+            recipe = drawn(recipe, scale, labels, folder, told)
+        first = alone(recipe, scale, "vanilla").default_config()
+        dataset = data.load(first.dataset)
         ledger = _ledger(folder, recipe, scale_name, dataset)
         with ray_session(resources):
             table = tuning.table(recipe, scale, folder, resources, told)
@@ -65,14 +68,14 @@ def reproduce(
             failed = training.train(todo, folder, store, resources, told) if todo else {}
         done = [run for run in runs if run.done]
         _require_pairs(table, done, failed)
-        opening = record(ledger, _content(table, done, dataset), elsewhere(folder, dataset.hash))
+        opening = record(ledger, content(table, done, dataset), elsewhere(folder, dataset.hash))
         unsealed, errors, senseless = predict_test(done, first.dataset)
         rows, shots = unsealed.rows, unsealed.shots
         masks = {shot: shots.masks[shot][rows.bin] for shot in SHOTS}
         facts = Facts(
             recipe=recipe,
             scale=scale_name,
-            generated=drawn,
+            generated=labels is not None,
             opening=opening,
             seeds=sorted({run.seed for run in runs}),
             samples={shot: int(mask.sum()) for shot, mask in masks.items()},
@@ -127,23 +130,6 @@ def _require_pairs(table: Table, runs: Sequence[Run], failed: dict[Run, str]) ->
             "no seed of two-stage and of vanilla could be trained, so test stays closed: "
             + "; ".join(failures(failed))
         )
-
-
-def _content(table: Table, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
-    """What the opening is for."""
-    primary = table.primary
-    return {
-        "rows": [{"name": row.name, "role": "row", "config": row.hash} for row in table.rows],
-        "seeds": sorted({run.seed for run in runs}),
-        "primary": {"ours": primary.ours.name, "theirs": primary.theirs.name, "shot": primary.shot},
-        "comparisons": len(table.comparisons),
-        "data": dataset.hash,
-        "method_version": METHOD_VERSION,
-        "weights": {
-            f"{run.row.folder}/{run.seed}": hashlib.sha256(run.folder.read("model.safetensors")).hexdigest()
-            for run in runs
-        },
-    }
 
 
 def _pictured(table: Table, runs: Sequence[Run]) -> dict[str, Folder]:
