@@ -8,6 +8,7 @@ import json
 import platform
 import struct
 from collections.abc import Callable
+from importlib.metadata import version
 
 import torch
 from torch import Tensor
@@ -15,7 +16,9 @@ from torch import Tensor
 from dirsweep import METHOD_VERSION, models
 from dirsweep.config import (
     FDS,
+    BalancedMSE,
     ConR,
+    DistLoss,
     FeatureMethod,
     NoFeatureMethod,
     NoNormOrdinality,
@@ -25,6 +28,7 @@ from dirsweep.config import (
     RankNContrast,
     RankSim,
     Setting,
+    Stage1,
     TrialConfig,
     settings,
 )
@@ -203,6 +207,17 @@ def _surroundings(config: TrialConfig, dataset: Dataset) -> dict[str, object]:
     }
 
 
+def _solvers(main: Stage1) -> dict[str, object]:
+    """Versions of the libraries whose solvers decide a step, where one does."""
+    match main.loss:
+        case BalancedMSE(integral="gai"):
+            return {"scikit-learn": version("scikit-learn")}
+        case DistLoss():
+            return {"scipy": version("scipy")}
+        case _:
+            return {}
+
+
 def _deciding(setting: Setting, *, last: bool) -> dict[str, object]:
     """The settings of a phase that decide its steps, but for the learning rates; they are hashed apart."""
     acting = {"norm_ordinality": _acting(setting), "feature_method": _feature_method(setting)}
@@ -211,6 +226,7 @@ def _deciding(setting: Setting, *, last: bool) -> dict[str, object]:
     fields["optimizer"].pop("lr")
     return {
         **fields,
+        **_solvers(main),
         "stage": setting.stage,
         "layers": setting.layers,
         "reset_head": setting.reset_head,

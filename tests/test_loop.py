@@ -14,9 +14,9 @@ import torch
 from dirsweep import data, models, pipeline
 from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig, Unweighted
 from dirsweep.loop import precision
+from dirsweep.loop.labels import evened
 from dirsweep.loop.phase import Phase
 from dirsweep.loop.schedule import batches, order, rate, steps
-from dirsweep.loop.train import _evened
 from dirsweep.loop.train import _through as through
 from dirsweep.storage import Folder
 
@@ -128,7 +128,7 @@ def test_dropout_never_falls_on_z():
 
 def test_labels_that_are_drawn_evenly_lie_within_their_bins_as_they_did():
     label = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 10.0])
-    found = _evened(label, np.array([0, 0, 0, 0, 0, 1]))
+    found = evened(label, np.array([0, 0, 0, 0, 0, 1]))
     assert found.tolist() == pytest.approx([2 / 3, 2.0, 10 / 3, 10.0, 10.0, 10.0])
 
 

@@ -113,7 +113,8 @@ class BalancedMSE(Config):
     sigma: PositiveFloat = 0.6
     """Deviation of the noise, in units of the standardised label; 10 years on AgeDB-DIR are 0.63."""
     sigma_lr: NonNegativeFloat = 0.0
-    """Learning rate of sigma, which starts from the above; 0 keeps it. 0.01 for years is 6.3e-4 here."""
+    """Learning rate of sigma, which starts from the above in every phase and in stage 2, and stays at least
+    0.001; 0 keeps it. 0.01 for years is 6.3e-4 here."""
 
 
 class DistLoss(Config):

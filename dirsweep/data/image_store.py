@@ -93,7 +93,7 @@ def read_image(path: Path, size: int, channels: Channels) -> Pixels:
             )
     except FileNotFoundError:
         raise ValueError("no such file") from None
-    except Exception as error:  # decoders of rare formats raise what they like
+    except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         raise ValueError(str(error).replace(f" {str(path)!r}", "") or type(error).__name__) from None
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[None] if channels == "grey" else pixels.transpose(2, 0, 1)

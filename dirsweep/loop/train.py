@@ -10,24 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dirsweep import models
 from dirsweep.checkpoint.state import Notes, Tensors
-from dirsweep.config import Adam, BalancedMSE, DistLoss, Loss
+from dirsweep.config import Adam, BalancedMSE, Loss
 from dirsweep.loop.climb import climbed
+from dirsweep.loop.labels import labels_of
 from dirsweep.loop.phase import Best, Phase, Trial, Work
 from dirsweep.loop.predict import evaluate, precision
 from dirsweep.loop.schedule import batches, order, rate
 from dirsweep.loop.state import restore, state
-from dirsweep.methods import Batch, Labels, base_loss, sample_weights
-from dirsweep.methods.balanced_mse import MIXTURE, mixture
-from dirsweep.methods.dist_loss import density
+from dirsweep.methods import Batch, base_loss, sample_weights
 from dirsweep.models import Model, Rows
 from dirsweep.randomness import seed_of
+
+LEAST_SIGMA = 1e-3
+"""Below, a learned deviation would divide by nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,43 +80,13 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
             device=device,
         ),
         bin=torch.as_tensor(split.bin, device=device),
-        labels=_labels(trial, phase),
+        labels=labels_of(trial, phase),
         trained=trained,
         optimizer=_optimizer(phase, trial.model, noise),
         noise=noise,
         sums=torch.zeros(2, dtype=torch.float64, device=device),
         best=Best(),
     )
-
-
-def _labels(trial: Trial, phase: Phase) -> Labels:
-    """How labels lie in the phase's batches, as far as its loss needs to know it.
-
-    `check` has seen to it that a bin with training samples has a centre in the model's unit."""
-    shots, device = trial.dataset.shots, trial.config.device
-    with np.errstate(divide="ignore", invalid="ignore"):  # an empty bin may lie where there is no logarithm
-        centres = np.nan_to_num(trial.unit.to_model(shots.bins.centres), nan=0.0, neginf=0.0)
-    counts = (shots.counts > 0).astype(np.float64) if phase.balanced else shots.counts
-    share = counts / counts.sum()
-    centre, of_all = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in (centres, share))
-    split = trial.dataset.train
-    label = trial.unit.to_model(split.label)
-    if phase.balanced:
-        label = _evened(label, split.bin)
-    match phase.loss:
-        case BalancedMSE(integral="gai"):
-            return Labels(centre, of_all, mixture=mixture(label, MIXTURE).to(device))
-        case DistLoss(bandwidth=bandwidth):
-            return Labels(centre, of_all, density=density(label, bandwidth))
-        case _:
-            return Labels(centre, of_all)
-
-
-def _evened(label: NDArray[np.float64], bin: NDArray[np.int64]) -> NDArray[np.float64]:
-    """About N labels that lie as the (N,) labels do within each bin, as many of every bin."""
-    bins = np.unique(bin)
-    place = (np.arange(math.ceil(len(label) / len(bins))) + 0.5) / math.ceil(len(label) / len(bins))
-    return np.concatenate([np.quantile(label[bin == one], place) for one in bins])
 
 
 def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:
@@ -140,6 +110,8 @@ def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, pla
         with climbed(trial.model, phase.optimizer.rho):
             _gradients(trial, phase, work, chosen, place)
     work.optimizer.step()
+    if work.noise is not None:
+        work.noise.data.clamp_(min=LEAST_SIGMA)
     if phase.after_step is not None:
         phase.after_step(batch)
     work.sums.add_(torch.stack([base, term]), alpha=len(chosen))
