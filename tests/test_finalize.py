@@ -19,8 +19,9 @@ import yaml
 from dirsweep import METHOD_VERSION, data, pipeline
 from dirsweep.cli import main
 from dirsweep.config import TrialConfig
-from dirsweep.finalize import Settings, finalize, forecast, notes, training
+from dirsweep.finalize import Settings, finalize, forecast, notes, start, training, tuned
 from dirsweep.finalize.plan import Row
+from dirsweep.finalize.prepare import make_plan
 from dirsweep.ledger import Ledger
 from dirsweep.report import load
 from dirsweep.report.numbers import written
@@ -157,6 +158,18 @@ def test_the_base_was_tuned_before_test_was_opened(sweep: Path, printed: str):
     spec = yaml.safe_load((place / "spec.yaml").read_text())
     assert list(spec["searched"]) == ["stage1.optimizer.lr"]
     assert sweeping.records(place)[-1]["time"] <= openings(sweep)[0]["time"]
+    count = sum(record["kind"] == "ask" for record in sweeping.records(place))
+    assert f"Tuned-base is the best of {count} trials of its own" in " ".join(printed.split())
+
+
+def test_what_a_driver_left_that_died_before_its_first_record_does_not_keep_the_base_from_its_search(
+    sweep: Path, tmp_path: Path
+):
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "spec.yaml").write_text("half a fi")
+    spec = tuned.base_spec(load(sweep))
+    tuned.search(spec, tmp_path / "tuned", Resources(), lambda progress: None)
+    assert tuned.ended(spec, tmp_path / "tuned")
 
 
 def test_every_error_is_that_of_the_trained_models_on_the_test_rows(sweep: Path, printed: str):
@@ -235,6 +248,25 @@ def test_no_open_trains_and_leaves_test_sealed(sweep: Path, printed: str):
     said = finalize(sweep, Settings(seeds=2), Resources(), lambda line: None, sealed=True)
     assert re.fullmatch(r"(\d+) of \1 runs are trained, and test is sealed as before\.\n", said)
     assert len(openings(sweep)) == count
+
+
+def test_a_second_finalist_is_told_whose_controls_it_meets(sweep: Path, printed: str):
+    said = finalize(sweep, Settings(seeds=1, top=2), Resources(), lambda line: None)
+    first = winner_of(sweep).label
+    assert f"against the controls of {first}" in said
+    assert f"against mu0 (of {first}: the same stage 2 without its norm term)" in " ".join(said.split())
+
+
+def test_test_stays_closed_while_the_primary_comparison_lacks_seeds(sweep: Path, printed: str):
+    report, base = load(sweep), sweep / tuned.FOLDER
+    dataset = data.load(report.spec.default_config().dataset)
+    plan = make_plan(report, dataset, Settings(), tuned.best(tuned.base_spec(report), base))
+    runs = [run for run in training.trained(plan.rows, sweep) if run.seed in SEEDS]
+    lost = next(run for run in runs if run.row.name == "mu0")
+    before = openings(sweep)
+    with pytest.raises(ValueError, match=r"4 of 5 seeds could be trained on both sides.*test stays closed"):
+        start._verdict(report, plan, dataset, [run for run in runs if run != lost], {}, 5)
+    assert openings(sweep) == before
 
 
 def test_a_stop_is_heard_before_test_is_opened(sweep: Path, printed: str):

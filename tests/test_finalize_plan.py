@@ -155,6 +155,24 @@ def test_the_tuned_base_is_searched_over_the_knobs_that_act_on_it(tmp_path):
     assert (base.budget.trials, base.budget.trainer_seconds) == (2, 3.5)
 
 
+def test_stage_1s_that_the_sweep_found_trained_count_for_the_base_once_each(tmp_path):
+    spec = sweeping.spec(
+        tmp_path, fixed={"dataset": "diamonds"}, searched={"encoder.width": {"choice": [8, 16]}}
+    )
+    found = [
+        ("8", {"reused_seconds": 20.0}),  # trained by another sweep
+        ("8", {"reused_seconds": 20.0}),
+        ("16", {"reused_seconds": 0.0}),  # trained here
+        ("16", {"reused_seconds": 30.0}),
+    ]
+    asked = [
+        TrialRecord(str(n), "ask", {"encoder.width": width}, state="COMPLETE", metrics=metrics, seconds=1.0)
+        for n, (width, metrics) in enumerate(found)
+    ]
+    base = tuned.base_spec(SimpleNamespace(spec=spec, asked=asked))
+    assert base.budget.trainer_seconds == 4.0 + 20.0
+
+
 def test_phases_of_the_tuned_base_have_no_norm_ordinality_either(tmp_path):
     fixed = {
         "dataset": "diamonds",
