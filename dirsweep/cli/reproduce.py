@@ -53,7 +53,7 @@ def reproduce(
     found = reproducing.chosen(reproducing.read(recipe), methods)
     found = reproducing.with_values(found, dict(map(parsed, values or ())))
     place = PLACE / f"{recipe.replace('_', '-')}-{scale.value}" if out is None else out
-    check_writable(place)
+    check_writable(place, "--out")
     typer.echo(f"reproduction {place}: checking the recipe and its data (Ctrl-C stops; nothing is lost)")
     try:
         text = reproducing.reproduce(

@@ -150,11 +150,12 @@ def _refuse_both(uri: str | None, off: bool) -> None:
         raise ValueError("--tracking-uri would do nothing beside --no-tracking; leave one out")
 
 
-def check_writable(storage: Path) -> None:
+def check_writable(storage: Path, option: str = "--storage") -> None:
+    """ValueError that names the option if nothing can be written there."""
     here = storage.absolute()
     place = next(folder for folder in (here, *here.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
-        raise ValueError(f"--storage {storage}: cannot write in {place}; name a folder of yours")
+        raise ValueError(f"{option} {storage}: cannot write in {place}; name a folder of yours")
 
 
 def _tell_of_damage(folder: Path) -> None:

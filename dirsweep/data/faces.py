@@ -36,7 +36,7 @@ def load(config: Images, name: str) -> Dataset:
     if not Path(config.path).is_file():
         raise ValueError(
             f"{name} is not prepared (looked in {config.store}): dirsweep data prepare "
-            f"{name.replace('_', '-')} --images DIR --split FILE"
+            f"{name.replace('_', '-')} --images DIR --split FILE --size {config.size}"
         )
     return replace(images.load(config), name=name)
 

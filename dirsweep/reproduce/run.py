@@ -53,6 +53,8 @@ def reproduce(
     scale = recipe.scales[scale_name]
     check(recipe, scale)
     labels = to_draw(recipe, scale)
+    if labels is None:
+        data.load(alone(recipe, scale, "vanilla").default_config().dataset)  # before a folder is made for it
     with lock.held(folder):
         stopping.remove_mark(folder)
         if labels is not None:
