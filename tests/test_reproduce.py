@@ -162,6 +162,21 @@ def test_a_value_that_cannot_be_is_refused_before_anything_is_trained(values: di
     assert "pydantic" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", reproduce.names())
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [("stage1.batch_size", 32), ("stage1.decay.name", "constant"), ("stage2.fit.ridge", 0.5)],
+)
+def test_a_value_makes_no_search_of_a_recipe_wrong_and_is_in_each(name: str, knob: str, value: Any):
+    recipe = reproduce.with_values(reproduce.read(name), {knob: value})
+    for scale in recipe.scales.values():
+        recipes.check(recipe, scale)
+        tree: Any = recipes.two_stage(recipe, scale).default_config()
+        for step in knob.split("."):
+            tree = getattr(tree, step)
+        assert tree == value
+
+
 def test_a_value_of_stage_2_waits_for_one():
     recipe = reproduce.with_values(reproduce.read("diamonds"), {"stage2.fit.ridge": 0.5})
     scale = recipe.scales["smoke"]

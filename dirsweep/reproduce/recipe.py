@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, PositiveInt, model_validator
 
-from dirsweep.config import Config, TrialConfig, explain, nearest
+from dirsweep.config import Config, TrialConfig, explain, merged, nearest
 from dirsweep.search.distribution import Distribution
 from dirsweep.search.model import SweepSpec
+from dirsweep.search.spec import parse_spec
 
 METHODS = "methods"
 TWO_STAGE = "two_stage"
@@ -205,23 +206,31 @@ def _spec(
     trials: int,
     **fields: Any,
 ) -> SweepSpec:
-    return SweepSpec.model_validate(
-        {
-            "question": question,
-            "fixed": _with_values(fixed, recipe.values),
-            "searched": {name: scale.searched.get(name, given) for name, given in searched.items()},
-            "objectives": recipe.objectives,
-            "budget": {"trials": trials},
-            **fields,
-        }
-    )
+    ranges = {name: scale.searched.get(name, given) for name, given in searched.items()}
+    tree = {
+        "question": question,
+        "fixed": _with_values(fixed, recipe.values),
+        "searched": {name: given.model_dump(mode="json", by_alias=True) for name, given in ranges.items()},
+        "objectives": recipe.objectives,
+        "budget": {"trials": trials},
+        **fields,
+    }
+    return parse_spec(tree, "the recipe")
 
 
 def _with_values(fixed: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """The fixed part with values set; those of stage 2 wait until there is one."""
     config = TrialConfig.model_validate(fixed)
     own = {name: value for name, value in values.items() if config.stage2 or not name.startswith("stage2")}
-    return config.with_overrides(own).model_dump(mode="json") if own else fixed
+    whole, result = config.with_overrides(own).model_dump(mode="json"), merged(fixed, own)
+    for name in own:  # a branch that was left at its default says which it is
+        full, part = whole, result
+        for step in name.split(".")[:-1]:
+            place: Any = int(step) if isinstance(full, list) else step
+            full, part = full[place], part[place]
+            if isinstance(full, dict) and "name" in full:
+                part.setdefault("name", full["name"])
+    return result
 
 
 def _tree(name: str) -> dict[str, Any]:
