@@ -8,6 +8,13 @@ from dirsweep import intervals
 from dirsweep.intervals import spread
 
 DRAWS = 1000
+UNEVEN = {
+    "six": (30, 6, 6, 6, 6, 6),
+    "ten": (1, 2, 2, 3, 5, 8, 11, 17, 26, 38),
+    "twelve": (60, *[5] * 11),
+    "twenty": (1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 8, 10, 14, 22, 57),
+}
+OF_SUBJECTS = {"of_subject": 0.3, "of_sample": 0.3, "of_seed": 0.05}
 CELLS = {
     "seeds do not matter, skewed errors": {"of_sample": 0.8},
     "seeds matter a little, skewed errors": {"of_sample": 0.8, "of_seed": 0.05},
@@ -24,6 +31,10 @@ CELLS = {
         "of_sample": 0.3,
         "of_seed": 0.1,
     },
+    "ten subjects, each half as large again": {"subjects": UNEVEN["ten"], **OF_SUBJECTS},
+    "twelve subjects, one with half of the samples": {"subjects": UNEVEN["twelve"], **OF_SUBJECTS},
+    "twenty subjects of log-normal size": {"subjects": UNEVEN["twenty"], **OF_SUBJECTS},
+    "six subjects, one with half of the samples": {"subjects": UNEVEN["six"], **OF_SUBJECTS},
 }
 
 
@@ -45,8 +56,12 @@ def simulate(
     samples, none of that of seeds; 0.7 of the latter is a parent's.
     """
     parent = np.arange(seeds) % (parents or seeds)
-    # squares make uneven subjects: the last has several times the samples of the first
-    subject = None if subjects is None else (subjects * np.sqrt(np.arange(samples) / samples)).astype(int)
+    subject = None
+    if isinstance(subjects, tuple):  # how many samples each has
+        subject = np.repeat(np.arange(len(subjects)), subjects)
+        samples, subjects = len(subject), len(subjects)
+    elif subjects is not None:  # squares make uneven ones: the last has several times the samples of the first
+        subject = (subjects * np.sqrt(np.arange(samples) / samples)).astype(int)
 
     def shared(count):
         both, own = generator.normal(size=count), generator.normal(size=(2, count))
@@ -151,6 +166,18 @@ def plain_resampled(error, clusters, draws):
     return shifts
 
 
+def test_subjects_of_uneven_size_are_worth_fewer_even_ones():
+    subject = np.repeat(range(12), UNEVEN["twelve"])
+    error = np.random.default_rng(8).exponential(size=(5, 115))
+    uneven = intervals.error_interval(error, "mae", clusters=subject)
+    assert "12 independent samples (of uneven size: worth 3.4)" in uneven.method  # 115^2 / (60^2 + 11 * 5^2)
+    few = intervals.error_interval(np.ones((5, 3)) * [[1.0, 1.0, 2.0]], "mae", clusters=[0, 0, 1])
+    # means 1 and 2 of two subjects with parts 2/3 and 1/3: each squared influence, (2/9)^2, over
+    # its share that is left, 2 (1/3)^2 and 2 (2/3)^2; Student's t of 1 degree of freedom
+    variance = (2 / 9) ** 2 / (2 / 9) + (2 / 9) ** 2 / (8 / 9)
+    assert few.high == pytest.approx(4 / 3 + 12.7062 * np.sqrt(variance), rel=1e-4)
+
+
 def test_below_five_seeds_the_interval_is_a_bootstrap_over_samples_and_says_so():
     generator = np.random.default_rng(1)
     error = generator.exponential(size=(4, 40)) + np.array([[0.0], [5.0], [10.0], [15.0]])
@@ -158,8 +185,11 @@ def test_below_five_seeds_the_interval_is_a_bootstrap_over_samples_and_says_so()
     interval = intervals.error_interval(error, "mae", clusters=clusters, seed=3)
     shifts = np.sort(plain_resampled(error, clusters, spread._counts(14, 3, 1999)))
     averaged = error.mean(axis=0) - error.mean()
-    squares = sum(averaged[clusters == c].sum() ** 2 for c in range(14))
-    deviation = np.sqrt(14 / 13 * squares) / 40
+    part = np.bincount(clusters) / 40  # 13 clusters of three samples and one of one
+    unbiased = 1 / (1 - 2 * part + sum(part**2))
+    squares = sum(unbiased[c] * averaged[clusters == c].sum() ** 2 for c in range(14))
+    worth = 1 / sum(part**2)
+    deviation = np.sqrt(squares) / 40 * stats.t.ppf(0.975, worth - 1) / stats.t.ppf(0.975, 13)
     assert interval.low == pytest.approx(error.mean() - shifts[-50] * deviation)
     assert interval.high == pytest.approx(error.mean() - shifts[49] * deviation)
     assert not interval.over_seeds

@@ -21,6 +21,26 @@ class Crossed:
     parent: NDArray[np.int64]  # (R,) in 0..P-1
     seeds: int  # R, or R / 2 with a control
 
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of a variance over clusters: one less than their effective number.
+
+        That is (sum of sizes)^2 / sum of squared sizes (Kish 1965, Survey Sampling): the number itself where
+        sizes are even. At least 1, which two clusters leave, whatever their sizes.
+        """
+        return max(1.0, float(self.size.sum() ** 2 / np.sum(self.size**2)) - 1)
+
+    @property
+    def correction(self) -> Floats:
+        """(G,) what makes a cluster's squared influence unbiased: G / (G - 1) where sizes are even.
+
+        A large cluster draws the mean toward itself, so its influence looks too small. As for clusters whose
+        samples share one error (Bell & McCaffrey 2002, Bias reduction in standard errors; CR2).
+        """
+        part = self.size / self.size.sum()
+        left = 1 - 2 * part + np.sum(part**2)
+        return np.asarray(1 / left)
+
     def value(self, mean: Floats) -> Floats:
         """A row's statistic from the mean of what `total` sums."""
         return np.exp(mean) if self.statistic == "gm" else mean

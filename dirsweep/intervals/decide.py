@@ -70,8 +70,8 @@ def seeds_needed(
     """How many seeds would tell an observed difference from zero, from two seeds or more of both.
 
     More seeds shrink A and leave M = max(B - AB, 0): with S seeds and G clusters half the width
-    is about sqrt(t(S - 1)^2 * A P / S + t(G - 1)^2 * M), t(n) being Student's quantile. A guide, not a
-    promise: two seeds tell little of A, and the difference is noisy itself, the more so where it was looked
+    is about sqrt(t(S - 1)^2 * A P / S + t(G - 1)^2 * M), t(n) being Student's quantile and G the effective
+    number where clusters are uneven. A guide, not a promise: two seeds tell little of A, and the difference is noisy itself, the more so where it was looked
     at because it was large. The samples are taken to be as many as here.
 
     Raises:
@@ -88,7 +88,7 @@ def seeds_needed(
         )
     seeds = np.arange(MIN_SEEDS, MAX_SEEDS + 1)
     by_seed = parts.seeds * observed / seeds
-    limit = float(stats.t.ppf(0.5 + LEVEL / 2, groups - 1) * np.sqrt(parts.main))
+    limit = float(stats.t.ppf(0.5 + LEVEL / 2, crossed.freedom) * np.sqrt(parts.main))
     half = np.sqrt(stats.t.ppf(0.5 + LEVEL / 2, seeds - 1) ** 2 * by_seed + limit**2)
 
     def first(width: Floats) -> int | None:

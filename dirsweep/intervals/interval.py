@@ -118,15 +118,18 @@ def _interval(crossed: Crossed, seed: int, resamples: int = RESAMPLES) -> Interv
         clusters=clusters,
         spread=float(np.std(by_row, ddof=1)) if crossed.seeds > 1 else float("nan"),
         over_seeds=over_seeds,
-        method=_words(parents, clusters, over_seeds),
+        method=_words(parents, crossed, over_seeds),
     )
 
 
-def _words(parents: int, clusters: int, over_seeds: bool) -> str:
+def _words(parents: int, crossed: Crossed, over_seeds: bool) -> str:
     """How the interval was made, for the reader of a table."""
+    clusters, worth = len(crossed.size), crossed.freedom + 1
     if clusters == 1:
         return "no interval: one independent sample"
     samples = f"{'bootstrap-t' if clusters >= MIN_CLUSTERS else 't'} over {clusters} independent samples"
+    if worth < 0.95 * clusters:
+        samples += f" (of uneven size: worth {worth:.1f})"
     if over_seeds:
         return f"{samples}, crossed with t over {parents} independent seeds"
     return f"{samples} only: {parents} independent seeds of the {MIN_SEEDS} that an interval over seeds needs"
