@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
+from dirsweep import data
 from dirsweep.config import TrialConfig
 from dirsweep.data import Split, Unsealed
 from dirsweep.finalize import files, text
@@ -153,6 +154,17 @@ def test_fewer_than_five_seeds_are_said_to_give_no_interval_over_seeds(plan):
     assert "NOT DISTINGUISHABLE" in said
 
 
+def test_a_row_that_lacks_seeds_says_in_the_tables_how_many_it_has(plan):
+    errors = errors_of(plan)
+    errors[plan.controls[0].hash].pop(0)
+    shown, compared = shot_errors(plan, errors, MASKS, TEST), judged(plan, errors, MASKS, GROUP)
+    lines = page(plan, Opening(1, 0, "ab", 0.0), facts(), shown, compared).splitlines()
+    assert any("| plain (4 seeds) " in line for line in lines)
+    assert sum("| not distinguishable (4 seeds) |" in line for line in lines) == 3  # plain in three shots
+    assert any(line.startswith("| mu0 ") and "seeds" not in line for line in lines)
+    assert max(map(len, lines)) <= 100
+
+
 def test_the_files_hold_the_numbers_of_the_page(plan):
     errors = errors_of(plan)
     shown, compared = shot_errors(plan, errors, MASKS, TEST), judged(plan, errors, MASKS, GROUP)
@@ -210,13 +222,19 @@ def test_an_opening_is_recorded_once_and_another_one_counts(tmp_path):
     assert trials(ledger.records) == {}
 
 
-def test_openings_of_the_same_rows_are_counted_over_the_sweeps_of_a_folder(tmp_path):
-    for name, rows in (("mine", "a"), ("same", "a"), ("other", "b")):
+def test_openings_of_the_same_source_are_counted_over_the_sweeps_of_a_folder(tmp_path):
+    config = tiny.config(tmp_path).dataset
+    mine, recut = data.load(config), data.load(config.model_copy(update={"many_above": 50, "split_seed": 7}))
+    other = data.load(
+        config.model_copy(update={"path": str(tiny.write_table(tmp_path / "other.csv", seed=1))})
+    )
+    assert mine.hash != recut.hash
+    for name, opened in (("mine", mine), ("same", mine), ("recut", recut), ("other", other)):
         ledger = Ledger.create(Folder(tmp_path / name), spec="", trials=1)
-        record(ledger, {"data": rows, "seeds": [1]}, 0)
-        record(ledger, {"data": rows, "seeds": [2]}, 0)
-    assert elsewhere(tmp_path / "mine", "a") == 2
-    assert elsewhere(tmp_path / "mine", "c") == 0
+        for seed in (1, 2):
+            record(ledger, {"data": opened.hash, "source": opened.source, "seeds": [seed]}, 0)
+    assert elsewhere(tmp_path / "mine", mine) == 4
+    assert elsewhere(tmp_path / "new", other) == 2
 
 
 def test_a_table_is_aligned_and_is_markdown():

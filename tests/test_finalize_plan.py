@@ -120,9 +120,14 @@ def test_seeds_are_fresh_and_the_first_are_the_same_however_many():
 
 
 @pytest.mark.slow
-def test_a_run_that_cannot_be_trained_says_why(tmp_path, winner):
-    config = winner.config.with_overrides({"stage1.optimizer.lr": 1.0e30})
-    assert "loss" in training._train(config.model_dump_json(), str(tmp_path / "run"), str(tmp_path / "store"))
+def test_a_run_whose_numbers_break_down_says_why_and_any_other_error_is_raised(tmp_path, winner):
+    def trained(**values):
+        config = winner.config.with_overrides({name.replace("__", "."): one for name, one in values.items()})
+        return training._train(config.model_dump_json(), str(tmp_path / "run"), str(tmp_path / "store"))
+
+    assert "loss" in trained(stage1__optimizer__lr=1.0e30)
+    with pytest.raises(ValueError, match="no such file"):
+        trained(dataset__path=str(tmp_path / "gone.csv"))
 
 
 # ---- the tuned base

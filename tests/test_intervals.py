@@ -60,7 +60,7 @@ def simulate(
     if isinstance(subjects, tuple):  # how many samples each has
         subject = np.repeat(np.arange(len(subjects)), subjects)
         samples, subjects = len(subject), len(subjects)
-    elif subjects is not None:  # squares make uneven ones: the last has several times the samples of the first
+    elif subjects is not None:  # squares: the last has several times the samples of the first
         subject = (subjects * np.sqrt(np.arange(samples) / samples)).astype(int)
 
     def shared(count):

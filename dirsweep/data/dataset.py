@@ -56,6 +56,7 @@ class Dataset:
     target: name of the label.
     encoding: turns new rows of the same table into inputs.
     sizes: rows of train, val and test.
+    source: sha256 over the files that the rows come from, whatever is made of them.
     hash: sha256 over the source, all that decides inputs, bins, shots and split, and the split itself.
     """
 
@@ -66,6 +67,7 @@ class Dataset:
     shots: Shots
     encoding: Encoding
     sizes: dict[str, int]
+    source: str
     hash: str
 
 
@@ -79,7 +81,7 @@ class Source:
     group: (N,) as in a split.
     fit: the encoding, fitted on the training rows of `inputs` alone.
     encode: the inputs of some rows of a side, by the encoding.
-    identity: what the hash covers besides the split.
+    identity: what the hash covers besides the split; "source" is the checksum of its files.
     bins, many_above, few_below, few_listed: what cuts the shots (`Shots`).
     """
 
@@ -115,6 +117,7 @@ def assemble(source: Source) -> Dataset:
         shots=_shots(source),
         encoding=encoding,
         sizes={side: len(own) for side, own in rows.items()},
+        source=hashlib.sha256(_plain(source.identity["source"])).hexdigest(),
         hash=_hash(source.identity, rows),
     )
 
@@ -147,7 +150,11 @@ def _shots(source: Source) -> Shots:
 
 def _hash(identity: dict[str, Any], rows: dict[str, Ints]) -> str:
     """The rows are hashed too: NumPy may change what a seed draws from one release to the next."""
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+    digest = hashlib.sha256(_plain(identity))
     for side, own in rows.items():
         digest.update(side.encode() + own.astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def _plain(tree: Any) -> bytes:
+    return json.dumps(tree, sort_keys=True).encode()

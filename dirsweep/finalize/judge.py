@@ -61,6 +61,11 @@ class Judged:
     verdict: Verdict
     primary: bool
 
+    @property
+    def said(self) -> str:
+        """The verdict for a table: where seeds are too few for one, with their number."""
+        return self.verdict if self.interval.over_seeds else f"{self.verdict} ({self.interval.seeds} seeds)"
+
 
 def shot_errors(plan: Compared, errors: Errors, masks: Masks, test: Split) -> list[ShotError]:
     """The error of every row of the plan in every shot that has samples."""

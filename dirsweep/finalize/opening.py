@@ -32,7 +32,7 @@ class Opening:
     """One opening of a sweep's test split.
 
     number: 1 for the first.
-    elsewhere: openings of the same rows before it by other sweeps of the storage folder.
+    elsewhere: openings before it, by other sweeps of the storage folder, of test rows of the same source.
     hash: sha256 over everything that was decided before it.
     time: unix seconds of the ledger's record.
     """
@@ -54,6 +54,7 @@ def content(plan: Compared, runs: Sequence[Run], dataset: Dataset) -> dict[str, 
         "primary": {"ours": primary.ours.name, "theirs": primary.theirs.name, "shot": primary.shot},
         "comparisons": len(plan.comparisons),
         "data": dataset.hash,
+        "source": dataset.source,
         "method_version": METHOD_VERSION,
         "weights": {
             f"{run.folder.path.parent.name}/{run.seed}": _checksum(run.folder.read("model.safetensors"))
@@ -67,15 +68,19 @@ def openings(ledger: Ledger) -> list[Record]:
     return [record for record in ledger.records if record["kind"] == "opening"]
 
 
-def elsewhere(sweep: Path, data_hash: str) -> int:
-    """How often the sweeps beside this one opened the same data's test rows.
+def elsewhere(sweep: Path, dataset: Dataset) -> int:
+    """How often the sweeps beside this one opened test rows of the same source, whatever bins and split.
+
+    With another split of one source the test rows overlap, as a rule.
 
     Raises:
         ValueError: the ledger of one of them is damaged, so that nobody can tell.
     """
     others = [file.parent for file in sorted(sweep.absolute().parent.glob(f"*/{FILE}"))]
     found = [openings(Ledger.open(Folder(other))) for other in others if other != sweep.absolute()]
-    return sum(one["data"] == data_hash for those in found for one in those)
+    return sum(
+        one.get("source") == dataset.source or one["data"] == dataset.hash for those in found for one in those
+    )
 
 
 def record(ledger: Ledger, what: dict[str, Any], elsewhere: int) -> Opening:

@@ -50,7 +50,7 @@ def page(
         wrapped(facts.question.strip()),
         bullets(_setting(plan, opening, facts)),
         "## Test errors",
-        _errors(errors, plan.metrics),
+        _errors(errors, plan.metrics, len(facts.seeds)),
         wrapped(f"{first} and {second}: means over seeds; spread: their standard deviation over seeds."),
     ]
     for row in plan.finalists:
@@ -111,7 +111,8 @@ def _setting(plan: Plan, opening: Opening, facts: Facts) -> list[str]:
     return [*lines, *plan.left_out, *facts.notes]
 
 
-def _errors(errors: Sequence[ShotError], metrics: Sequence[str]) -> str:
+def _errors(errors: Sequence[ShotError], metrics: Sequence[str], seeds: int) -> str:
+    """A row for each configuration in each shot; one that lacks some of the seeds says how many it has."""
     rows: list[Sequence[str]] = []
     for shot in dict.fromkeys(one.shot for one in errors):
         inside = [one for one in errors if one.shot == shot]
@@ -121,7 +122,8 @@ def _errors(errors: Sequence[ShotError], metrics: Sequence[str]) -> str:
             title = "" if number else f"{shot} ({main.samples:,})"
             numbers = (written(main.estimate, decimals), written(main.spread, decimals))
             fines = (between(main, decimals), written(other.estimate, fine), written(other.spread, fine))
-            rows.append((title, one.row.label, *numbers, *fines))
+            named = one.row.label if main.seeds == seeds else f"{one.row.label} ({main.seeds} seeds)"
+            rows.append((title, named, *numbers, *fines))
     first, second = map(headed, metrics)
     heads = ("shot (samples)", "configuration", first, "spread", "95% interval", second, "spread")
     return table(heads, rows, left={0, 1})
@@ -144,7 +146,7 @@ def _differences(found: Sequence[tuple[Comparison, Judged]], head: str, finest: 
                 shown(one.interval.estimate, decimals),
                 between(one.interval, decimals),
                 written(one.p_value, 3),
-                one.verdict,
+                one.said,
             )
         )
         before = name

@@ -55,7 +55,7 @@ def finalize(
         base = tuned.base_spec(report)
         place = sweep / tuned.FOLDER
         check_primary(settings, winner, dataset, may_tune=base is not None)
-        elsewhere(sweep, dataset.hash)  # a ledger beside it that cannot be read is better known now
+        elsewhere(sweep, dataset)  # a ledger beside it that cannot be read is better known now
         with ExitStack() as stack:  # Ray takes seconds to start, and where all is trained it is not needed
             if base is not None and not tuned.ended(base, place):
                 stack.enter_context(ray_session(resources))
@@ -106,7 +106,7 @@ def _verdict(
             "trains more: " + "; ".join(failures(failed))
         )
     files = Folder(report.folder / FOLDER)
-    earlier = elsewhere(report.folder, dataset.hash)
+    earlier = elsewhere(report.folder, dataset)
     opening = record(Ledger.open(Folder(report.folder)), content(plan, runs, dataset), earlier)
     before = kept(files, opening)
     if before is not None:

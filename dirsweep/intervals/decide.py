@@ -71,8 +71,9 @@ def seeds_needed(
 
     More seeds shrink A and leave M = max(B - AB, 0): with S seeds and G clusters half the width
     is about sqrt(t(S - 1)^2 * A P / S + t(G - 1)^2 * M), t(n) being Student's quantile and G the effective
-    number where clusters are uneven. A guide, not a promise: two seeds tell little of A, and the difference is noisy itself, the more so where it was looked
-    at because it was large. The samples are taken to be as many as here.
+    number where clusters are uneven. A guide, not a promise: two seeds tell little of A, and the difference
+    is noisy itself, the more so where it was looked at because it was large. The samples are taken to be as
+    many as here.
 
     Raises:
         ValueError: as for `difference_interval`, or fewer than two independent seeds.

@@ -71,18 +71,19 @@ def fit_majority(
         norms: (K,) F_b; NaN where n_b = 0.
 
     Raises:
-        ValueError: fewer than two majority bins; majority norms that are all 0; an exponential curve
-            over a norm of 0.
+        ValueError: fewer than two majority bins.
+        FloatingPointError: what was trained has no fit: majority norms that are all 0, or an exponential
+            curve over a norm of 0 or beyond what is finite.
     """
     check_threshold(counts, theta)
     majority = counts > theta
     y, f = centres[majority], norms[majority]
     if not f.any():
-        raise ValueError(
+        raise FloatingPointError(
             "every majority bin has feature norm 0: stage 1 left a dead encoder; lower stage1.optimizer.lr"
         )
     if config.curve == "exponential" and f.min() <= 0:
-        raise ValueError(
+        raise FloatingPointError(
             f"stage2.fit.curve 'exponential' needs positive norms, but the majority bin at label "
             f"{y[f.argmin()]:g} has mean norm {f.min():g}; use 'line'"
         )
@@ -91,7 +92,7 @@ def fit_majority(
     slope, intercept = _least_squares((y - y.mean()) / y.std(), response, weight, config.ridge)
     line = slope * (centres - y.mean()) / y.std() + intercept  # (K,)
     if config.curve == "exponential" and line.max() > MOST_LOG:
-        raise ValueError(
+        raise FloatingPointError(
             f"stage2.fit.curve 'exponential' is not finite at label {centres[line.argmax()]:g}; use 'line'"
         )
     predicted = np.exp(line) if config.curve == "exponential" else np.maximum(line, f.min())

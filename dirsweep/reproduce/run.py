@@ -70,7 +70,7 @@ def reproduce(
             failed = training.train(todo, folder, store, resources, told) if todo else {}
         done = [run for run in runs if run.done]
         _require_pairs(table, done, failed)
-        opening = record(ledger, content(table, done, dataset), elsewhere(folder, dataset.hash))
+        opening = record(ledger, content(table, done, dataset), elsewhere(folder, dataset))
         unsealed, errors, senseless = predict_test(done, first.dataset)
         rows, shots = unsealed.rows, unsealed.shots
         masks = {shot: shots.masks[shot][rows.bin] for shot in SHOTS}

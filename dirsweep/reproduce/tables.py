@@ -37,7 +37,10 @@ def ours(facts: Facts, found: Table, runs: Sequence[Run], errors: Sequence[ShotE
         cost = (str(line.trials), duration(line.seconds), f"{np.mean(seconds):.1f} s") if own and main else ()
         values = [one[f"val/all/{metric}"] for one in own]
         val = _mean(*_moments(values), decimals["all"]) if own else "-"
-        lines.append((_named(facts.recipe, line), val, *cells, *(cost or (("-",) * 3 if main else ()))))
+        named = _named(facts.recipe, line)
+        if own and len(own) < len(facts.seeds):
+            named = f"{named} ({len(own)} seeds)"
+        lines.append((named, val, *cells, *(cost or (("-",) * 3 if main else ()))))
     heads = ["method", "val all", *(f"{shot} ({facts.samples[shot]:,})" for shot in SHOTS)]
     return table((*heads, *(("trials", "tuning", "training") if main else ())), lines, left={0})
 
@@ -106,7 +109,7 @@ def pairs(found: Table, compared: Sequence[Judged]) -> str:
                     shown(one.interval.estimate, decimals),
                     between(one.interval, decimals),
                     p_written(one.p_value),
-                    one.verdict,
+                    one.said,
                 )
             )
     heads = ("row", "against", "shot", "difference", "95% interval", "p", "verdict")
