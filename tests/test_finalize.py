@@ -23,7 +23,7 @@ from dirsweep.finalize import Settings, finalize, forecast, notes, start, traini
 from dirsweep.finalize.plan import Row
 from dirsweep.finalize.prepare import make_plan
 from dirsweep.ledger import Ledger
-from dirsweep.report import load
+from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import written
 from dirsweep.storage import Folder
 from dirsweep.sweep import Resources, controls, lock, provenance, status, stopping
@@ -159,7 +159,21 @@ def test_the_base_was_tuned_before_test_was_opened(sweep: Path, printed: str):
     assert list(spec["searched"]) == ["stage1.optimizer.lr"]
     assert sweeping.records(place)[-1]["time"] <= openings(sweep)[0]["time"]
     count = sum(record["kind"] == "ask" for record in sweeping.records(place))
-    assert f"Tuned-base is the best of {count} trials of its own" in " ".join(printed.split())
+    assert f"The base method was tuned with {count} trials of its own" in " ".join(printed.split())
+
+
+def test_the_tuned_base_is_never_worse_on_val_than_plain(sweep: Path, printed: str):
+    report, place = load(sweep), sweep / "finalize" / "tuned-base"
+    spec, plain = tuned.base_spec(report), f"{report.best.trial}-plain"
+    searched = load(place).best.metrics["val/all/mae"]
+
+    def with_plain_at(error: float) -> SweepReport:
+        record = replace(report.trials[plain], metrics={"val/all/mae": error})
+        return replace(report, trials={**report.trials, plain: record})
+
+    found = tuned.tuned_base(with_plain_at(searched + 0.01), spec, place)
+    assert found == tuned.best(spec, place)
+    assert tuned.tuned_base(with_plain_at(searched - 0.01), spec, place) == tuned.NO_BETTER
 
 
 def test_what_a_driver_left_that_died_before_its_first_record_does_not_keep_the_base_from_its_search(
@@ -294,7 +308,7 @@ def test_a_run_that_diverges_is_left_out_and_said(sweep: Path, printed: str, tmp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--top", "3"), "2 complete and feasible trials, but --top 3"),
+        (("--top", "3"), "2 different configurations are complete and feasible, but --top 3"),
         (("--primary", "mu0:zero"), "write CONTROL:SHOT"),
         (("--dry-run", "--no-open"), "--no-open would do nothing"),
         (("--dry-run", "--primary", "mu1:few"), "write CONTROL:SHOT"),

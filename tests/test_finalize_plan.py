@@ -61,6 +61,29 @@ def test_labels_that_are_not_positive_leave_out_the_log_target(tmp_path):
     )
 
 
+def test_trials_of_one_configuration_are_one_finalist(tmp_path):
+    spec = sweeping.spec(tmp_path, searched={"stage2.norm_weight": {"choice": [0.5, 1.0]}})
+    weights = {"3": 1.0, "5": 1.0, "4": 0.5}
+    ranked = [TrialRecord(name, "ask", {"stage2.norm_weight": weight}) for name, weight in weights.items()]
+    report = SimpleNamespace(spec=spec, folder=tmp_path, ranked=ranked, best=ranked[0])
+    found = plan.finalists(report, 2)
+    assert [(row.name, row.meaning) for row in found] == [
+        ("3", "number 1 of the sweep on val"),
+        ("4", "number 3 of the sweep on val"),
+    ]
+    with pytest.raises(ValueError, match="2 different configurations are complete and feasible, but --top 3"):
+        plan.finalists(report, 3)
+
+
+def test_a_control_that_is_another_finalist_is_said_to_be(winner, dataset):
+    plain = Row("9", winner.config.plain(), "number 2 of the sweep on val")
+    controls, _ = plan.controls(winner, dataset, "not yet")
+    assert plan.twins((winner, plain), controls) == [
+        "plain is the configuration of trial 9, and stands under that name with the errors."
+    ]
+    assert plan.twins((winner,), controls) == []
+
+
 def test_the_ablation_adds_one_part_at_a_time(winner):
     rows = {row.name: row.config for row in plan.ablation(winner)}
     parts = {

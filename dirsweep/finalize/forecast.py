@@ -46,7 +46,7 @@ def forecast(sweep: Path, settings: Settings) -> str:
     to_tune = base is not None and not tuned.ended(base, sweep / tuned.FOLDER)
     check_primary(settings, winner, dataset, may_tune=base is not None)
     any_primary = replace(settings, primary=None)
-    plan = make_plan(report, dataset, any_primary, tuned.best(base, sweep / tuned.FOLDER))
+    plan = make_plan(report, dataset, any_primary, tuned.tuned_base(report, base, sweep / tuned.FOLDER))
     trained = training.trained(plan.rows, sweep)
     costs = row_costs(plan.rows, report.trials[report.ranked[0].trial])
     lines = [

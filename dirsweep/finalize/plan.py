@@ -99,7 +99,7 @@ class Plan:
     finalists: the winner first.
     controls: the winner's.
     ablation: base, its additions one by one, and the winner as `both`; empty if it was not asked for.
-    left_out: why a control is not among them, a sentence each.
+    left_out: why a control is not among them, or goes by another name, a sentence each.
     primary: the one comparison that is not adjusted for the others.
     """
 
@@ -140,21 +140,25 @@ class Plan:
 
 
 def finalists(report: SweepReport, top: int) -> tuple[Row, ...]:
-    """The best `top` trials of a sweep, by val. ValueError if it has not that many."""
+    """The best `top` configurations of a sweep, by val. ValueError if it has not that many.
+
+    Trials of one configuration (a small space is soon drawn twice) are one finalist, the first of them.
+    """
     if report.best is None:
         why = report.unranked or "no trial is complete and keeps the constraints"
         raise ValueError(
             f"{report.folder}: {why}, so there is nothing to finalize; "
             f"`dirsweep resume {report.folder}` goes on with it"
         )
-    if len(report.ranked) < top:
-        raise ValueError(
-            f"{report.folder}: {len(report.ranked)} complete and feasible trials, but --top {top} asks for "
-            "more; ask for fewer"
-        )
-    return tuple(
-        Row(trial.trial, report.spec.config(trial.params), f"number {place} of the sweep on val")
-        for place, trial in enumerate(report.ranked[:top], 1)
+    found: dict[str, Row] = {}
+    for place, trial in enumerate(report.ranked, 1):
+        row = Row(trial.trial, report.spec.config(trial.params), f"number {place} of the sweep on val")
+        found.setdefault(row.hash, row)
+        if len(found) == top:
+            return tuple(found.values())
+    raise ValueError(
+        f"{report.folder}: {len(found)} different configurations are complete and feasible, but --top {top} "
+        "asks for more; ask for fewer"
     )
 
 
@@ -196,6 +200,17 @@ def _log_target(plain: TrialConfig, dataset: Dataset) -> TrialConfig | str:
     if smallest <= 0:
         return f"labels must be above 0, and the smallest is {smallest:g}"
     return plain.with_overrides({"stage1.target_transform": "log"})
+
+
+def twins(finalists: Sequence[Row], others: Iterable[Row]) -> list[str]:
+    """A sentence for each control, or row of the ablation, that one of the lesser finalists is."""
+    known = {row.hash: row for row in finalists[1:]}
+    return [
+        f"{row.name} is the configuration of {known[row.hash].label}, and stands under that name with the "
+        "errors."
+        for row in others
+        if row.hash in known
+    ]
 
 
 def ablation(winner: Row) -> tuple[Row, ...]:

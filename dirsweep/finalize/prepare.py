@@ -56,7 +56,8 @@ def make_plan(
     controls, left_out = plans.controls(finalists[0], dataset, tuned_base)
     primary = plans.primary(settings.primary, finalists[0], controls, sampled(dataset))
     ablation = plans.ablation(finalists[0]) if settings.ablate else ()
-    return Plan(finalists, controls, ablation, left_out, primary)
+    told = (*left_out, *plans.twins(finalists, (*controls, *ablation)))
+    return Plan(finalists, controls, ablation, told, primary)
 
 
 def sampled(dataset: Dataset) -> list[str]:

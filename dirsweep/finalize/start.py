@@ -61,7 +61,7 @@ def finalize(
                 stack.enter_context(ray_session(resources))
                 on_done("the base method is tuned on val, for as long as the sweep took")
                 tuned.search(base, place, resources, _told(on_done))
-            plan = make_plan(report, dataset, settings, tuned.best(base, place))
+            plan = make_plan(report, dataset, settings, tuned.tuned_base(report, base, place))
             seeds = training.fresh_seeds(report.spec.default_config().seed, settings.seeds)
             runs = training.runs(plan.rows, seeds, sweep)
             todo = [run for run in runs if not run.done]

@@ -25,6 +25,7 @@ from dirsweep.sweep.progress import OnChange
 FOLDER = "finalize/tuned-base"
 NO_KNOB = "no searched knob acts on the base method, so it equals plain"
 NOT_YET = "its search on val has not been run"
+NO_BETTER = "its search on val found nothing better than plain, which stands for it"
 INFEASIBLE = "no trial of its search is complete and keeps the sweep's constraints"
 ENDED = ("finished", "trainer-seconds")
 
@@ -69,7 +70,7 @@ def told(folder: Path) -> list[str]:
         return []
     found = load(folder)
     count, seconds = len(found.asked), duration(found.spent.trainer_seconds)
-    return [f"tuned-base is the best of {count} trials of its own, {seconds} of training."]
+    return [f"the base method was tuned with {count} trials of its own, {seconds} of training."]
 
 
 def acts(name: str) -> bool:
@@ -116,8 +117,23 @@ def search(spec: SweepSpec, folder: Path, resources: Resources, on_change: OnCha
         raise KeyboardInterrupt
 
 
+def tuned_base(report: SweepReport, spec: SweepSpec | None, folder: Path) -> TrialConfig | str:
+    """The best configuration of the search, unless plain is as good on val; or why there is none.
+
+    Whoever tunes a base begins with what he has. The sweep trained plain as the winner's control, with the
+    seed that the trials of the search have.
+    """
+    found = best(spec, folder)
+    plain = None if report.best is None else report.trials.get(f"{report.best.trial}-plain")
+    if isinstance(found, str) or plain is None or plain.state != "COMPLETE":
+        return found
+    objective, searched = report.spec.objectives[0], load(folder).best
+    assert searched is not None, "it gave a configuration"
+    return NO_BETTER if plain.metrics[objective] <= searched.metrics[objective] else found
+
+
 def best(spec: SweepSpec | None, folder: Path) -> TrialConfig | str:
-    """The tuned base, or why there is none."""
+    """The best configuration of a search, or why there is none."""
     if spec is None:
         return NO_KNOB
     if not ended(spec, folder):
