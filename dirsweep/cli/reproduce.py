@@ -23,7 +23,7 @@ class Size(StrEnum):
 
 @app.command()
 def reproduce(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="diamonds, sts-b, agedb or imdb-wiki.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="diamonds, sts-b, sts-b-pretrained, agedb or imdb-wiki.")],
     scale: Annotated[Size, typer.Option(help="How much of the published recipe is run.")] = Size.small,
     methods: Annotated[
         str | None,
