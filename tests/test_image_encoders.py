@@ -13,10 +13,10 @@ import torch
 import torchvision
 
 from dirsweep import models, pipeline
-from dirsweep.config import Backbone, CropFlip, Images, SmallCNN
+from dirsweep.config import Backbone, CropFlip, Images, ResizedCrop, SmallCNN
 from dirsweep.config.encoder import BACKBONES
 from dirsweep.models.backbone import BackboneEncoder
-from dirsweep.models.on_images import Augment, Scale
+from dirsweep.models.on_images import CropResize, PadCropFlip, Scale
 from dirsweep.storage import Folder
 
 
@@ -52,7 +52,7 @@ def test_augmentation_shifts_by_at_most_the_padding_and_flips_half():
     pixels = torch.zeros(400, 1, 9, 9, dtype=torch.uint8)
     pixels[:, 0, 4, 6] = 200  # two to the right of the middle
     torch.manual_seed(0)
-    found = Augment(CropFlip(pad=2)).train()(pixels)
+    found = PadCropFlip(CropFlip(pad=2)).train()(pixels)
     assert found.shape == pixels.shape
     sample, _, row, column = torch.nonzero(found, as_tuple=True)
     assert len(sample) == 400  # nothing is shifted out of the picture here
@@ -65,23 +65,54 @@ def test_augmentation_shifts_by_at_most_the_padding_and_flips_half():
 def test_augmentation_without_padding_or_flips_does_only_the_other():
     pixels = rows(count=50, channels=1, size=5)[0]
     torch.manual_seed(0)
-    flipped = Augment(CropFlip(pad=0)).train()(pixels)
+    flipped = PadCropFlip(CropFlip(pad=0)).train()(pixels)
     same = [bool((one == other).all()) for one, other in zip(flipped, pixels, strict=True)]
     turned = [bool((one == other.flip(2)).all()) for one, other in zip(flipped, pixels, strict=True)]
     assert all(one != other for one, other in zip(same, turned, strict=True))
     with pytest.raises(ValueError, match="pad 0 and no flip changes nothing"):
         CropFlip(pad=0, flip=False)
-    assert Augment(CropFlip(pad=2)).eval()(pixels) is pixels
+    assert PadCropFlip(CropFlip(pad=2)).eval()(pixels) is pixels
 
 
 def test_a_crop_is_the_padded_image_from_some_place_on():
     pixels = rows(count=8, channels=3, size=6)[0]
     torch.manual_seed(1)
-    found = Augment(CropFlip(pad=2, flip=False)).train()(pixels)
+    found = PadCropFlip(CropFlip(pad=2, flip=False)).train()(pixels)
     padded = torch.nn.functional.pad(pixels, (2, 2, 2, 2))
     for one, whole in zip(found, padded, strict=True):
         crops = [whole[:, top : top + 6, left : left + 6] for top in range(5) for left in range(5)]
         assert any(torch.equal(one, crop) for crop in crops)
+
+
+def test_a_resized_crop_is_a_part_of_its_own_of_each_image_at_full_size():
+    ramp = torch.arange(64, dtype=torch.uint8).expand(1, 64, 64)  # the column is the value
+    pixels = torch.stack([ramp] * 60)
+    torch.manual_seed(0)
+    found = CropResize(ResizedCrop(flip=False, jitter=0, grey=0)).train()(pixels)
+    assert (found.shape, found.dtype) == (pixels.shape, torch.uint8)
+    left, right = found[:, 0, 32, 0].float(), found[:, 0, 32, -1].float()
+    assert (right > left).all()
+    width = (right - left + 1) / 64  # of the image: 0.39 (0.2 * 3 / 4 of its square) to 1
+    assert 0.35 < width.min() < 0.5 < width.max() <= 1
+    assert len({(float(a), float(b)) for a, b in zip(left, right, strict=True)}) > 40
+    torch.manual_seed(0)
+    assert torch.equal(CropResize(ResizedCrop(flip=False, jitter=0, grey=0)).train()(pixels), found)
+    assert CropResize(ResizedCrop()).eval()(pixels) is pixels
+
+
+def test_colours_change_or_go_as_often_as_asked():
+    pixels = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
+    pixels[:, 0], pixels[:, 1] = 200, 80
+    plain = {"area": 1.0, "flip": False}
+    same = CropResize(ResizedCrop(**plain, jitter=0, grey=0)).train()(pixels)
+    assert torch.equal(same[:, :, 4, 4], pixels[:, :, 4, 4])
+    grey = CropResize(ResizedCrop(**plain, jitter=0, grey=1)).train()(pixels)
+    assert torch.equal(grey[:, 0], grey[:, 1])
+    torch.manual_seed(0)
+    changed = CropResize(ResizedCrop(**plain, jitter=0.5, grey=0)).train()(pixels)[:, 0, 4, 4] != 200
+    assert 10 <= changed.sum() <= 30
+    grey_image = torch.full((2, 1, 8, 8), 90, dtype=torch.uint8)  # one channel has no colours to lose
+    assert CropResize(ResizedCrop(grey=1)).train()(grey_image).shape == (2, 1, 8, 8)
 
 
 # ---- encoders

@@ -11,6 +11,7 @@ from dirsweep.cli.shared import Cpus, Gpus, Workers, given_resources
 app = typer.Typer()
 
 PLACE = Path("reproductions")
+RECIPES = "diamonds, sts-b, sts-b-pretrained, agedb, agedb-rnc (Rank-N-Contrast recipe) or imdb-wiki."
 
 
 class Size(StrEnum):
@@ -23,7 +24,10 @@ class Size(StrEnum):
 
 @app.command()
 def reproduce(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="diamonds, sts-b, sts-b-pretrained, agedb or imdb-wiki.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help=RECIPES),
+    ],
     scale: Annotated[Size, typer.Option(help="How much of the published recipe is run.")] = Size.small,
     methods: Annotated[
         str | None,

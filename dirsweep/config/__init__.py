@@ -32,6 +32,7 @@ from dirsweep.config.encoder import (
     EncoderConfig,
     NoAugmentation,
     Perceptron,
+    ResizedCrop,
     SentenceEncoder,
     SmallCNN,
 )
@@ -144,6 +145,7 @@ __all__ = [
     "Rank",
     "RankNContrast",
     "RankSim",
+    "ResizedCrop",
     "Schedule",
     "SentenceEncoder",
     "Setting",

@@ -15,6 +15,7 @@ BACKBONES = (
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
 )
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Perceptron(Config):
@@ -115,7 +116,21 @@ class CropFlip(Config):
         return self
 
 
-Augmentation = Annotated[NoAugmentation | CropFlip, Field(discriminator="name")]
+class ResizedCrop(Config):
+    """In training, crop at random and resize back, flip, change colours or drop them (Rank-N-Contrast)."""
+
+    name: Literal["resized_crop"] = "resized_crop"
+    area: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Smallest share of an image's area that a crop covers; its sides are to each other as 3 to 4 at most."""
+    flip: bool = True
+    """Whether left and right are swapped every other time."""
+    jitter: Probability = 0.8
+    """How often colours change: brightness, contrast and saturation by up to 40%, the hue by a tenth."""
+    grey: Probability = 0.2
+    """How often colours are dropped."""
+
+
+Augmentation = Annotated[NoAugmentation | CropFlip | ResizedCrop, Field(discriminator="name")]
 
 
 class _OnImages(Config):
