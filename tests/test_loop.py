@@ -138,9 +138,9 @@ def test_a_balanced_phase_tells_its_loss_of_even_labels(tmp_path: Path, monkeypa
     seen = []
     plain = module.base_loss
 
-    def looked_at(config, batch, labels, noise):
+    def looked_at(config, batch, labels, own):
         seen.append(labels)
-        return plain(config, batch, labels, noise)
+        return plain(config, batch, labels, own)
 
     monkeypatch.setattr(module, "base_loss", looked_at)
     config = tiny.config(tmp_path, stage1__loss__name="dist", stage1__epochs=1)

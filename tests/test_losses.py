@@ -20,12 +20,13 @@ def batch(prediction, target, weight):
         torch.as_tensor(target),
         torch.as_tensor(weight),
         torch.zeros(size, dtype=torch.int64),
+        torch.zeros(size, 2),
     )
 
 
 def loss_of(config, own):
     """With training labels in three bins."""
-    return base_loss(config, own, LABELS)
+    return base_loss(config, own, LABELS, {})
 
 
 def plain(config, error):
@@ -181,7 +182,7 @@ def test_a_bin_without_training_samples_makes_nothing_likely():
     empty = Labels(torch.tensor([-1.0, 7.0]), torch.tensor([1.0, 0.0]))
     one = Labels(torch.tensor([-1.0]), torch.tensor([1.0]))
     own = batch([0.5, 7.0], [0.0, 6.0], [1.0, 1.0])
-    found, plainly = (base_loss(BalancedMSE(integral="bni"), own, labels) for labels in (empty, one))
+    found, plainly = (base_loss(BalancedMSE(integral="bni"), own, labels, {}) for labels in (empty, one))
     assert found.item() == pytest.approx(plainly.item())
 
 

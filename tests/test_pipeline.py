@@ -295,7 +295,7 @@ ELSEWHERE = {"device", "precision", "threads", "encoder.name"}
 """Knobs that change how a trial is computed, not what, and the encoder: checked on their own."""
 
 
-LOSSES = ("mse", "huber", "focal_r", "balanced_mse", "dist")
+LOSSES = ("mse", "huber", "focal_r", "balanced_mse", "dist", "nig")
 WEIGHTINGS = ("inv", "sqinv", "lds", "dense_weight")
 
 
@@ -342,6 +342,7 @@ def changes(config: TrialConfig) -> dict[str, list[dict[str, Any]]]:
         "stage1.loss.sigma_lr": [balanced, {"stage1.loss.sigma_lr": 0.05}],
         "stage1.loss.weight": [dist, {"stage1.loss.weight": 0.2}],
         "stage1.loss.bandwidth": [dist, {"stage1.loss.bandwidth": 0.1}],
+        "stage1.loss.evidence": [{"stage1.loss.name": "nig"}, {"stage1.loss.evidence": 1.0}],
         "stage1.loss.strength": [dist, {"stage1.loss.strength": 100.0}],
         f"{feature}.name": [{}, *({f"{feature}.name": name} for name in ("ranksim", "ordinal_entropy"))],
         f"{feature}.weight": [{f"{feature}.name": "ranksim"}, {f"{feature}.weight": 1.0}],

@@ -31,7 +31,7 @@ def phases(**fields: Any) -> list[stage1.Phase]:
 def batch(seed: int) -> Batch:
     """Twelve samples, four of each bin."""
     z = torch.randn(12, 5, generator=torch.Generator().manual_seed(seed))
-    return Batch(z, z.sum(1), torch.zeros(12), torch.ones(12), torch.arange(12) % 3)
+    return Batch(z, z.sum(1), torch.zeros(12), torch.ones(12), torch.arange(12) % 3, z)
 
 
 def test_a_phase_takes_over_all_that_it_does_not_change_but_the_reset():

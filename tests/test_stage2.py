@@ -27,7 +27,7 @@ def setting(**encoder: Any) -> tuple[Any, Any, torch.Tensor, Batch]:
     with torch.no_grad():
         z, prediction = model(inputs)
     bins = torch.arange(12) % 3
-    return model, term, inputs, Batch(z, prediction, torch.zeros(12), torch.ones(12), bins)
+    return model, term, inputs, Batch(z, prediction, torch.zeros(12), torch.ones(12), bins, z)
 
 
 def test_the_targets_are_the_line_and_the_scale_is_the_mean_majority_norm():

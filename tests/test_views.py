@@ -52,8 +52,9 @@ def test_contrast_alone_then_a_linear_probe_then_stage_2_run_and_differ_by_the_c
         {},
         {"stage1.optimizer.rho": 0.1},
         {"stage1.feature_method.name": "none", "stage1.loss": {"name": "balanced_mse", "sigma_lr": 0.05}},
+        {"stage1.feature_method.name": "none", "stage1.loss": {"name": "nig"}},
     ],
-    ids=["conr", "rank_n_contrast", "rho", "learned sigma"],
+    ids=["conr", "rank_n_contrast", "rho", "learned sigma", "nig"],
 )
 def test_a_stopped_trial_goes_on_to_the_same_numbers(tmp_path: Path, change: dict[str, Any]):
     config = contrastive(tmp_path, **change)

@@ -131,13 +131,27 @@ class DistLoss(Config):
     """Of the soft sorting, per unit of the standardised label; 0.1 a year on AgeDB-DIR is 1.6 here."""
 
 
+class NIG(Config):
+    """VIR's loss (Wang and Wang, 2023): the prediction is where a normal-inverse-gamma distribution lies.
+
+    Sample weights scale its pseudo-counts, not the error; published with weighting lds. The rest of it is
+    read off the feature, by weights that start anew in every phase and in stage 2.
+    """
+
+    name: Literal["nig"] = "nig"
+    evidence: NonNegativeFloat = 0.16
+    """Weight of the absolute error times the evidence; 0.01 beside years on AgeDB-DIR is 0.16 here."""
+
+
 class NoLoss(Config):
     """No error of the prediction: the feature method alone trains, and a later phase the head."""
 
     name: Literal["none"] = "none"
 
 
-Loss = Annotated[NoLoss | L1 | MSE | Huber | FocalR | BalancedMSE | DistLoss, Field(discriminator="name")]
+Loss = Annotated[
+    NoLoss | L1 | MSE | Huber | FocalR | BalancedMSE | DistLoss | NIG, Field(discriminator="name")
+]
 
 
 class Unweighted(Config):

@@ -86,8 +86,8 @@ class Work:
     labels: Labels
     trained: nn.Module
     optimizer: torch.optim.Optimizer
-    noise: nn.Parameter | None
-    """The loss's own deviation sigma, where it is learned."""
+    own: dict[str, nn.Parameter]
+    """What methods learn beside the model, by name; saved with the checkpoint, gone after the phase."""
     sums: Tensor
     """(2,) base loss and term of this epoch, summed over samples."""
     best: Best

@@ -11,7 +11,8 @@ def state(trial: Trial, phase: Phase, work: Work) -> tuple[Tensors, Notes]:
         "optimizer": optimizer_tensors(work.optimizer),
         "memory": phase.memory,
         "best": work.best.weights,
-        "loop": {"sums": work.sums, **({} if work.noise is None else {"noise": work.noise.data})},
+        "own": {name: parameter.data for name, parameter in work.own.items()},
+        "loop": {"sums": work.sums},
     }
     tensors = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
     return tensors, {"stage": phase.stage, "best": [work.best.value, work.best.epoch]}
@@ -35,8 +36,8 @@ def restore(trial: Trial, phase: Phase, work: Work) -> tuple[int, int]:
     work.best.weights = groups.get("best", {})
     work.best.value, work.best.epoch = saved.notes["best"]
     work.sums.copy_(groups["loop"]["sums"])
-    if work.noise is not None:
-        work.noise.data.copy_(groups["loop"]["noise"])
+    for name, parameter in work.own.items():
+        parameter.data.copy_(groups["own"][name])
     return saved.epoch - phase.first, saved.step
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dirsweep import models
 from dirsweep.checkpoint.state import Notes, Tensors
-from dirsweep.config import Adam, BalancedMSE, Loss
+from dirsweep.config import NIG, Adam, BalancedMSE, Loss
 from dirsweep.loop.climb import climbed
 from dirsweep.loop.labels import labels_of
 from dirsweep.loop.phase import Best, Phase, Trial, Work
@@ -70,7 +70,7 @@ def train(trial: Trial, phase: Phase) -> Trained:
 def _prepare(trial: Trial, phase: Phase) -> Work:
     split, device = trial.dataset.train, trial.config.device
     frozen, trained = _set_layers(trial.model, phase)
-    noise = _noise(phase.loss, device)
+    own = _own(phase.loss, trial.model.encoder.features, device)
     return Work(
         inputs=_through(trial, frozen, trial.rows[split]),
         target=torch.as_tensor(trial.unit.to_model(split.label), dtype=torch.float32, device=device),
@@ -82,8 +82,8 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
         bin=torch.as_tensor(split.bin, device=device),
         labels=labels_of(trial, phase),
         trained=trained,
-        optimizer=_optimizer(phase, trial.model, noise),
-        noise=noise,
+        optimizer=_optimizer(phase, trial.model, own),
+        own=own,
         sums=torch.zeros(2, dtype=torch.float64, device=device),
         best=Best(),
     )
@@ -110,8 +110,8 @@ def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, pla
         with climbed(trial.model, phase.optimizer.rho):
             _gradients(trial, phase, work, chosen, place)
     work.optimizer.step()
-    if work.noise is not None:
-        work.noise.data.clamp_(min=LEAST_SIGMA)
+    if "sigma" in work.own:
+        work.own["sigma"].data.clamp_(min=LEAST_SIGMA)
     if phase.after_step is not None:
         phase.after_step(batch)
     work.sums.add_(torch.stack([base, term]), alpha=len(chosen))
@@ -126,12 +126,17 @@ def _gradients(
         inputs = models.to(models.take(work.inputs, chosen), trial.config.device)
         with precision(trial):
             z = work.trained(inputs)
-            shifted = z if phase.shift is None else phase.shift(z.float(), work.bin[chosen], place[0])
-            prediction = trial.model.head(shifted).squeeze(-1)
+            given = z if phase.shift is None else phase.shift(z.float(), work.bin[chosen], place[0])
+            prediction = trial.model.head(given).squeeze(-1)
         batch = Batch(
-            z.float(), prediction.float(), work.target[chosen], work.weight[chosen], work.bin[chosen]
+            z=z.float(),
+            prediction=prediction.float(),
+            target=work.target[chosen],
+            weight=work.weight[chosen],
+            bin=work.bin[chosen],
+            given=given.float(),
         )
-        base = base_loss(phase.loss, batch, work.labels, work.noise)
+        base = base_loss(phase.loss, batch, work.labels, work.own)
         term = torch.zeros_like(base) if phase.term is None else phase.term(batch, inputs)
     work.optimizer.zero_grad(set_to_none=True)
     (base + term).backward()
@@ -158,19 +163,29 @@ def _set_layers(model: Model, phase: Phase) -> tuple[nn.Module, nn.Module]:
     return frozen, trained
 
 
-def _noise(loss: Loss, device: str) -> nn.Parameter | None:
-    """The deviation of Balanced MSE, where it is learned."""
-    if not isinstance(loss, BalancedMSE) or loss.sigma_lr == 0:
-        return None
-    return nn.Parameter(torch.tensor(loss.sigma, device=device))
+def _own(loss: Loss, features: int, device: str) -> dict[str, nn.Parameter]:
+    """What a loss learns beside the model, as it starts: `methods.base_loss` says what it is."""
+    match loss:
+        case BalancedMSE(sigma=sigma, sigma_lr=lr) if lr > 0:
+            return {"sigma": nn.Parameter(torch.tensor(sigma, device=device))}
+        case NIG():
+            return {
+                "evidence.weight": nn.Parameter(torch.zeros(2, features, device=device)),
+                "evidence.bias": nn.Parameter(torch.zeros(2, device=device)),
+            }
+        case _:
+            return {}
 
 
-def _optimizer(phase: Phase, model: Model, noise: nn.Parameter | None) -> torch.optim.Optimizer:
+def _optimizer(phase: Phase, model: Model, own: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
     """Of all weights that are trained; a learned deviation keeps a rate of its own, and does not decay."""
     config = phase.optimizer
-    groups: list[dict[str, object]] = [{"params": [p for p in model.parameters() if p.requires_grad]}]
-    if noise is not None and isinstance(phase.loss, BalancedMSE):
-        groups.append({"params": [noise], "own_lr": phase.loss.sigma_lr, "weight_decay": 0.0})
+    further = [parameter for name, parameter in own.items() if name != "sigma"]
+    groups: list[dict[str, object]] = [
+        {"params": [*(p for p in model.parameters() if p.requires_grad), *further]}
+    ]
+    if isinstance(phase.loss, BalancedMSE) and "sigma" in own:
+        groups.append({"params": [own["sigma"]], "own_lr": phase.loss.sigma_lr, "weight_decay": 0.0})
     if isinstance(config, Adam):
         return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)

@@ -4,6 +4,7 @@ A method sees the *global* batch as a `Batch`: the training loop gathers it from
 that no method has to know how many there are. Losses and norms are float32 also under autocast.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from dirsweep.config import (
     L1,
     LDS,
     MSE,
+    NIG,
     SQINV,
     BalancedMSE,
     ConR,
@@ -43,6 +45,7 @@ from dirsweep.methods.mse import mse
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
 from dirsweep.methods.rank_n_contrast import rank_n_contrast
 from dirsweep.methods.ranksim import ranksim
+from dirsweep.methods.vir import evidence, nig
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Batch:
     target: (B,) label in the same unit.
     weight: (B,) sample weights with mean 1 over the training split.
     bin: (B,) int64 label bins.
+    given: (B, d) what the head was given: z, or what the feature method made of it.
     """
 
     z: Tensor
@@ -63,6 +67,7 @@ class Batch:
     target: Tensor
     weight: Tensor
     bin: Tensor
+    given: Tensor
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,12 @@ class Labels:
     density: Density | None = None
 
 
-def base_loss(config: Loss, batch: Batch, labels: Labels, noise: Tensor | None = None) -> Tensor:
+def base_loss(config: Loss, batch: Batch, labels: Labels, own: Mapping[str, Tensor]) -> Tensor:
     """L_base: the weighted error of the prediction, averaged over the batch, in float32.
 
     Args:
-        noise: () the deviation of Balanced MSE, where it is learned.
+        own: what the loss learns for itself: of Balanced MSE "sigma", (), where it is learned; of NIG
+            "evidence.weight", (2, d), and "evidence.bias", (2,).
     """
     prediction, target, weight = batch.prediction.float(), batch.target, batch.weight
     match config:
@@ -100,19 +106,22 @@ def base_loss(config: Loss, batch: Batch, labels: Labels, noise: Tensor | None =
         case FocalR(error=error, gate=gate, beta=beta, gamma=gamma):
             return focal_r(prediction, target, weight, error, gate, beta, gamma)
         case BalancedMSE(integral="bmc", sigma=sigma):
-            return bmc(prediction, target, weight, sigma if noise is None else noise)
+            return bmc(prediction, target, weight, own.get("sigma", sigma))
         case BalancedMSE(integral="gai", sigma=sigma):
             assert labels.mixture is not None, "the phase has fitted it"
-            return gai(prediction, target, weight, sigma if noise is None else noise, labels.mixture)
+            return gai(prediction, target, weight, own.get("sigma", sigma), labels.mixture)
         case DistLoss(error=error, weight=term_weight, strength=strength):
             assert labels.density is not None, "the phase has computed it"
             return dist_loss(prediction, target, weight, labels.density, error, strength, term_weight)
+        case NIG(evidence=strength):
+            count, scale = evidence(batch.given, own["evidence.weight"], own["evidence.bias"])
+            return nig(prediction, target, weight, count, scale, strength)
         case BalancedMSE(sigma=sigma):
             return bni(
                 prediction,
                 target,
                 weight,
-                sigma if noise is None else noise,
+                own.get("sigma", sigma),
                 labels.centres,
                 labels.share,
             )
