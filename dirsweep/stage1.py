@@ -15,7 +15,6 @@ from torch import Tensor
 
 from dirsweep import METHOD_VERSION, models
 from dirsweep.config import (
-    FDS,
     BalancedMSE,
     ConR,
     DistLoss,
@@ -33,10 +32,8 @@ from dirsweep.config import (
     settings,
 )
 from dirsweep.data import Dataset
-from dirsweep.loop import Phase, Term, Trial, rate, steps
+from dirsweep.loop import Phase, Term, Trial, rate, smoothing, steps
 from dirsweep.methods import Batch, feature_term
-from dirsweep.methods.fds import FeatureStatistics
-from dirsweep.methods.lds import kernel
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
 from dirsweep.models import Rows
@@ -49,8 +46,8 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
     """
     main = setting.main
     feature = _feature_method(setting)
-    term, after_step, memory = _terms(trial, _acting(setting), feature)
-    shift, after_epoch, statistics = _smoothing(trial, feature)
+    smooth = smoothing(trial, setting.stage, feature)
+    term, after_step, memory = _terms(trial, _acting(setting), smooth.term or _shaping(trial, feature))
     return Phase(
         stage=setting.stage,
         first=first,
@@ -66,9 +63,10 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
         select=main.select if last else "last",
         term=term,
         after_step=after_step,
-        shift=shift,
-        after_epoch=after_epoch,
-        memory=memory | statistics,
+        shift=smooth.shift,
+        after_epoch=smooth.after_epoch,
+        memory=memory | smooth.memory,
+        own=smooth.own,
     )
 
 
@@ -85,11 +83,10 @@ def _feature_method(setting: Setting) -> FeatureMethod:
 
 
 def _terms(
-    trial: Trial, ordinality: NormOrdinality, feature: FeatureMethod
+    trial: Trial, ordinality: NormOrdinality, shaping: Term | None
 ) -> tuple[Term | None, Callable[[Batch], None] | None, dict[str, Tensor]]:
     """What a phase adds to its loss, an update after a step, and tensors that live on."""
     regulariser, after_step, memory = _regulariser(trial, ordinality)
-    shaping = _shaping(trial, feature)
     if regulariser is None or shaping is None:
         return regulariser or shaping, after_step, memory
 
@@ -110,35 +107,6 @@ def _shaping(trial: Trial, config: FeatureMethod) -> Term | None:
         return feature_term(config, batch, centres)
 
     return term
-
-
-def _smoothing(
-    trial: Trial, config: FeatureMethod
-) -> tuple[
-    Callable[[Tensor, Tensor, int], Tensor] | None,
-    Callable[[Tensor, Tensor, int], None] | None,
-    dict[str, Tensor],
-]:
-    """What FDS does to z in front of the head, what it learns of an epoch, and its tensors."""
-    if not isinstance(config, FDS):
-        return None, None, {}
-    bins, features = len(trial.dataset.shots.counts), trial.model.encoder.features
-    statistics = FeatureStatistics.empty(bins, features, trial.config.device)
-    window = kernel(config)
-
-    def shift(z: Tensor, bin: Tensor, epoch: int) -> Tensor:
-        late_enough = epoch >= config.start_smooth
-        return statistics.move(z, bin, config.clip_low, config.clip_high) if late_enough else z
-
-    def after_epoch(z: Tensor, bin: Tensor, epoch: int) -> None:
-        if config.reference:
-            statistics.freeze(window, with_empty=True)
-        if epoch >= config.start_update:
-            statistics.update(z, bin, config.momentum)
-        if not config.reference:
-            statistics.freeze(window, with_empty=False)
-
-    return shift, after_epoch, {f"fds_{name}": value for name, value in vars(statistics).items()}
 
 
 def _regulariser(

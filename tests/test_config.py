@@ -184,7 +184,7 @@ def test_a_knob_of_another_variant_is_known_in_any_further_phase():
 def test_an_unknown_variant_lists_those_there_are():
     assert refusal({"stage1.loss.name": "hubr"}) == (
         "trial.yaml: 'stage1.loss.name': there is no 'hubr'; choose none, l1, mse, huber, focal_r, "
-        "balanced_mse or dist"
+        "balanced_mse, dist or nig"
     )
 
 

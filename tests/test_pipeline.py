@@ -424,7 +424,8 @@ def test_every_knob_changed_alone_changes_the_trial(tmp_path: Path):
     assert dead == []
     named = {knob.name for knob in knobs() if not knob.name.startswith("dataset.")} - ELSEWHERE
     named -= {knob.name for knob in knobs("encoder.") if knob.variant not in ("", "mlp")}  # test_encoders.py
-    named -= {knob.name for knob in knobs("stage1.feature_method.") if knob.variant == "fds"}  # test_fds.py
+    elsewhere = ("fds", "vir")  # test_fds.py, test_vir.py
+    named -= {knob.name for knob in knobs("stage1.feature_method.") if knob.variant in elsewhere}
     whole = [name for name in table if name.startswith("stage1.then.0.")]  # parts
     assert {name for name in named - table.keys() if not name.startswith(tuple(whole))} == set()
 

@@ -39,6 +39,7 @@ from dirsweep.config.encoder import (
 from dirsweep.config.errors import explain, nearest, unknown
 from dirsweep.config.feature import (
     FDS,
+    VIR,
     ConR,
     FeatureMethod,
     NoFeatureMethod,
@@ -101,6 +102,7 @@ __all__ = [
     "SGD",
     "SQINV",
     "USUAL_METRICS",
+    "VIR",
     "Adam",
     "AgeDBDir",
     "Augmentation",

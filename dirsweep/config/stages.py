@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dirsweep.config.dataset import Config
-from dirsweep.config.feature import FDS, FeatureMethod, NoFeatureMethod
+from dirsweep.config.feature import FDS, VIR, FeatureMethod, NoFeatureMethod
 from dirsweep.config.ordinality import KL, NoNormOrdinality, NormOrdinality
 from dirsweep.config.training import (
     L1,
@@ -109,7 +109,7 @@ class Stage1(Config):
             place = f"{where}." if where else ""
             if not isinstance(main.loss, NoLoss):
                 continue
-            if setting.layers == "head" or isinstance(main.feature_method, NoFeatureMethod | FDS):
+            if setting.layers == "head" or isinstance(main.feature_method, NoFeatureMethod | FDS | VIR):
                 raise ValueError(
                     f"{place}loss is none, so the phase needs a feature method that is a loss of its own, "
                     "and layers that it trains; set feature_method, or another loss"

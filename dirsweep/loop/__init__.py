@@ -3,11 +3,13 @@
 from dirsweep.loop.phase import Phase, Term, Trial
 from dirsweep.loop.predict import errors, evaluate, precision, predict, rows_of
 from dirsweep.loop.schedule import rate, steps
+from dirsweep.loop.smoothing import Smoothing, smoothing
 from dirsweep.loop.state import restore_model
 from dirsweep.loop.train import Trained, train
 
 __all__ = [
     "Phase",
+    "Smoothing",
     "Term",
     "Trained",
     "Trial",
@@ -18,6 +20,7 @@ __all__ = [
     "rate",
     "restore_model",
     "rows_of",
+    "smoothing",
     "steps",
     "train",
 ]

@@ -16,6 +16,10 @@ from dirsweep.methods import Batch, Labels
 from dirsweep.models import Model, Rows
 
 Term = Callable[[Batch, Rows], Tensor]
+Shift = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
+"""(z (B, d), bin (B,), (epoch, step) of the phase) to (B, d)."""
+AfterEpoch = Callable[[Tensor, Tensor, int], None]
+"""Is given the features of the training split in evaluation mode: (z (N, d), bin (N,), epoch)."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,13 @@ class Phase:
     term: Term | None = None
     """What the phase adds to the base loss: (batch, input of the trained part) to a scalar."""
     after_step: Callable[[Batch], None] | None = None
-    shift: Callable[[Tensor, Tensor, int], Tensor] | None = None
-    """What training does to z in front of the head: (z (B, d), bin (B,), epoch of the phase) to (B, d)."""
-    after_epoch: Callable[[Tensor, Tensor, int], None] | None = None
-    """Is given the features of the training split in evaluation mode: (z (N, d), bin (N,), epoch)."""
+    shift: Shift | None = None
+    """What training does to z in front of the head."""
+    after_epoch: AfterEpoch | None = None
     memory: Tensors = field(default_factory=dict)
     """Tensors of the method that live on between steps; saved with the checkpoint."""
+    own: dict[str, nn.Parameter] = field(default_factory=dict)
+    """What the feature method learns beside the model, by name."""
 
 
 @dataclass
@@ -87,7 +92,7 @@ class Work:
     trained: nn.Module
     optimizer: torch.optim.Optimizer
     own: dict[str, nn.Parameter]
-    """What methods learn beside the model, by name; saved with the checkpoint, gone after the phase."""
+    """What loss and feature method learn, by name; saved with the checkpoint, gone after the phase."""
     sums: Tensor
     """(2,) base loss and term of this epoch, summed over samples."""
     best: Best

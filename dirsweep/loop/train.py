@@ -70,7 +70,7 @@ def train(trial: Trial, phase: Phase) -> Trained:
 def _prepare(trial: Trial, phase: Phase) -> Work:
     split, device = trial.dataset.train, trial.config.device
     frozen, trained = _set_layers(trial.model, phase)
-    own = _own(phase.loss, trial.model.encoder.features, device)
+    own = phase.own | _own(phase.loss, trial.model.encoder.features, device)
     return Work(
         inputs=_through(trial, frozen, trial.rows[split]),
         target=torch.as_tensor(trial.unit.to_model(split.label), dtype=torch.float32, device=device),
@@ -126,7 +126,7 @@ def _gradients(
         inputs = models.to(models.take(work.inputs, chosen), trial.config.device)
         with precision(trial):
             z = work.trained(inputs)
-            given = z if phase.shift is None else phase.shift(z.float(), work.bin[chosen], place[0])
+            given = z if phase.shift is None else phase.shift(z.float(), work.bin[chosen], place)
             prediction = trial.model.head(given).squeeze(-1)
         batch = Batch(
             z=z.float(),

@@ -71,14 +71,15 @@ class FeatureStatistics:
         Args:
             with_empty: count bins never seen as mean 0 and variance 1, as the reference code does.
         """
+        share = window / window.sum()
         weight = torch.ones_like(self.seen, dtype=self.mean.dtype) if with_empty else self.seen.to(self.mean)
         for source, frozen, smoothed in (
             (self.mean, self.from_mean, self.to_mean),
             (self.variance, self.from_variance, self.to_variance),
         ):
             frozen.copy_(source)
-            mass = _smoothed(weight[:, None], window)
-            smoothed.copy_(_smoothed(source * weight[:, None], window) / mass.clamp(min=1e-12))
+            mass = over_neighbours(weight[:, None], share)
+            smoothed.copy_(over_neighbours(source * weight[:, None], share) / mass.clamp(min=1e-12))
         self.ready.copy_(self.seen)
 
     def move(self, z: Tensor, bin: Tensor, low: float, high: float) -> Tensor:
@@ -92,10 +93,10 @@ class FeatureStatistics:
         return torch.where((old > 1e-12) & self.ready[bin][:, None], moved, z)
 
 
-def _smoothed(values: Tensor, window: NDArray[np.float64]) -> Tensor:
-    """(K, d) values over bins, mirrored beyond the ends, by a window of sum 1."""
-    half = len(window) // 2
+def over_neighbours(values: Tensor, share: NDArray[np.float64]) -> Tensor:
+    """(K, d) values summed over neighbouring bins with (2 h + 1,) shares, mirrored beyond the ends."""
+    half = len(share) // 2
     place = np.pad(np.arange(len(values)), half, mode="reflect" if len(values) > 1 else "edge")
     padded = values[torch.as_tensor(place, device=values.device)]  # (K + 2 h, d)
-    share = torch.as_tensor(window / window.sum(), dtype=values.dtype, device=values.device)
-    return torch.stack([share[k] * padded[k : k + len(values)] for k in range(len(window))]).sum(0)
+    factor = torch.as_tensor(share, dtype=values.dtype, device=values.device)
+    return torch.stack([factor[k] * padded[k : k + len(values)] for k in range(len(share))]).sum(0)
