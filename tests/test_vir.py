@@ -14,6 +14,7 @@ import torch
 from scipy import stats
 
 from dirsweep import pipeline
+from dirsweep.checkpoint import Store
 from dirsweep.config import VIR, Stage1, knobs
 from dirsweep.loop import smoothing
 from dirsweep.methods import vir
@@ -305,6 +306,16 @@ def test_a_stopped_trial_goes_on_to_the_same_numbers(tmp_path: Path, cut: int):
         pipeline.run_trial(config, Folder(tmp_path / "cut"), slowly, should_stop=lambda: len(seen) >= cut)
     assert len(seen) < 6
     assert run(config, tmp_path / "cut", emitted=len(seen)) == expected
+
+
+@pytest.mark.slow
+def test_a_longer_stage_1_goes_on_from_a_stored_shorter_one(tmp_path: Path):
+    short = whole(tmp_path, **{"stage1.epochs": 2, "stage1.decay.name": "constant"})
+    longer, store = short.with_overrides({"stage1.epochs": 3}), Store(Folder(tmp_path / "store"))
+    run(short, tmp_path / "short", store=store)
+    forked = run(longer, tmp_path / "forked", store=store)
+    assert (tmp_path / "forked" / "fork.json").exists()
+    assert forked == run(longer, tmp_path / "alone")
 
 
 def test_a_loss_of_its_own_is_what_the_feature_method_is_not():

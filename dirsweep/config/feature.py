@@ -104,7 +104,8 @@ class FDS(Config):
 class VIR(Config):
     """VIR's feature method (Wang and Wang, 2023): features are drawn, and their distributions smoothed.
 
-    Its other half is the loss nig; published with that and with weighting lds.
+    Its other half is the loss nig; published with that and with weighting lds. It learns d x d weights for d
+    features: 4 million on a ResNet-50.
     """
 
     views: ClassVar = 1
