@@ -3,14 +3,11 @@
 What is trained is a perceptron on |u - v|, u * v, u + v and the cosine of the embeddings u and v.
 """
 
-import fcntl
 import hashlib
 import importlib.util
 import io
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dirsweep import flock
 from dirsweep.config import SentenceEncoder
 from dirsweep.data import Pairs
 from dirsweep.models.mlp import MLPEncoder
@@ -57,7 +55,7 @@ def _kept_embeddings(model: Path, sentences: tuple[str, ...]) -> NDArray[np.floa
     facts = json.dumps([_fingerprint(model), versions, sentences])
     folder = Folder(cache_folder("embeddings"))
     name = f"{hashlib.sha256(facts.encode()).hexdigest()}.npy"
-    with _alone(folder.path / f"{name}.lock"):
+    with flock.held(folder.path / f"{name}.lock"):
         if not folder.exists(name):
             file = io.BytesIO()
             np.save(file, _embed(model, sentences))
@@ -112,12 +110,3 @@ def _fingerprint(model: Path) -> str:
         if file.suffix in (".json", ".txt", ".safetensors", ".bin", ".model"):
             digest.update(str(file.relative_to(model)).encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Only one process at a time; a lock that its owner leaves behind is free."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

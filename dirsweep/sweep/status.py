@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dirsweep import ledger
+from dirsweep.flock import Holder
 from dirsweep.ledger import Ledger, budget, trials
 from dirsweep.search.spec import read_spec
 from dirsweep.storage import Folder
 from dirsweep.sweep import lock, stopping
-from dirsweep.sweep.lock import Holder
 from dirsweep.sweep.progress import Progress, progress
 
 
