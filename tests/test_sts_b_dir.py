@@ -169,6 +169,13 @@ def test_a_download_of_another_file_is_refused_and_leaves_nothing(mirror, tmp_pa
     assert [file.name for file in (tmp_path / "here").iterdir()] == ["train_new.tsv"]
 
 
+def test_a_download_that_gets_nothing_leaves_no_folder(mirror, tmp_path):
+    _, address = mirror
+    with pytest.raises(ValueError, match=r"/nowhere/train_new\.tsv: .*give a mirror with --from"):
+        sts_b_dir.download(tmp_path / "here", f"{address}/nowhere")
+    assert not (tmp_path / "here").exists()
+
+
 def test_a_table_encoder_is_refused_for_pairs_and_the_usual_one_is_taken():
     assert TrialConfig.model_validate({"dataset": "sts_b_dir"}).encoder.name == "sentence_encoder"
     with pytest.raises(ValueError, match="encoder mlp reads tables, but dataset sts_b_dir holds sentence"):

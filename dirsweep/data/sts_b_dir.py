@@ -5,6 +5,7 @@ a list of few-shot bins that names five bins (15, 25, 33, 45, 47) of 20 to 27 tr
 itself would call median; which of the two is used is in the config and in every table.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -97,6 +98,8 @@ def download(folder: Path | None = None, address: str | None = None) -> Path:
         try:
             pooch.retrieve(where, f"sha256:{checksum}", fname=name, path=folder)
         except (OSError, ValueError) as error:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # an empty one would be taken for the place of the files
             raise ValueError(f"{where}: {str(error).splitlines()[0]}; give a mirror with --from") from None
     return folder
 
