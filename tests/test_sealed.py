@@ -12,7 +12,7 @@ import tiny
 import yaml
 
 from dirsweep import data
-from dirsweep.config import BinWidth, Csv, Diamonds
+from dirsweep.config import BinEdges, BinWidth, Csv, Diamonds
 
 SECRET = "sealed8f2c61"
 
@@ -64,6 +64,40 @@ def test_a_test_label_beyond_all_others_is_a_few_shot_label_of_a_bin_of_its_own(
     assert test.shots.masks["zero"][test.rows.bin[0]]
     assert test.shots.names[test.rows.bin[0]] == "few"
     assert test.shots.counts.sum() == dataset.shots.counts.sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "fields", "told"),
+    [
+        ({"label": "high"}, {}, r"t\.csv: column 'label' must hold numbers, but holds text in row 1: 'high'"),
+        ({"label": ""}, {}, r"t\.csv: the target 'label' is missing .* in row 1"),
+        (
+            {"label": "70"},
+            {"bins": BinEdges(edges=(0.0, 60.0))},
+            r"t\.csv: .*outside the edges 0 to 60 in row 1",
+        ),
+        ({"size": "big"}, {}, r"t\.csv: column 'size' must hold numbers, but holds text in row 1: 'big'"),
+    ],
+)
+def test_what_is_wrong_with_a_test_row_is_told_before_test_is_opened(tmp_path, change, fields, told):
+    path = given_split(tmp_path / "t.csv")
+    own = config(path, split_column="side").model_copy(update=fields)
+    data.check_test(own)
+    table = pd.read_csv(path, dtype="str")
+    for name, value in change.items():
+        table.loc[0, name] = value  # row 0 is for test
+    table.to_csv(path, index=False)
+    data.load(own)  # a sweep sees nothing of it
+    with pytest.raises(ValueError, match=told):
+        data.check_test(own)
+
+
+def test_a_split_without_test_rows_is_told_before_test_is_opened(tmp_path):
+    path = given_split(tmp_path / "t.csv")
+    table = pd.read_csv(path, dtype="str")
+    table[table["side"] != "test"].to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"t\.csv: the test split is empty"):
+        data.check_test(config(path, split_column="side"))
 
 
 def test_subjects_of_a_given_split_are_kept_for_the_intervals(tmp_path):

@@ -1,7 +1,7 @@
 """Files in, train and val splits out; the test split stays sealed (METHOD section 5).
 
 One file per dataset (`diamonds`, `csv`, `images` ...); what they share lies beside them. `load` is the way
-in, and `open_test` the only door to the test rows.
+in, and `open_test` the only door to the test rows; `check_test` looks through it and brings nothing out.
 """
 
 from functools import lru_cache
@@ -48,6 +48,7 @@ __all__ = [
     "TableEncoding",
     "TargetUnit",
     "Unsealed",
+    "check_test",
     "describe",
     "find_images",
     "inspect_csv",
@@ -97,6 +98,19 @@ def open_test(config: DatasetConfig) -> Unsealed:
             return images.open_rows(agedb_dir.as_images(config), dataset)
         case IMDBWikiDir():
             return images.open_rows(imdb_wiki_dir.as_images(config), dataset)
+
+
+def check_test(config: DatasetConfig) -> None:
+    """Find out whether test can be opened, before it is written down that it is; nothing is handed out.
+
+    What is wrong with a test row, a sweep never sees. This is for who is about to open test: a slip that can
+    be mended must not cost an opening.
+
+    Raises:
+        ValueError: as for `open_test`, or there are no test rows; names the file.
+    """
+    if not len(open_test(config).rows.label):
+        raise ValueError(f"{getattr(config, 'path', config.name)}: the test split is empty")
 
 
 def _version(config: DatasetConfig) -> tuple[int, ...]:
