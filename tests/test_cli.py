@@ -242,6 +242,31 @@ def test_init_takes_columns_for_what_they_are(run, here):
     run("validate", "mixed.dataset.yaml", "mixed.space.yaml")
 
 
+def test_init_takes_the_split_that_a_table_has_and_tells_of_text_among_numbers(run, here):
+    rows = 400
+    table = pd.DataFrame(
+        {
+            "size": [n % 90 for n in range(rows)],
+            "side": ["train", "train", "val", "test"] * (rows // 4),
+            "y": [n * 7 % 40 + 0.5 for n in range(rows)],
+        }
+    ).astype(str)
+    table.loc[6, "size"] = "12 kg"
+    table.to_csv("split.csv", index=False)
+    done = run("init", "split.csv", "--target", "y")
+    assert "side                     split        2 distinct" in done.out
+    assert "The split is the one that the column 'side' says." in done.out
+    assert "size holds numbers, but text in row 7: '12 kg', so it is taken as categories; to have" in done.out
+    assert "rows: train 200, val 100, test 100" in done.out
+    written = yaml.safe_load(Path("split.dataset.yaml").read_text())
+    assert (written["split_column"], written["categorical"]) == ("side", ["size"])
+    assert "held_out_per_bin" not in written
+    assert run("validate", "split.dataset.yaml", "split.space.yaml").status == 0
+    Path("split.dataset.yaml").write_text(yaml.safe_dump(written | {"categorical": []}))
+    told = run("validate", "split.dataset.yaml").err
+    assert "split.csv: column 'size' holds numbers, but text in row 7: '12 kg'; correct or empty" in told
+
+
 def test_init_overwrites_nothing(refused, here):
     before = (here / "tiny.dataset.yaml").read_text()
     assert "tiny.dataset.yaml: exists already" in refused("init", "tiny.csv", "--target", "label")

@@ -338,8 +338,16 @@ def test_a_folder_instead_of_a_file(tmp_path):
         (b"x,y\n", "a header but no row below it"),
         (b"x,y\n\xff\xfe,1\n", r"line 2: not UTF-8 text \(byte 4\); save it as"),
         (b"x,y,x\n1,2,3\n", "two columns are called 'x'; rename one"),
-        (b"x,y\n1,2,3\n4,5,6\n", r"more values than the header has names \(2\)"),
-        (b"x,y\n1,2\n4,5,6\n", "not valid CSV: .*line 3"),
+        (
+            b"x,y\n1,2,3\n4,5,6\n",
+            r"^\S+bad\.csv, line 2: 3 values where the header has 2 names; a comma inside",
+        ),
+        (b"x,y\n1,2\n\n4,5,6\n", "line 4: 3 values where the header has 2 names"),
+        (
+            b'x,y\r\n"a\r\nb",2\r\n3\r\n',
+            "line 4: 1 values where the header has 2 names; a missing value still",
+        ),
+        (b'x,y\n1,2\n"3,4\n5,6\n', "line 3: 1 values where the header has 2 names; .*a quote that opens"),
         (b"x;y\n1;2\n", "no column 'y': the values seem to be separated by ';'; save with commas"),
     ],
 )
@@ -433,6 +441,21 @@ def test_no_input_columns(csv):
     )
 
 
+def test_text_that_strayed_into_a_column_of_numbers(tmp_path):
+    size = [str(value) for value in np.arange(60) * 1.5]
+    row = int(data.load(config(written(tmp_path / "t.csv"))).train.sample[0])
+    size[row] = "12 kg"
+    path = written(tmp_path / "t.csv", size=size)
+    refused(
+        config(path),
+        f"column 'size' holds numbers, but text in row {row + 1}: '12 kg'; correct or empty such cells, or "
+        "name the column in `categorical` or `ignore`",
+    )
+    assert "size=12 kg" in data.load(config(path, categorical=("size",))).encoding.names
+    as_much_text = [f"x{n % 20}" if n % 2 else str(n) for n in range(60)]
+    assert "size=x1" in data.load(config(written(path, size=as_much_text))).encoding.names
+
+
 def test_infinite_inputs(tmp_path):
     path = written(tmp_path / "t.csv", size=np.where(np.arange(60) % 2, np.inf, np.arange(60.0)))
     refused(
@@ -511,6 +534,31 @@ def test_a_csv_is_looked_through(tmp_path):
         "void": ("constant", 0, 60),
     }
     assert data.read_labels(path, "y").tolist() == (np.arange(60) % 3 + 0.5).tolist()
+
+
+def test_a_given_split_is_found_and_nothing_of_its_test_rows_is_looked_at(tmp_path):
+    side = [TEST] * 20 + [TRAIN] * 20 + [VAL] * 20
+    y = [""] * 20 + [str(value) for value in np.arange(40) % 3 + 0.5]
+    size = ["big"] * 20 + [str(value) for value in range(40)]
+    size[50] = "12 kg"
+    path = written(tmp_path / "t.csv", size=size, side=side, again=side, y=y, id=range(60), subject=range(60))
+    found = {column.name: (column.kind, column.stray) for column in data.inspect_csv(path, "y")}
+    assert found == {
+        "size": ("id-like", "row 51: '12 kg'"),
+        "colour": ("categorical", ""),
+        "side": ("split", ""),
+        "again": ("split", ""),
+        "id": ("id-like", ""),
+        "subject": ("id-like", ""),
+    }
+    assert data.read_labels(path, "y").tolist() == (np.arange(40) % 3 + 0.5).tolist()
+
+
+@pytest.mark.parametrize(("people", "kind"), [(np.arange(60) // 5, "group"), (np.arange(60) % 12, "id-like")])
+def test_subjects_on_two_sides_of_a_given_split_are_not_proposed_as_groups(tmp_path, people, kind):
+    path = written(tmp_path / "t.csv", side=[TRAIN] * 40 + [VAL] * 20, subject=people)
+    found = {column.name: column.kind for column in data.inspect_csv(path, "y")}
+    assert (found["side"], found["subject"]) == ("split", kind)
 
 
 def test_looking_through_a_csv_without_the_target_names_the_nearest_column(csv):

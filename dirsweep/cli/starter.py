@@ -26,8 +26,7 @@ size: {size}  # height and width in pixels
 channels: {channels}
 bins: {{name: width, width: {width}}}  # in units of the target
 {group}
-held_out_per_bin: {held_out}  # at most so many rows of a bin for val, and as many for test
-# split_column: split  # says train, val or test, and takes the place of held_out_per_bin
+{split}
 many_above: {many}  # a bin with more training rows is many-shot
 few_below: {few}  # a bin with fewer is few-shot
 """
@@ -39,13 +38,16 @@ path: {path}  # from the folder of this file
 target: {target}
 bins: {{name: width, width: {width}}}  # in units of the target
 ignore: {ignore}  # columns that are no input
-categorical: []  # columns to take as categories although they hold numbers
+categorical: {categorical}  # columns to take as categories although they hold numbers
 {group}
-held_out_per_bin: {held_out}  # at most so many rows of a bin for val, and as many for test
-# split_column: split  # says train, val or test, and takes the place of held_out_per_bin
+{split}
 many_above: {many}  # a bin with more training rows is many-shot
 few_below: {few}  # a bin with fewer is few-shot
 """
+
+CUT = """\
+held_out_per_bin: {}  # at most so many rows of a bin for val, and as many for test
+# split_column: split  # says train, val or test, and takes the place of held_out_per_bin"""
 
 SPACE = """\
 # Every name that may be searched: dirsweep params
@@ -86,17 +88,23 @@ def dataset_text(config: "Csv | Images", relative: Callable[[str], str]) -> str:
         if config.group_column is None
         else f"group_column: {_scalar(config.group_column)}"
     )
+    split = (
+        CUT.format(config.held_out_per_bin)
+        if config.split_column is None
+        else f"split_column: {_scalar(config.split_column)}  # says train, val or test"
+    )
     common = {
         "path": _scalar(relative(config.path)),
         "target": _scalar(config.target),
         "width": f"{config.bins.width!r}" if config.bins.name == "width" else "",
         "group": f"{group}  # rows that agree here stay on one side of the split",
-        "held_out": config.held_out_per_bin,
+        "split": split,
         "many": config.many_above,
         "few": config.few_below,
     }
     if config.name == "csv":
-        return DATASET.format(**common, ignore=_scalar(list(config.ignore)))
+        lists = {name: _scalar(list(getattr(config, name))) for name in ("ignore", "categorical")}
+        return DATASET.format(**common, **lists)
     return IMAGES.format(
         **common,
         folder=_scalar(relative(config.folder or ".")),

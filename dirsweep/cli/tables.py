@@ -28,8 +28,8 @@ def init(
 ) -> None:
     """Turn a table, or a folder of images with a table of labels, into a dataset file and a search space.
 
-    Looks at the columns, finds the images that a column names and decodes them, proposes bins, shows the
-    shots; writes into the current folder.
+    Looks at the columns, takes a split that one of them says (train, val, test), finds the images that one
+    names and decodes them, proposes bins, shows the shots; writes into the current folder.
 
     Example: dirsweep init houses.csv --target price
     """
@@ -49,13 +49,15 @@ def init(
         raise ValueError(f"--bin-width must be greater than 0, found {bin_width:g}")
     label = data.read_labels(table, target)
     bins = BinWidth(width=bin_width) if bin_width else data.propose_bins(label, data.wanted_bins(len(label)))
-    held_out = data.propose_held_out(label, bins)
-    config = _proposed(table, target, bins, columns).model_copy(update={"held_out_per_bin": held_out})
+    config = _proposed(table, target, bins, columns)
+    if config.split_column is None:
+        config = config.model_copy(update={"held_out_per_bin": data.propose_held_out(label, bins)})
 
     for column in columns:
         missing = f", {column.missing} missing" if column.missing else ""
         role = _role(config, column.name) or column.kind
         typer.echo(f"{column.name:<24} {role:<12} {column.distinct} distinct{missing}")
+    _tell_of_choices(config, columns)
     _make_ready(config)
     many, few = data.propose_shots(data.load(config).shots.counts)
     config = config.model_copy(update={"many_above": many, "few_below": few})
@@ -81,22 +83,45 @@ def _proposed(table: Path, target: str, bins: "BinWidth", columns: "list[Column]
     from dirsweep.config import Csv, Images
 
     found = data.find_images(table)
-    group = next((column.name for column in columns if column.kind == "group"), None)
+    split, group = (
+        next((one.name for one in columns if one.kind == kind), None) for kind in ("split", "group")
+    )
     path = str(table.resolve())
     if found is None:
-        ignored = tuple(column.name for column in columns if column.kind in ("id-like", "constant"))
-        return Csv(path=path, target=target, bins=bins, ignore=ignored, group_column=group)
-    numbers = tuple(column.name for column in columns if column.kind == "numeric")
+        unused = [one.name for one in columns if one.kind in ("id-like", "constant", "split")]
+        return Csv(
+            path=path,
+            target=target,
+            bins=bins,
+            ignore=tuple(name for name in unused if name != split),
+            categorical=tuple(one.name for one in columns if one.stray and one.kind == "categorical"),
+            split_column=split,
+            group_column=group,
+        )
     return Images(
         path=path,
         folder=str(found.folder.resolve()),
         target=target,
         bins=bins,
         image_column=found.column,
-        numbers=numbers,
+        numbers=tuple(one.name for one in columns if one.kind == "numeric" and one.name != found.column),
         channels=found.channels,
-        group_column=group,
+        split_column=split,
+        group_column=None if group == found.column else group,
     )
+
+
+def _tell_of_choices(config: "Csv | Images", columns: "list[Column]") -> None:
+    """Say what was decided that a user might not expect."""
+    if config.split_column is not None:
+        typer.echo(f"\nThe split is the one that the column {config.split_column!r} says.")
+    for column in columns:
+        if column.stray and column.kind in ("categorical", "id-like") and not _role(config, column.name):
+            taken = "as categories" if column.name in getattr(config, "categorical", ()) else "for no input"
+            typer.echo(
+                f"\n{column.name} holds numbers, but text in {column.stray}, so it is taken {taken}; to have "
+                "it as numbers, correct or empty such cells, and run init again."
+            )
 
 
 def _role(config: "Csv | Images", column: str) -> str:

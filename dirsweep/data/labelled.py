@@ -52,8 +52,8 @@ def naming(path: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        said = str(error)
-        raise ValueError(said if said.startswith(f"{Path(path)}: ") else f"{Path(path)}: {said}") from None
+        said, named = str(error), (f"{Path(path)}: ", f"{Path(path)}, ")
+        raise ValueError(said if said.startswith(named) else f"{Path(path)}: {said}") from None
 
 
 def read_samples(config: Labelled, *, sealed: bool) -> Samples:
@@ -70,12 +70,12 @@ def read_samples(config: Labelled, *, sealed: bool) -> Samples:
         _refuse_groups(config, table, given)
     group = _groups(config, table)
     if given is not None and sealed:
-        table = table.iloc[_shown_rows(given)].reset_index(drop=True)
+        table = table.iloc[shown_rows(given)].reset_index(drop=True)
     label = read_label(table, config.target)
     bins = _bins(config, label)
     side = _cut_split(config, group, bins.index(label)) if given is None else given
     if given is None and sealed:
-        shown = _shown_rows(side)
+        shown = shown_rows(side)
         table, label = table.iloc[shown].reset_index(drop=True), label[shown]
     return Samples(table, label, bins, side, group, hashlib.sha256(content).hexdigest())
 
@@ -87,7 +87,7 @@ def identity(config: Labelled, samples: Samples) -> dict[str, Any]:
     return {**parts, **lists, "source": samples.checksum}
 
 
-def _shown_rows(side: NDArray[np.str_]) -> Ints:
+def shown_rows(side: NDArray[np.str_]) -> Ints:
     """(N,) which row is read in the place of each: for a test row the first training row."""
     return np.where(side == TEST, int(np.argmax(side == TRAIN)), np.arange(len(side)))
 

@@ -5,17 +5,19 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dirsweep.config import BinWidth
 from dirsweep.data.encoding import MOST_LEVELS
-from dirsweep.data.labelled import read_label
-from dirsweep.data.table import holds_text, numbers, read_table
+from dirsweep.data.labelled import naming, read_label, shown_rows
+from dirsweep.data.split import TEST, TRAIN, VAL
+from dirsweep.data.table import holds_text, numbers, read_table, stray_text
 from dirsweep.shots import Floats, Ints, cut_bins
 
 WANTED_BINS = 75
@@ -29,18 +31,19 @@ NUMBERED = {"id", "no", "nr", "number", "code", "name", "key"}
 FEWEST_GROUPS = 10
 """Fewer would leave val and test one or two."""
 
-Kind = Literal["numeric", "categorical", "group", "id-like", "constant"]
+Kind = Literal["numeric", "categorical", "split", "group", "id-like", "constant"]
 
 
 @dataclass(frozen=True)
 class Column:
     """One column besides the target.
 
-    kind: "id-like" (it names or counts rows) and "constant" ones are better ignored; "group" says which
-        rows belong together, by its name.
+    kind: "id-like" (it names or counts rows) and "constant" ones are better ignored; "split" says train, val
+        or test in every row; "group" says which rows belong together, by its name.
     distinct: number of different values, missing ones aside.
     missing: rows without a value.
     example: the first value, "" if there is none.
+    stray: where it holds text although it holds numbers for the most part; "" where it does not.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Column:
     distinct: int
     missing: int
     example: str
+    stray: str
 
 
 def wanted_bins(rows: int) -> int:
@@ -91,45 +95,68 @@ def propose_bins(label: Floats, wanted: int = WANTED_BINS) -> BinWidth:
 
 
 def inspect_csv(path: Path, target: str) -> list[Column]:
-    """The columns of a CSV file besides the target, in order.
+    """The columns of a CSV file besides the target, in order; of rows that the file gives to test nothing.
 
     Raises:
         ValueError: names the file; it cannot be read, or `target` is no column of finite numbers.
     """
-    table, _ = _read(path, target)
-    return [_inspect(table[name], name) for name in table.columns if name != target]
+    shown, sealed, _ = _read(path, target)
+    columns = [
+        _inspect(shown.loc[~sealed, name], name, stray_text(shown[name], ~sealed))
+        for name in shown.columns
+        if name != target
+    ]
+    split = next((column.name for column in columns if column.kind == "split"), None)
+    if split is None:
+        return columns
+    return [  # a group on two sides of a given split cannot be kept together
+        replace(column, kind="id-like")
+        if column.kind == "group" and shown.groupby(column.name)[split].nunique().max() > 1
+        else column
+        for column in columns
+    ]
 
 
 def read_labels(path: Path, target: str) -> Floats:
-    """(N,) the labels of a CSV file. ValueError that names the file, as for `inspect_csv`."""
-    return _read(path, target)[1]
+    """(N,) the labels of a CSV file, without rows that it gives to test. ValueError as for `inspect_csv`."""
+    _, sealed, label = _read(path, target)
+    return label[~sealed]
 
 
-def _read(path: Path, target: str) -> tuple[pd.DataFrame, Floats]:
+def _read(path: Path, target: str) -> tuple[pd.DataFrame, NDArray[np.bool_], Floats]:
+    """The table, which rows are for test (copies of a training row stand there), and the labels."""
     table = read_table(path)
-    try:
-        return table, read_label(table, target)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    sides = next((table[name] for name in table.columns if _says_sides(table[name])), None)
+    side = np.full(len(table), TRAIN) if sides is None else sides.to_numpy(dtype="<U5")
+    shown = table.iloc[shown_rows(side)].reset_index(drop=True)
+    with naming(str(path)):
+        return shown, side == TEST, read_label(shown, target)
 
 
-def _inspect(column: pd.Series, name: str) -> Column:
+def _inspect(column: pd.Series, name: str, stray: str) -> Column:
     known = column.dropna()
     distinct = known.nunique()
     example = str(known.iloc[0]) if len(known) else ""
     missing = len(column) - len(known)
-    return Column(name, _kind(column, name, distinct, missing), distinct, missing, example)
+    return Column(name, _kind(column, name, distinct, missing), distinct, missing, example, stray)
 
 
 def _kind(column: pd.Series, name: str, distinct: int, missing: int) -> Kind:
     if distinct == 0 or (distinct == 1 and not missing):
         return "constant"
+    if _says_sides(column):
+        return "split"
     if FEWEST_GROUPS <= distinct < len(column) - missing and not missing and _names_groups(name):
         return "group"
     if holds_text(column):
         names_rows = distinct > MOST_LEVELS or (len(column) >= 20 and distinct > len(column) / 2)
         return "id-like" if names_rows else "categorical"
     return "id-like" if not missing and _counts_rows(numbers(column, name)) else "numeric"
+
+
+def _says_sides(column: pd.Series) -> bool:
+    """Whether it says train, val or test in every row, and both train and val in some."""
+    return {TRAIN, VAL} <= set(column.unique()) <= {TRAIN, VAL, TEST}
 
 
 def _names_groups(name: str) -> bool:

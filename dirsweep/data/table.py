@@ -4,8 +4,8 @@ All is read as text first, so that a category "1" stays "1" whether or not anoth
 would make it "1.0"). Messages count rows as people do: the first one below the header is row 1.
 """
 
+import csv
 import io
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,8 +38,8 @@ def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:
         content: its bytes, where they have been read.
 
     Raises:
-        ValueError: the file is missing, empty, no comma-separated text in UTF-8, has two columns of one name
-            or no rows.
+        ValueError: the file is missing, empty, no comma-separated text in UTF-8, has two columns of one name,
+            no rows, or a row of more or fewer values than the header has names.
     """
     content = read_bytes(path) if content is None else content
     try:
@@ -49,16 +49,10 @@ def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:
         raise ValueError(
             f"{path}, line {line}: not UTF-8 text (byte {error.start}); save it as a CSV file in UTF-8"
         ) from None
+    _refuse_uneven(path, text)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            header = pd.read_csv(io.StringIO(text), dtype="str", header=None, nrows=1, keep_default_na=False)
-            table = pd.read_csv(io.StringIO(text), dtype="str", index_col=False)
-    except pd.errors.ParserWarning:
-        raise ValueError(
-            f"{path}: rows have more values than the header has names ({header.shape[1]}); "
-            "a comma inside a value needs quotes around it"
-        ) from None
+        header = pd.read_csv(io.StringIO(text), dtype="str", header=None, nrows=1, keep_default_na=False)
+        table = pd.read_csv(io.StringIO(text), dtype="str", index_col=False)
     except pd.errors.ParserError as error:
         raise ValueError(f"{path}: not valid CSV: {str(error).strip()}") from None
     names = header.iloc[0]
@@ -68,6 +62,30 @@ def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:
     if len(table) == 0:
         raise ValueError(f"{path}: there is a header but no row below it")
     return table
+
+
+def _refuse_uneven(path: Path, text: str) -> None:
+    """ValueError that names the first line with more or fewer values than the header: pandas fills up."""
+    lines = csv.reader(io.StringIO(text, newline=""))
+    names, line = 0, 1
+    try:
+        for values in lines:
+            if len(values) > 1 or "".join(values).strip():  # an empty line is passed over, as pandas does
+                names = names or len(values)
+                if len(values) != names:
+                    raise ValueError(f"{path}, line {line}: {_uneven(len(values), names)}")
+            line = lines.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {line}: not valid CSV: {error}") from None
+
+
+def _uneven(found: int, names: int) -> str:
+    why = (
+        "a comma inside a value needs quotes around it"
+        if found > names
+        else "a missing value still needs its comma, and a quote that opens needs one that closes"
+    )
+    return f"{found} values where the header has {names} names; {why}"
 
 
 def check_column(table: pd.DataFrame, name: str, role: str) -> None:
@@ -94,7 +112,22 @@ def numbers(column: pd.Series, name: str) -> Floats:
 
 def holds_text(column: pd.Series) -> bool:
     """Whether some value of a column is neither a number nor missing."""
-    return bool((pd.to_numeric(column, errors="coerce").isna() & column.notna()).any())
+    return bool(_text(column).any())
+
+
+def stray_text(column: pd.Series, rows: NDArray[np.bool_]) -> str:
+    """Where a column that is numbers for the most part holds text, as in "row 5: 'abc'"; "" for any other.
+
+    Args:
+        column: (N,) texts.
+        rows: (N,) which of them count.
+    """
+    text, known = _text(column) & rows, column.notna().to_numpy() & rows
+    return where(text, column) if 0 < text.sum() < known.sum() / 2 else ""
+
+
+def _text(column: pd.Series) -> NDArray[np.bool_]:
+    return (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy()
 
 
 def where(mask: NDArray[np.bool_], column: pd.Series | None = None) -> str:
