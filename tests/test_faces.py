@@ -42,6 +42,11 @@ def ages(times: int) -> pd.DataFrame:
     return pd.DataFrame({"age": ["20", "30", "31", "40"] * times, "split": sides * times})
 
 
+def take_for_benchmark(table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a small table have the sizes of IMDB-WIKI-DIR's split."""
+    monkeypatch.setattr(imdb_wiki_dir, "SIZES", table["split"].value_counts().to_dict())
+
+
 @pytest.fixture(scope="module")
 def agedb(tmp_path_factory) -> AgeDBDir:
     """The benchmark's labels with drawn faces, prepared."""
@@ -94,10 +99,21 @@ def test_another_split_of_agedb_is_refused(agedb, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_imdb_wiki_is_prepared_from_a_folder_and_its_csv(tmp_path):
+def test_another_split_of_imdb_wiki_is_refused_by_its_sizes(tmp_path):
+    folder, split = faces(tmp_path / "faces", ages(10))
+    told = (
+        r"split\.csv: not the benchmark's split of IMDB-WIKI-DIR, whose rows are train 191,509, val 11,022, "
+        r"test 11,022; found train 20, val 10, test 10; the images are"
+    )
+    with pytest.raises(ValueError, match=told):
+        imdb_wiki_dir.prepare(IMDBWikiDir(path=str(tmp_path / "store")), folder, split, silent)
+
+
+def test_imdb_wiki_is_prepared_from_a_folder_and_its_csv(tmp_path, monkeypatch):
     table = pd.DataFrame(
         {"age": ["20", "30", "31", "40"] * 10, "split": ["train", "train", "val", "test"] * 10}
     )
+    take_for_benchmark(table, monkeypatch)
     config = IMDBWikiDir(path=str(tmp_path / "store"), size=SIZE)
     folder, split = faces(tmp_path / "faces", table)
     imdb_wiki_dir.prepare(config, folder, split, silent)
@@ -117,9 +133,17 @@ def test_a_benchmark_that_is_not_prepared_is_asked_for(monkeypatch, tmp_path):
         data.load(AgeDBDir())
 
 
-def dirsweep(folder: Path, *arguments: str, status: int = 0) -> str:
+CODE = "from dirsweep.cli import main; main()"
+
+
+def with_sizes(*sizes: int) -> str:
+    """Code for a command to which a split of such sizes is IMDB-WIKI-DIR's."""
+    given = dict(zip(("train", "val", "test"), sizes, strict=True))
+    return f"from dirsweep.data import imdb_wiki_dir\nimdb_wiki_dir.SIZES = {given}\n{CODE}"
+
+
+def dirsweep(folder: Path, *arguments: str, status: int = 0, code: str = CODE) -> str:
     """What a command says, run in `folder`."""
-    code = "from dirsweep.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True
     )
@@ -148,7 +172,7 @@ def test_the_command_prepares_faces_and_says_what_it_needs(tmp_path):
         "--to",
         "store",
     )
-    told = dirsweep(tmp_path, *way, "--size", "8")
+    told = dirsweep(tmp_path, *way, "--size", "8", code=with_sizes(60, 30, 30))
     assert "images: train 60, val 30, test 29; 8 x 8 rgb" in told
     assert "left out, since they cannot be read (1):\n  3.png: cannot identify image file" in told
     assert "--from does nothing for agedb-dir" in dirsweep(
@@ -195,25 +219,26 @@ def test_ctrl_c_while_images_are_decoded_is_no_error_and_the_same_command_goes_o
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # it may be ignored here
     )
-    code += "from dirsweep.cli import main; main()"
+    small = with_sizes(10_000, 5_000, 5_000)
     options = ("--images", str(folder), "--split", str(split), "--to", "store", "--size", "64")
-    line = [sys.executable, "-c", code, "data", "prepare", "imdb-wiki-dir", *options]
+    line = [sys.executable, "-c", code + small, "data", "prepare", "imdb-wiki-dir", *options]
     process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert "images" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "stopped; the same command goes on"
-    told = dirsweep(tmp_path, *line[3:])
+    told = dirsweep(tmp_path, *line[3:], code=small)
     assert "images: train 10,000, val 5,000, test 5,000" in told
 
 
-def test_a_benchmark_with_too_many_unreadable_images_leaves_nothing(tmp_path):
+def test_a_benchmark_with_too_many_unreadable_images_leaves_nothing(tmp_path, monkeypatch):
+    take_for_benchmark(ages(10), monkeypatch)
     folder, split = faces(tmp_path / "faces", ages(10))
     for number in range(5):
         (folder / f"{number}.png").unlink()
     config = IMDBWikiDir(path=str(tmp_path / "store"), size=SIZE)
-    with pytest.raises(ValueError, match=r"table\.csv: 5 of 40 images cannot be read"):
+    with pytest.raises(ValueError, match=r"split\.csv: 5 of 40 images cannot be read"):
         imdb_wiki_dir.prepare(config, folder, split, silent)
     assert not (tmp_path / "store").exists()
 
@@ -228,7 +253,8 @@ def test_a_gap_in_the_benchmarks_csv_is_named(tmp_path, column):
             prepare(config(path=str(tmp_path / "store")), tmp_path, tmp_path / "split.csv", silent)
 
 
-def test_a_refused_prepare_leaves_a_finished_store_as_it_was(tmp_path: Path):
+def test_a_refused_prepare_leaves_a_finished_store_as_it_was(tmp_path: Path, monkeypatch):
+    take_for_benchmark(ages(1), monkeypatch)
     images, split = faces(tmp_path / "in", ages(1))
     config = IMDBWikiDir(path=str(tmp_path / "store"), size=8)
     imdb_wiki_dir.prepare(config, images, split, silent)

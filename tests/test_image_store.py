@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dirsweep.data import image_store
-from dirsweep.data.image_store import Manifest, Recipe, decode, pixels, read_image, read_manifest
+from dirsweep.data.image_store import Manifest, Recipe, decode, mend, pixels, read_image, read_manifest
 from dirsweep.storage import Folder
 
 RECIPE = Recipe(table="t", column="name", size=4, channels="grey", split="s")
@@ -56,6 +56,52 @@ def test_unreadable_images_are_left_out_and_listed(tmp_path):
     assert set(manifest.unreadable) == {0, 1, 4}
     assert manifest.unreadable[1] == "no such file"
     assert pixels(tmp_path / "store", manifest, "train").shape == (0, 1, 4, 4)
+
+
+def test_an_image_that_was_mended_takes_its_place_when_the_store_is_mended(tmp_path):
+    paths, store = drawn(tmp_path / "in", 11), tmp_path / "store"
+    whole = made(tmp_path / "whole", paths, sides(11))
+    content = {row: paths[row].read_bytes() for row in (0, 4, 5, 10)}  # train, train, val, test
+    for row in content:
+        paths[row].write_bytes(b"")
+    broken = made(store, paths, sides(11), share=0.5)
+    mapped = pixels(store, broken, "train")
+    for row in (0, 5, 10):
+        paths[row].write_bytes(content[row])
+    paths[4].unlink()
+    mended = mend(store, broken, paths, sides(11), 0.5)
+    assert mended.unreadable == {4: "no such file"}
+    assert pixels(store, mended, "train")[:, 0, 0, 0].tolist() == [0, 8]
+    assert mapped[:, 0, 0, 0].tolist() == [8]  # whoever had it open has it as it was
+    paths[4].write_bytes(content[4])
+    assert mend(store, mended, paths, sides(11), 0.0) == whole == read_manifest(store)
+
+
+def test_a_smaller_share_that_may_fail_counts_for_a_finished_store_too(tmp_path):
+    paths = drawn(tmp_path / "in", 8)
+    paths[1].unlink()
+    manifest = made(tmp_path / "store", paths, sides(8), share=0.5)
+    with pytest.raises(
+        ValueError, match=r"(?s)1 of 6 images cannot be read, more than .* 0 .*1\.png: no such"
+    ):
+        mend(tmp_path / "store", manifest, paths, sides(8), 0.0)
+    assert read_manifest(tmp_path / "store") == manifest
+
+
+def test_an_image_mended_while_decoding_was_stopped_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_store, "CHUNK", 4)
+    paths = drawn(tmp_path / "in", 12)
+    whole = made(tmp_path / "whole", paths, sides(12))
+    content = paths[0].read_bytes()
+    paths[0].write_bytes(b"")
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decode(tmp_path / "store", RECIPE, paths[0].parent, paths, sides(12), 0.5, stop)
+    paths[0].write_bytes(content)
+    assert made(tmp_path / "store", paths, sides(12), share=0.5) == whole
 
 
 def test_too_many_unreadable_images_are_an_error_that_names_them_and_leaves_nothing(tmp_path):

@@ -1,6 +1,8 @@
 """Folders of images as datasets: split, groups, numbers beside the image, refusals, the sealed test."""
 
+import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ import pictures
 import pytest
 from PIL import Image
 
-from dirsweep import data
+from dirsweep import data, flock
 from dirsweep.config import TrialConfig
 from dirsweep.data import images
+from dirsweep.data.image_files import image_files
 
 EDGES = {"name": "edges", "edges": [0, 15, 30]}
 
@@ -72,6 +75,95 @@ def test_an_unreadable_image_is_left_out_of_its_side(tmp_path):
     assert dataset.train.sample.tolist() == [row for row in whole.train.sample if row not in broken]
     assert (dataset.train.inputs.pixels == np.delete(whole.train.inputs.pixels, 3, axis=0)).all()
     assert (dataset.val.inputs.pixels == whole.val.inputs.pixels[1:]).all()
+
+
+def test_an_image_that_was_mended_is_taken_when_prepare_is_run_again(tmp_path):
+    whole = data.load(pictures.prepared(tmp_path / "whole"))
+    folder = pictures.write_folder(tmp_path / "d")
+    image = folder / "pictures" / f"{whole.train.sample[3]:04}.png"
+    content = image.read_bytes()
+    image.write_bytes(b"")
+    config = pictures.dataset(folder)
+    assert list(prepare(config).unreadable) == [image.name]
+    assert data.load(config).sizes["train"] == whole.sizes["train"] - 1
+    with pytest.raises(ValueError, match=r"(?s)1 of 240 images cannot be read, more than the share of 0 "):
+        prepare(pictures.dataset(folder, most_unreadable=0.0))
+    with pytest.raises(ValueError, match=r"1 of 240 images could not be read.*raise most_unreadable"):
+        data.load(pictures.dataset(folder, most_unreadable=0.0))
+    image.write_bytes(content)
+    assert not prepare(config).unreadable
+    os.utime(folder / "labels.csv")  # a process reads a dataset once unless its table changes
+    assert data.load(config).hash == whole.hash
+
+
+def test_two_prepares_of_one_store_do_not_mix(tmp_path, monkeypatch):
+    monkeypatch.setattr(flock, "PATIENCE", 0.0)
+    config = pictures.dataset(pictures.write_folder(tmp_path / "d"))
+    refused = []
+
+    def again(done: int, total: int) -> None:
+        with pytest.raises(ValueError, match=r"another command decodes images into .*store .process \d+ on"):
+            prepare(config)
+        refused.append(done)
+
+    images.prepare(config, again)
+    assert refused == [240]
+    assert not prepare(config).unreadable
+
+
+def test_images_named_without_their_ending_or_by_number_are_found(tmp_path):
+    whole = data.load(pictures.prepared(tmp_path / "whole"))
+    for kind, name in (("ending", "{:04}"), ("number", "{}")):
+        folder = pictures.write_folder(tmp_path / kind)
+        rewritten(folder, lambda table, name=name: table.__setitem__("name", [*map(name.format, range(240))]))
+        (folder / "pictures" / "notes.txt").write_text("no image")
+        assert data.find_images(folder / "labels.csv", "label").column == "name"
+        config = pictures.dataset(folder)
+        assert not prepare(config).unreadable
+        dataset = data.load(config)
+        assert (dataset.train.inputs.pixels == whole.train.inputs.pixels).all()
+        new = replace(dataset.encoding, folder=folder / "pictures").encode(pd.DataFrame({"name": ["7"]}))
+        assert new.pixels.shape == (1, 1, 16, 16)
+
+
+def test_a_number_that_may_mean_two_files_means_none(tmp_path):
+    folder = pictures.write_folder(tmp_path / "d", rows=12)
+    (folder / "pictures" / "0003.png").rename(folder / "pictures" / "03.png")
+    (folder / "pictures" / "0004.png").rename(folder / "pictures" / "003.png")
+    assert [file.name for file in image_files(folder / "pictures", ["5", "003", "3"])] == [
+        "0005.png",
+        "003.png",
+        "3",
+    ]
+
+
+@pytest.mark.parametrize(("given", "right"), [("d/pictures/deep", "d/pictures"), ("d", "d/pictures")])
+def test_a_folder_above_or_below_the_one_that_names_start_in_is_told_apart(tmp_path, given, right):
+    folder = pictures.write_folder(tmp_path / "d", rows=30)
+    (folder / "pictures" / "deep").mkdir()
+    config = pictures.dataset(folder).model_copy(update={"folder": str(tmp_path / given)})
+    told = (
+        rf"no image lies in {tmp_path / given}, but '0000.png' and others do in {tmp_path / right}; give that"
+    )
+    with pytest.raises(ValueError, match=told):
+        prepare(config)
+    assert not (folder / "store").exists()
+
+
+def test_test_images_that_were_swapped_are_found_out(tmp_path):
+    config = pictures.prepared(tmp_path / "d")
+    before = data.load(config)
+    file = tmp_path / "d" / "store" / "test.u8"
+    content = file.read_bytes()
+    file.write_bytes(content[::-1])
+    with pytest.raises(ValueError, match=r"test\.u8: not what was decoded, it was changed"):
+        data.open_test(config)
+    file.write_bytes(content)
+    row = int(data.open_test(config).rows.sample[0])
+    Image.new("L", (24, 24), 9).save(tmp_path / "d" / "pictures" / f"{row:04}.png")
+    again = config.model_copy(update={"store": str(tmp_path / "two")})
+    prepare(again)
+    assert data.load(again).hash != before.hash
 
 
 def test_a_sweep_needs_neither_rows_nor_images_of_test(tmp_path):

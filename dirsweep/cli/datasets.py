@@ -57,7 +57,8 @@ def prepare(
         ),
     ],
     images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Faces: the folder of the images.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Faces: the folder that the CSV's paths start at (it has AgeDB/)."),
     ] = None,
     split: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Faces: the benchmark's CSV (age, path, split).")
@@ -75,9 +76,10 @@ def prepare(
 ) -> None:
     """Make a dataset ready: fetch its files, or decode its images once.
 
-    Decoding can be stopped and started again. Images that cannot be read are listed and left out.
+    Decoding can be stopped and started again. Images that cannot be read are listed and left out; once they
+    are mended, the same command takes them in.
 
-    Example: dirsweep data prepare agedb-dir --images AgeDB --split agedb.csv
+    Example: dirsweep data prepare agedb-dir --images faces --split agedb.csv
     """
     benchmark = name.replace("_", "-")
     faces = benchmark in ("agedb-dir", "imdb-wiki-dir")

@@ -82,7 +82,7 @@ def _proposed(table: Path, target: str, bins: "BinWidth", columns: "list[Column]
     from dirsweep import data
     from dirsweep.config import Csv, Images
 
-    found = data.find_images(table)
+    found = data.find_images(table, target)
     split, group = (
         next((one.name for one in columns if one.kind == kind), None) for kind in ("split", "group")
     )

@@ -1,6 +1,5 @@
 """What the two benchmarks of faces share: a CSV of age, path and split, bins of a year, 224 pixels."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from dirsweep.config import BinWidth, Images
-from dirsweep.data import image_store, images
+from dirsweep.data import images
 from dirsweep.data.dataset import Dataset
 from dirsweep.data.images import Prepared
 from dirsweep.data.table import check_column, where
@@ -54,19 +53,9 @@ def check_columns(path: Path, table: pd.DataFrame) -> None:
 
 
 def prepare(config: Images, folder: Path, split: Path, on_progress: Callable[[int, int], None]) -> Prepared:
-    """Copy the benchmark's CSV into the store, and decode the images below `folder` that it names."""
+    """Decode the images below `folder` that the benchmark's CSV names, and keep a copy of that with them."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder (--images)")
-    place = Folder(Path(config.path).parent)
-    before = place.read(TABLE) if place.exists(TABLE) else None
-    place.put(TABLE, split.read_bytes())
-    try:
-        return images.prepare(config.model_copy(update={"folder": str(folder)}), on_progress)
-    except ValueError:
-        if before is not None:
-            place.put(TABLE, before)
-        elif not place.exists(image_store.PROGRESS):  # nothing was begun that could go on
-            place.delete(TABLE)
-            with contextlib.suppress(OSError):
-                place.path.rmdir()
-        raise
+    done = images.prepare(config.model_copy(update={"path": str(split), "folder": str(folder)}), on_progress)
+    Folder(done.folder).put(TABLE, split.read_bytes())
+    return done

@@ -3,14 +3,16 @@
 A store is a folder: `train.u8`, `val.u8` and `test.u8` hold (N, C, H, W) unsigned bytes, the images of a side
 one after the other in the order of the table; the test file is opened with the test rows and not before.
 `manifest.json` is written last: without it a store is not there, and `decode` goes on where it was stopped.
+Files are replaced, never changed in place, once there is a manifest: a trial may have them mapped.
 """
 
 import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from dirsweep import flock
 from dirsweep.data.split import TEST, TRAIN, VAL
 from dirsweep.storage import Folder
 
-MANIFEST, PROGRESS = "manifest.json", "progress.json"
+MANIFEST, PROGRESS, LOCK = "manifest.json", "progress.json", "prepare.lock"
 CHUNK = 256
 MODES = {"grey": "L", "rgb": "RGB"}
 
@@ -99,6 +102,17 @@ def read_image(path: Path, size: int, channels: Channels) -> Pixels:
     return pixels[None] if channels == "grey" else pixels.transpose(2, 0, 1)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Make or mend the store at `folder` in this process alone. ValueError while another one does."""
+
+    def refusal(other: flock.Holder) -> str:
+        return f"another command decodes images into {folder} ({other}); wait until it ends"
+
+    with flock.held(folder / LOCK, refusal):
+        yield
+
+
 def decode(
     folder: Path,
     recipe: Recipe,
@@ -110,7 +124,8 @@ def decode(
 ) -> Manifest:
     """Decode the (N,) images into the store at `folder`, or go on with it, and return its manifest.
 
-    Rows of no side are passed over. What was decoded before a stop is not decoded again.
+    Rows of no side are passed over. What was decoded before a stop is not decoded again, what could not be
+    read before it is tried again at the end.
 
     Args:
         root: folder that the images lie in.
@@ -123,6 +138,7 @@ def decode(
     """
     files = Folder(folder)
     state = _begun(files, recipe, str(root.resolve()))
+    goes_on = bool(state["done"])
     rows = np.flatnonzero(side != "")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while state["done"] < len(rows):
@@ -142,21 +158,45 @@ def decode(
             state["done"] += len(chunk)
             if len(state["unreadable"]) > most_unreadable * len(rows):
                 _remove(files)
-                raise ValueError(_too_many(state["unreadable"], images, len(rows), most_unreadable))
+                unreadable = {int(row): why for row, why in state["unreadable"].items()}
+                raise ValueError(_too_many(unreadable, images, len(rows), most_unreadable))
             files.put(PROGRESS, json.dumps(state).encode())
             on_progress(state["done"], len(rows))
     hashes = {name: _sha256(folder / f"{name}.u8") for name in (TRAIN, VAL, TEST)}
-    content = {
-        "recipe": asdict(recipe),
-        "root": state["root"],
-        "unreadable": state["unreadable"],
-        "counts": state["counts"],
-        "hashes": hashes,
-    }
-    files.put(MANIFEST, json.dumps(content, indent=1).encode())
-    files.delete(PROGRESS)
     unreadable = {int(row): why for row, why in state["unreadable"].items()}
-    return Manifest(recipe, state["root"], unreadable, state["counts"], hashes)
+    manifest = Manifest(recipe, state["root"], unreadable, state["counts"], hashes)
+    _keep(files, manifest)
+    files.delete(PROGRESS)
+    return mend(folder, manifest, images, side, most_unreadable) if goes_on else manifest
+
+
+def mend(
+    folder: Path, manifest: Manifest, images: Sequence[Path], side: NDArray[np.str_], most_unreadable: float
+) -> Manifest:
+    """Take those of the (N,) images into a finished store that could not be read before, and can be now.
+
+    Raises:
+        ValueError: as for `decode`, but the store stays as it is.
+    """
+    tried = {row: _tried(images[row], manifest.recipe) for row in manifest.unreadable}
+    mended = {row: image for row, image in tried.items() if not isinstance(image, str)}
+    unreadable = {row: why for row, why in tried.items() if isinstance(why, str)}
+    counts, hashes = dict(manifest.counts), dict(manifest.hashes)
+    for name in (TRAIN, VAL, TEST):
+        rows = sorted(row for row in mended if side[row] == name)
+        if rows:
+            kept = np.setdiff1d(np.flatnonzero(side == name), list(manifest.unreadable))
+            places = np.searchsorted(kept, rows).tolist()
+            _insert(folder / f"{name}.u8", pixels(folder, manifest, name), places, [mended[r] for r in rows])
+            counts[name] += len(rows)
+            hashes[name] = _sha256(folder / f"{name}.u8")
+    if unreadable != manifest.unreadable:
+        manifest = Manifest(manifest.recipe, manifest.root, unreadable, counts, hashes)
+        _keep(Folder(folder), manifest)
+    count = int((side != "").sum())
+    if len(unreadable) > most_unreadable * count:
+        raise ValueError(_too_many(unreadable, images, count, most_unreadable))
+    return manifest
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -190,6 +230,19 @@ def pixels(folder: Path, manifest: Manifest, side: str) -> Pixels:
     if shape[0] == 0:
         return np.empty(shape, dtype=np.uint8)
     return np.memmap(path, np.uint8, "c", shape=shape)  # "c": torch wants memory that it may write to
+
+
+def check_bytes(folder: Path, manifest: Manifest, side: str) -> None:
+    """ValueError if the images of a side are not those that were decoded."""
+    path = folder / f"{side}.u8"
+    if path.is_file() and _sha256(path) != manifest.hashes[side]:
+        raise ValueError(
+            f"{path}: not what was decoded, it was changed; delete the folder and prepare it again"
+        )
+
+
+def _keep(files: Folder, manifest: Manifest) -> None:
+    files.put(MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
 
 
 def _begun(files: Folder, recipe: Recipe, root: str) -> dict[str, Any]:
@@ -236,8 +289,21 @@ def _append(path: Path, images: Sequence[Pixels], at: int) -> None:
         os.fsync(file.fileno())
 
 
+def _insert(path: Path, old: Pixels, places: Sequence[int], new: Sequence[Pixels]) -> None:
+    """Put images before those of `old` that `places` number, in a file that replaces the old one."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        for start, stop, image in zip([0, *places], places, new, strict=False):
+            file.write(old[start:stop].tobytes())
+            file.write(image.tobytes())
+        file.write(old[places[-1] :].tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
 def _remove(files: Folder) -> None:
-    for name in (PROGRESS, *(f"{side}.u8" for side in (TRAIN, VAL, TEST))):
+    for name in (PROGRESS, LOCK, *(f"{side}.u8" for side in (TRAIN, VAL, TEST))):
         files.delete(name)
     with contextlib.suppress(OSError):
         files.path.rmdir()
@@ -248,8 +314,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _too_many(unreadable: Mapping[str, str], images: Sequence[Path], rows: int, most: float) -> str:
-    named = [f"{images[int(row)]}: {why}" for row, why in list(unreadable.items())[:5]]
+def _too_many(unreadable: Mapping[int, str], images: Sequence[Path], rows: int, most: float) -> str:
+    named = [f"{images[row]}: {why}" for row, why in list(unreadable.items())[:5]]
     more = f"\n  and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
     return (
         f"{len(unreadable)} of {rows} images cannot be read, more than the share of {most:g} that may be "

@@ -17,10 +17,11 @@ from dirsweep.config import Images
 from dirsweep.data import image_store
 from dirsweep.data.dataset import Dataset, Source, Unsealed, assemble, unseal
 from dirsweep.data.encoding import TableEncoding
+from dirsweep.data.image_files import elsewhere, image_files, is_file
 from dirsweep.data.image_store import Manifest, Recipe
 from dirsweep.data.inputs import Encoding, ImageEncoding, ImageInputs
 from dirsweep.data.labelled import Samples, identity, naming, read_samples
-from dirsweep.data.split import TRAIN, VAL
+from dirsweep.data.split import TEST, TRAIN, VAL
 from dirsweep.data.table import check_column, where
 from dirsweep.storage import cache_folder
 
@@ -51,33 +52,37 @@ def open_rows(config: Images, dataset: Dataset) -> Unsealed:
 
 
 def prepare(config: Images, on_progress: Callable[[int, int], None]) -> Prepared:
-    """Decode the images, or go on where that was stopped.
+    """Decode the images, or go on where that was stopped; what could not be read is tried again.
 
     Args:
         on_progress: told of how many images are done, of how many.
 
     Raises:
-        ValueError: as for `load`; an image stands on two sides; more are unreadable than `most_unreadable`.
+        ValueError: as for `load`; an image stands on two sides; none lies in the folder that is named; more
+            are unreadable than `most_unreadable`; another process prepares the same images now.
     """
     with naming(config.path):
         samples = read_samples(config, sealed=False)  # the images of test are decoded too, into a file apart
-        names = image_names(config, samples.table)
-        _refuse_twice(names, samples.side)
+        names, root = image_names(config, samples.table), image_folder(config)
+        files = image_files(root, names)
+        _refuse_twice(names, files, samples.side)
         recipe = recipe_of(config, samples)
-        folder = store_folder(config, recipe)
-        manifest = image_store.read_manifest(folder)
-        if manifest is None:
-            root = image_folder(config)
-            paths = [root / name for name in names]
-            share = config.most_unreadable
-            manifest = image_store.decode(folder, recipe, root, paths, samples.side, share, on_progress)
-        elif manifest.recipe != recipe:
-            raise ValueError(f"{folder} holds other images; name another `store`, or delete that folder")
-        elif manifest.root not in (None, str(image_folder(config).resolve())):
-            raise ValueError(
-                f"{folder} holds the images of {manifest.root}, not of {image_folder(config).resolve()}; "
-                "name another `store`, or delete that folder"
-            )
+        folder, most = store_folder(config, recipe), config.most_unreadable
+        if image_store.read_manifest(folder) is None and not any(map(is_file, files)):
+            _refuse_elsewhere(root, names)
+        with image_store.alone(folder):
+            manifest = image_store.read_manifest(folder)
+            if manifest is None:
+                manifest = image_store.decode(folder, recipe, root, files, samples.side, most, on_progress)
+            elif manifest.recipe != recipe:
+                raise ValueError(f"{folder} holds other images; name another `store`, or delete that folder")
+            elif manifest.root not in (None, str(root.resolve())):
+                raise ValueError(
+                    f"{folder} holds the images of {manifest.root}, not of {root.resolve()}; "
+                    "name another `store`, or delete that folder"
+                )
+            else:
+                manifest = image_store.mend(folder, manifest, files, samples.side, most)
         missing = {names[row]: why for row, why in manifest.unreadable.items()}
         return Prepared(folder, manifest, missing)
 
@@ -109,11 +114,20 @@ def store_folder(config: Images, recipe: Recipe) -> Path:
     return cache_folder("images") / recipe.key if config.store is None else Path(config.store)
 
 
-def _refuse_twice(names: list[str], side: NDArray[np.str_]) -> None:
+def _refuse_elsewhere(root: Path, names: list[str]) -> None:
+    """ValueError if the images lie above or below the folder where their names are to start."""
+    place = elsewhere(root, names)
+    if place is not None:
+        raise ValueError(
+            f"no image lies in {root}, but {names[0]!r} and others do in {place}; give that folder instead"
+        )
+
+
+def _refuse_twice(names: list[str], files: list[Path], side: NDArray[np.str_]) -> None:
     """ValueError that names an image which two rows of different sides share."""
-    seen: dict[str, int] = {}
-    for row, name in enumerate(names):
-        first = seen.setdefault(name, row)
+    seen: dict[Path, int] = {}
+    for row, (name, file) in enumerate(zip(names, files, strict=True)):
+        first = seen.setdefault(file, row)
         if side[first] != side[row]:
             places = f"{side[first]} (row {first + 1}) and in {side[row]} (row {row + 1})"
             raise ValueError(
@@ -132,6 +146,13 @@ def _source(config: Images, samples: Samples) -> Source:
             f"its images are not decoded yet as the dataset has it (looked in {folder}); do it with "
             "`dirsweep data prepare NAME`, the name or the file of the dataset"
         )
+    left_out = len(manifest.unreadable)
+    if left_out > config.most_unreadable * len(samples.side):
+        raise ValueError(
+            f"{left_out} of {len(samples.side)} images could not be read, more than the share of "
+            f"{config.most_unreadable:g} that may be left out (see {folder / image_store.MANIFEST}); mend "
+            "them and do `dirsweep data prepare NAME` again, or raise most_unreadable"
+        )
     side = samples.side.copy()
     side[list(manifest.unreadable)] = ""
     for name in (TRAIN, VAL):
@@ -146,6 +167,8 @@ def _source(config: Images, samples: Samples) -> Source:
 
     def encode(encoding: Encoding, name: str, rows: pd.DataFrame) -> ImageInputs:
         assert isinstance(encoding, ImageEncoding)
+        if name == TEST:  # read this once; a trial, which maps the others each time, is spared the sum
+            image_store.check_bytes(folder, manifest, name)
         return ImageInputs(image_store.pixels(folder, manifest, name), encoding.encode_numbers(rows))
 
     return Source(
@@ -157,8 +180,7 @@ def _source(config: Images, samples: Samples) -> Source:
         group=samples.group,
         fit=fit,
         encode=encode,
-        identity=identity(config, samples)
-        | {"images": {name: manifest.hashes[name] for name in (TRAIN, VAL)}},
+        identity=identity(config, samples) | {"images": dict(manifest.hashes)},
         bins=samples.bins,
         many_above=config.many_above,
         few_below=config.few_below,

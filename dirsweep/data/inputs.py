@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dirsweep.data.encoding import TableEncoding
+from dirsweep.data.image_files import image_files
 from dirsweep.data.image_store import Channels, read_image
 from dirsweep.data.table import check_column, where
 
@@ -98,11 +99,11 @@ class ImageEncoding:
         """Read the N images. ValueError that names the first one that cannot be read."""
         check_column(table, self.column, "an input")
         numbers, found = self.encode_numbers(table), []
-        for row, name in enumerate(table[self.column]):
+        for row, file in enumerate(image_files(self.folder, [str(name) for name in table[self.column]])):
             try:
-                found.append(read_image(self.folder / str(name), self.size, self.channels))
+                found.append(read_image(file, self.size, self.channels))
             except ValueError as error:
-                raise ValueError(f"row {row + 1}: the image {self.folder / str(name)}: {error}") from None
+                raise ValueError(f"row {row + 1}: the image {file}: {error}") from None
         return ImageInputs(np.stack(found), numbers)
 
     def encode_numbers(self, table: pd.DataFrame) -> NDArray[np.float32]:

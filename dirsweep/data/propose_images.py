@@ -4,15 +4,18 @@
 """
 
 from dataclasses import dataclass
+from itertools import chain, product
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
+from dirsweep.data.image_files import image_files, most_are_files, some
 from dirsweep.data.image_store import Channels
 from dirsweep.data.table import holds_text, read_table
 
-LOOKED_AT = 50
+GREY = {"1", "L", "LA", "I;16"}
+"""Pillow's names for kinds of pixels without colour."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +27,31 @@ class FoundImages:
     channels: Channels
 
 
-def find_images(path: Path) -> FoundImages | None:
+def find_images(path: Path, target: str) -> FoundImages | None:
     """The images that the table at `path` names, in its folder or one below; None if it names none.
+
+    Whole names of files are looked for first, then names without their ending and numbers, in columns where
+    each row has a value of its own.
 
     Raises:
         ValueError: the table cannot be read.
     """
     table = read_table(path)
     folders = [path.parent, *sorted(place for place in path.parent.iterdir() if place.is_dir())]
-    for name in table.columns:
-        if holds_text(table[name]):
-            for folder in folders:
-                files = [folder / value for value in _some(table[name])]
-                if files and sum(map(_is_file, files)) > len(files) / 2:
-                    modes = {_mode(file) for file in files} - {None}
-                    if modes:
-                        grey = modes <= {"1", "L", "LA", "I;16"}
-                        return FoundImages(str(name), folder, "grey" if grey else "rgb")
+    columns = [str(name) for name in table.columns if name != target]
+    texts = [name for name in columns if holds_text(table[name])]
+    named = (
+        (name, folder, [folder / value for value in _some(table[name])])
+        for name, folder in product(texts, folders)
+    )
+    own = [name for name in columns if table[name].is_unique]
+    meant = (
+        (name, folder, image_files(folder, _some(table[name]))) for name, folder in product(own, folders)
+    )
+    for name, folder, files in chain(named, meant):
+        modes = _modes(files)
+        if modes:
+            return FoundImages(name, folder, "grey" if modes <= GREY else "rgb")
     return None
 
 
@@ -55,17 +66,12 @@ def only_table(folder: Path) -> Path:
 
 
 def _some(column: pd.Series) -> list[str]:
-    """Values from all over the column."""
-    known = column.dropna()
-    return [str(value) for value in known.iloc[:: max(1, len(known) // LOOKED_AT)]]
+    return some([str(value) for value in column.dropna()])
 
 
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a text too long for a name is none."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+def _modes(files: list[Path]) -> set[str]:
+    """Kinds of pixels of the images among some files; none if most are not there."""
+    return {mode for mode in map(_mode, files) if mode is not None} if most_are_files(files) else set()
 
 
 def _mode(file: Path) -> str | None:
