@@ -221,6 +221,14 @@ def budget(records: Iterable[Record]) -> int:
     return sum(record["trials"] for record in records if record["kind"] in ("open", "budget"))
 
 
+def of_drivers(records: Iterable[Record]) -> list[Record]:
+    """The records that a sweep's drivers wrote while they ran.
+
+    After the end, the tracker may learn the id of a run, and `finalize` may open test.
+    """
+    return [record for record in records if record["kind"] not in ("run", "opening")]
+
+
 def sweep_run_id(records: Iterable[Record]) -> str:
     """The tracking id of the sweep itself; empty before it is known."""
     return next((record["id"] for record in records if record["kind"] == "run" and not record["trial"]), "")

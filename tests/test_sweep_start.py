@@ -8,7 +8,7 @@ import pytest
 import sweeping
 
 from dirsweep import sweep
-from dirsweep.ledger import Ledger
+from dirsweep.ledger import FILE, Ledger
 from dirsweep.storage import Folder
 from dirsweep.sweep import stopping
 from dirsweep.sweep.session import Resources
@@ -85,6 +85,22 @@ def test_a_sweep_is_finished_though_the_tracker_named_a_run_after_its_end(tmp_pa
     ledger.write("end", why="finished")
     ledger.write("run", trial="", id="abc")
     assert sweep.status(tmp_path / "sweep").state == "finished"
+
+
+def test_a_sweep_took_the_time_of_its_drivers_not_that_of_the_pauses_between_them(tmp_path: Path):
+    begin(tmp_path / "sweep")
+    place = Folder(tmp_path / "sweep")
+    begun = place.records(FILE)[0][0]["time"]
+    told = [
+        (10, {"kind": "end", "why": "stopped"}),
+        (500, {"kind": "budget", "trials": 1}),
+        (507, {"kind": "end", "why": "finished"}),
+        (900, {"kind": "opening", "number": 1}),
+    ]
+    for number, (seconds, record) in enumerate(told, 1):
+        place.append(FILE, {"n": number, "time": begun + seconds, **record})
+    found = sweep.status(tmp_path / "sweep")
+    assert (found.state, found.progress.seconds) == ("finished", pytest.approx(10 + 7))
 
 
 def test_a_damaged_sweep_is_listed_beside_the_others(tmp_path: Path):

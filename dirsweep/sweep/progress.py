@@ -36,7 +36,7 @@ class Progress:
     controls: controls that are complete.
     metrics: the two that the data's tables show.
     best: the best value of each in every shot over complete trials.
-    seconds: wall seconds since this driver began; for `status`, from the sweep's first record to its last.
+    seconds: wall seconds since this driver began; for `status`, those of all drivers so far.
     left: estimated wall seconds to the end, None before the first result.
     trainer_seconds: summed over all trials and controls (METHOD section 1).
     message: what happened last, in words.

@@ -1,13 +1,15 @@
 """What becomes of a sweep, seen from another terminal: its status, a stop mark, the list of sweeps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from dirsweep import ledger
 from dirsweep.flock import Holder
-from dirsweep.ledger import Ledger, budget, trials
+from dirsweep.ledger import Ledger, budget, of_drivers, trials
 from dirsweep.search.spec import read_spec
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Record
 from dirsweep.sweep import lock, stopping
 from dirsweep.sweep.progress import Progress, progress
 
@@ -30,7 +32,7 @@ class Status:
 def status(folder: Path) -> Status:
     """The status of the sweep in `folder`. ValueError if there is none."""
     book = Ledger.open(Folder(folder))
-    records, driver = book.records, lock.holder(folder)
+    records, driver = of_drivers(book.records), lock.holder(folder)
     known = trials(records)
     running = {
         record.trial: 0.0
@@ -43,15 +45,18 @@ def status(folder: Path) -> Status:
         metrics=read_spec(folder / "spec.yaml").metrics,
         running=running,
         workers=max(1, len(running)),
-        seconds=records[-1]["time"] - records[0]["time"],
+        seconds=_elapsed(records),
     )
     if driver is not None:
         state = "stopping" if (folder / stopping.FILE).exists() else "running"
     else:
-        # After the end, the tracker may learn the id of a run, and `finalize` may open test.
-        last = next(record for record in reversed(records) if record["kind"] not in ("run", "opening"))
-        state = last["why"] if last["kind"] == "end" else "interrupted"
+        state = records[-1]["why"] if records[-1]["kind"] == "end" else "interrupted"
     return Status(folder, state, driver, shown)
+
+
+def _elapsed(records: Sequence[Record]) -> float:
+    """Wall seconds from a sweep's first record to its last, without the pauses from an end to a resume."""
+    return sum(after["time"] - one["time"] for one, after in pairwise(records) if one["kind"] != "end")
 
 
 def stop(folder: Path) -> str:
