@@ -207,6 +207,22 @@ def test_a_folder_without_a_sweep_is_named(tmp_path):
         report.load(tmp_path)
 
 
+def test_where_all_repeats_break_a_constraint_the_best_of_the_others_leads_and_it_is_said(tmp_path):
+    rest = "constraints: [{metric: val/few/mae, at_most: 10.0}]\nrepeats: {seeds: 2, top: 1}\n"
+    ledger = begun(tmp_path / "a", SPACE + rest)
+    add(ledger, "0", 4.0, 9.0)
+    add(ledger, "1", 5.0, 9.5)
+    add(ledger, "0-seed2", 4.0, 13.0)
+    found = report.load(tmp_path / "a")
+    assert found.best.trial == "1"
+    said = " ".join(" ".join(shown(report.leaderboard(found))).split())
+    assert "each trial ran with one seed" not in said
+    assert (
+        "none of the trials that were to run with 2 seeds (0) is complete with all of them and keeps the "
+        "constraints by its means, so the best of the others leads"
+    ) in said
+
+
 # ---- JSON
 
 

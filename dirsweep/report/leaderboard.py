@@ -137,19 +137,26 @@ def _shots(report: SweepReport) -> str:
 
 def _seeds(report: SweepReport) -> str:
     """With how many seeds trials ran, and how far a repeated one's figures lie apart."""
-    goal = report.spec.objectives[0]
+    goal, asked = report.spec.objectives[0], report.spec.repeats.seeds
+    again = dict.fromkeys(trial.of for trial in report.trials.values() if trial.is_repeat)
+    if not again:
+        return "each trial ran with one seed"
     repeated = {trial.trial: report.seeds(trial) for trial in report.ranked}
     spreads = [
         f"{name}: {written(stdev(one.metrics[goal] for one in seeds))} ({len(seeds)})"
         for name, seeds in repeated.items()
         if len(seeds) > 1
     ]
-    if not spreads:
-        return "each trial ran with one seed"
-    return (
-        f"trials that ran with {report.spec.repeats.seeds} seeds come first, by their means, and "
-        "controls ran with the first seed, so they are held against that of the trial. Standard deviation "
-        f"of {goal} over seeds (how many): {', '.join(spreads)}"
+    if report.best is not None and len(report.seeds(report.best)) == asked:
+        said = f"trials that ran with {asked} seeds come first, by their means"
+    else:
+        said = (
+            f"none of the trials that were to run with {asked} seeds ({', '.join(again)}) is complete with "
+            "all of them and keeps the constraints by its means, so the best of the others leads"
+        )
+    said += ", and controls ran with the first seed, so they are held against that of the trial"
+    return said + (
+        f". Standard deviation of {goal} over seeds (how many): {', '.join(spreads)}" if spreads else ""
     )
 
 

@@ -20,8 +20,8 @@ def ranked(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialReco
 
     With `repeats`, a trial that is complete with all its seeds comes before every other: one seed's best
     figure is optimistic for having been the best. Its metrics are the means over its seeds, and by these
-    it is ranked and held against the constraints. Ties go by the further objectives in order, then by the
-    trial's number.
+    it is ranked and held against the constraints; where no such trial keeps them, the best of the others
+    leads, and the report says so. Ties go by the further objectives in order, then by the trial's number.
 
     Raises:
         ValueError: a constraint is relative to a control that has no such result.

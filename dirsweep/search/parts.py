@@ -137,8 +137,9 @@ class Repeats(Config):
     """Noise-aware selection: the most promising configurations run again with further seeds.
 
     Once the budget of trials is used, the `top` trials by their first seed do (the Pareto set before
-    others); they are ranked first, by the mean over their seeds. Like the controls, repeats come on top of
-    the budget, and neither the sampler nor the scheduler hears of them.
+    others); they are ranked first, by the mean over their seeds. Where by their means none of them keeps the
+    constraints, the best of the others leads, and the report says so. Like the controls, repeats come on
+    top of the budget, and neither the sampler nor the scheduler hears of them.
     """
 
     seeds: Annotated[int, Field(ge=1)] = 1
