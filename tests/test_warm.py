@@ -88,6 +88,22 @@ def test_a_value_off_the_step_is_outside(tmp_path: Path):
     assert [trial["params"]["stage2.norm_weight"] for trial in found.trials] == [0.0, 2.0, 4.0, 6.0]
 
 
+def test_whole_numbers_for_a_knob_of_numbers_are_found_as_the_space_writes_them(tmp_path: Path):
+    source, choice = earlier(tmp_path / "first"), {"stage2.norm_weight": {"choice": [0, 2, 4]}}
+    when = {"stage2.norm_weight": [0, 2]}
+    searched = {**choice, "stage1.optimizer.lr": {**SEARCHED["stage1.optimizer.lr"], "when": when}}
+    found = gather(spec_of(tmp_path, source, searched=searched), "d1")
+    assert [trial["params"] for trial in found.trials] == [
+        {"stage2.norm_weight": 0, "stage1.optimizer.lr": 1.0e-3},
+        {"stage2.norm_weight": 2, "stage1.optimizer.lr": 1.0e-3},
+        {"stage2.norm_weight": 4},
+    ]
+    whole = {**SEARCHED, "stage2.norm_weight": {"int": [0, 4]}}
+    found = gather(spec_of(tmp_path, source, searched=whole), "d1")
+    values = [trial["params"]["stage2.norm_weight"] for trial in found.trials]
+    assert (values, {type(value) for value in values}) == ([0, 1, 2, 3, 4], {int})
+
+
 def test_a_name_that_was_fixed_then_has_the_value_it_had(tmp_path: Path):
     searched = {**SEARCHED, "stage1.norm_ordinality.weight": {"log": [1.0e-3, 10.0]}}
     found = gather(spec_of(tmp_path, earlier(tmp_path / "first"), searched=searched), "d1")

@@ -141,25 +141,34 @@ def _params(spec: SweepSpec, config: dict[str, Any]) -> dict[str, Any]:
     for name in spec.order():
         if spec.active(name, params):
             value = below(config, name)
-            if not _allows(spec.searched[name], value):
+            asked = _asked_as(spec.searched[name], value)
+            if not asked:
                 raise ValueError(f"{name} {encoded(value)} is outside the present space")
-            params[name] = value
+            params[name] = asked[0]
     return params
 
 
-def _allows(distribution: Distribution, value: Any) -> bool:
-    """Whether a value is one that may be asked."""
+def _asked_as(distribution: Distribution, value: Any) -> list[Any]:
+    """A configuration's value as the space writes it, where 1 may stand for 1.0; none if it is outside."""
     if isinstance(distribution, Choice):
-        return encoded(value) in map(encoded, distribution.values)
+        return [one for one in distribution.values if _alike(one, value)]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
+        return []
     low, high = distribution.ends
     if not low <= value <= high:
-        return False
+        return []
     match distribution:
         case Int(step=step):
-            return float(value).is_integer() and (value - low) % step == 0
+            return [int(value)] if float(value).is_integer() and (value - low) % step == 0 else []
         case Uniform(step=float(step)):
-            return math.isclose((value - low) / step, round((value - low) / step), abs_tol=1e-6)
+            steps = round((value - low) / step)
+            return [value] if math.isclose((value - low) / step, steps, abs_tol=1e-6) else []
         case Uniform() | Log():
-            return True
+            return [value]
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same to a configuration: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
