@@ -131,6 +131,14 @@ def test_the_knee_of_three_objectives_has_the_smallest_scaled_sum():
     assert found.trial == "3"
 
 
+def test_an_objective_in_which_the_front_agrees_hides_no_knee():
+    spec = spec_of(objectives=(*TWO, "val/many/mae"))
+    points = [(0.0, 1.0, 7.0), (0.2, 0.2, 7.0), (1.0, 0.0, 7.0)]
+    found = knee(spec, named(*(trial(number, *point) for number, point in enumerate(points))))
+    assert found is not None
+    assert found.trial == "1"
+
+
 @pytest.mark.parametrize(
     "points",
     [

@@ -88,7 +88,7 @@ def knee(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> TrialRecord | No
 
     The rule: scale each objective to 0 at the Pareto set's best and 1 at its worst; the knee has the
     smallest sum. With two objectives that is the trial farthest from the line between the two extreme
-    ones. A tie goes as in `ranked`.
+    ones. An objective in which all of them agree does not count. A tie goes as in `ranked`.
 
     Returns:
         None with one objective, with nothing between the extremes, or where none sums to less than
@@ -101,17 +101,17 @@ def knee(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> TrialRecord | No
     if len(spec.objectives) < 2 or not front:
         return None
     columns = list(zip(*(objectives(spec, trial) for trial in front), strict=True))
-    spans = [(min(column), (max(column) - min(column)) or 1.0) for column in columns]
-    sums = [
-        sum((value - low) / span for value, (low, span) in zip(objectives(spec, trial), spans, strict=True))
-        for trial in front
+    scaled = [
+        [(value - min(column)) / (max(column) - min(column)) for value in column]
+        for column in columns
+        if max(column) > min(column)
     ]
-    extremes = [
-        total
-        for trial, total in zip(front, sums, strict=True)
-        if any(value == low for value, (low, _) in zip(objectives(spec, trial), spans, strict=True))
-    ]
+    points = list(zip(*scaled, strict=True))  # a trial each
+    if not points:
+        return None
+    sums = [sum(point) for point in points]
     place = sums.index(min(sums))
+    extremes = [total for point, total in zip(points, sums, strict=True) if 0 in point]
     return front[place] if sums[place] < min(extremes) - ROUNDING else None
 
 
