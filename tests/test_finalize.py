@@ -52,7 +52,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = sweeping.spec(folder.parent, {"stage1.epochs": 2}, budget={"trials": 2})
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
     ledger = Ledger.create(
-        Folder(folder), **provenance.opening(spec, data.load(spec.default_config().dataset))
+        Folder(folder), **provenance.opening(spec, data.load(spec.default_config().dataset), Resources())
     )
     asked = {
         number: {"stage2.norm_weight": 1.0, "stage1.optimizer.lr": lr}

@@ -17,13 +17,14 @@ from dirsweep.data import load as load_data
 from dirsweep.ledger import Ledger
 from dirsweep.plan.pace import Job, Pace, paces
 from dirsweep.plan.page import size
-from dirsweep.plan.reckon import RAY_SECONDS, reckon
+from dirsweep.plan.parents import parents
+from dirsweep.plan.reckon import HANDED_SECONDS, RAY_SECONDS, reckon
 from dirsweep.plan.sample import first_asked
 from dirsweep.report import forecast, load
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import parse_spec
 from dirsweep.storage import Folder
-from dirsweep.sweep import Resources
+from dirsweep.sweep import Resources, provenance
 
 ONE = {"searched": {"stage2.norm_weight": {"log": [0.01, 10.0]}}}
 
@@ -42,7 +43,8 @@ def test_a_joint_sweep_pays_both_stages_for_every_trial_and_for_the_controls(tmp
     # plain of the winner equals that of the default; the winner's mu0 finds its stage 1 in the store
     assert found.controls == 3
     assert found.seconds == (4 * 4.0 + 3 + (3 + 1) + 1,) * 3
-    assert found.wall[1] == found.seconds[1] / 2 + RAY_SECONDS
+    # by the clock two rounds of trials, one of the default's controls (mu0 the longer), one of the winner's
+    assert found.wall[1] == pytest.approx(2 * 4.0 + 4 + 1 + (2 + 2) * HANDED_SECONDS + RAY_SECONDS)
     assert found.memory == 14
 
 
@@ -76,6 +78,78 @@ def test_an_adaptive_sweep_may_train_any_number_between_its_floors(tmp_path):
     assert found.seconds[0] < found.seconds[1] < found.seconds[2]
 
 
+FIXED = {"dataset": "diamonds"}
+DISCRETE = {
+    "stage1.norm_ordinality.name": {"choice": ["none", "kl", "hinge"]},
+    "stage1.norm_ordinality.tau": {
+        "uniform": [0.1, 0.3],
+        "step": 0.1,
+        "when": {"stage1.norm_ordinality.name": "kl"},
+    },
+    "stage2.norm_weight": {"log": [0.01, 10.0]},
+}
+
+
+def test_a_staged_sweep_has_no_more_parents_than_its_space_has_stage_1s(tmp_path):
+    simple = sweeping.spec(
+        tmp_path, fixed=FIXED, searched=DISCRETE, mode={"name": "staged_simple", "parents": 8}
+    )
+    # the base, which a draw of "none" brings again, kl with one of three tau, and hinge
+    assert parents(simple, 24) == (2, pytest.approx(1 + 3 * (1 - (8 / 9) ** 7) + 1 - (2 / 3) ** 7), 5)
+    adaptive = sweeping.spec(tmp_path, fixed=FIXED, searched=DISCRETE, mode="staged")
+    assert parents(adaptive, 100)[2] == 5
+
+
+def test_a_condition_leaves_fewer_stage_1s_than_values_multiply_to(tmp_path):
+    assert parents(sweeping.spec(tmp_path, fixed=FIXED, searched=DISCRETE), 1000)[2] == 5
+    scale = {
+        **DISCRETE,
+        "stage1.norm_ordinality.tau": {"log": [0.1, 1.0], "when": {"stage1.norm_ordinality.name": "kl"}},
+    }
+    low, middle, high = parents(
+        sweeping.spec(tmp_path, fixed=FIXED, searched=scale), 9
+    )  # a third are kl, each with its tau
+    assert (low, high) == (1, 9)
+    assert middle == pytest.approx(3 + 2 * (1 - (2 / 3) ** 9))
+
+
+def test_more_workers_than_trials_save_no_time(tmp_path):
+    spec = sweeping.spec(tmp_path, budget={"trials": 5})
+    few, many, most = (reckoned(spec, [pace(0, 3.0, 1.0)], workers) for workers in (4, 7, 64))
+    assert few.wall[1] - many.wall[1] == pytest.approx(4.0 + HANDED_SECONDS)  # a second round for the fifth
+    assert many.wall == most.wall
+    assert (many.workers, most.workers, most.memory) == (7, 7, 7 * 7)  # the default's controls run beside
+
+
+def test_minutes_are_over_by_the_clock_however_many_workers_idle(tmp_path):
+    short = sweeping.spec(tmp_path, budget={"trials": 4, "minutes": 0.05})  # 3 s of the 4 that a trial takes
+    found = reckoned(short, [pace(0, 3.0, 1.0)], 64)
+    assert found.seconds[1] == pytest.approx(4 * 4.0 * 3 / 4 + 8)
+
+
+def test_a_scheduler_of_a_staged_sweep_saves_nothing_of_stage_1(tmp_path):
+    asha = {"name": "asha", "metric": "val/all/mae", "rungs": [0.5], "reduction": 2}
+    mode = {"name": "staged_simple", "parents": 2, "best": 1}
+    found = reckoned(sweeping.spec(tmp_path, scheduler=asha, mode=mode), [pace(0, 3.0, 1.0)])
+    assert found.seconds == (2 * 3 + 4 * 0.75 + 5, 2 * 3 + 4 * 0.875 + 5, 2 * 3 + 4 + 5)
+
+
+def test_trials_that_are_refused_cost_nothing(tmp_path):
+    refused = Pace(1, {"stage2.norm_weight": 1.0}, refused="no")
+    found = reckoned(sweeping.spec(tmp_path), [pace(0, 3.0, 1.0), refused])
+    assert found.seconds[1] == 2 * 4.0 + 8
+
+
+def test_trials_at_once_are_limited_by_gpus_and_need_one(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(16)))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    asked = [Resources(gpus_per_trial=gpus) for gpus in (0.0, 0.3, 0.6, 1.0, 2.0)]
+    assert [sweep.at_once(one) for one in asked] == [16, 6, 2, 2, 1]  # of 0.6 no two share a GPU
+    assert sweep.at_once(Resources(workers=1, gpus_per_trial=1.0)) == 1
+    with pytest.raises(ValueError, match="asks for 1 CPUs and 3 GPUs on one machine, but there are 16 CPUs"):
+        sweep.at_once(Resources(gpus_per_trial=3.0))
+
+
 def test_the_range_is_that_of_the_timed_configurations_at_most(tmp_path):
     found = reckoned(sweeping.spec(tmp_path), [pace(0, 2.0, 0.0), pace(1, 4.0, 0.0)])
     low, middle, high = found.seconds
@@ -104,17 +178,49 @@ def test_bytes_are_written_for_people():
     assert (size(999), size(33_300_000), size(1.8e9)) == ("999 B", "33.3 MB", "1.80 GB")
 
 
-def test_a_forecast_is_found_by_spec_and_budget_if_it_came_before_the_sweep(tmp_path):
-    for spec, trials, time, middle in (("a", 4, 1, 10), ("a", 4, 2, 20), ("a", 5, 2, 30), ("a", 4, 9, 40)):
-        forecast.keep(tmp_path, forecast.Forecast(spec, trials, time, 1.0, middle, 99.0))
-    opening = {"spec": "a", "trials": 4, "time": 3}
-    assert forecast.found(tmp_path / "sweep", opening).middle == 20
-    assert forecast.found(tmp_path / "sweep", {**opening, "spec": "b"}) is None
-    said = forecast.in_words(forecast.found(tmp_path / "sweep", opening), 25.0)
+def test_a_forecast_is_found_by_all_that_decides_the_costs_if_it_came_before_the_sweep(tmp_path):
+    spec, two = sweeping.spec(tmp_path), Resources(workers=2).facts
+    others = [
+        (sweeping.spec(tmp_path, budget={"trials": 5}), "d", two),
+        (sweeping.spec(tmp_path, budget={"trials": 4, "minutes": 1}), "d", two),
+        (sweeping.spec(tmp_path, repeats=2), "d", two),
+        (sweeping.spec(tmp_path, seed=3), "d", two),
+        (spec, "e", two),
+        (spec, "d", Resources(workers=1).facts),
+        (spec, "d", Resources(workers=2, cpus_per_trial=2).facts),
+    ]
+    told = [(10, 1, (spec, "d", two)), (20, 2, (spec, "d", two)), (30, 9, (spec, "d", two))]
+    for middle, time, of in [*told, *((40, 2, other) for other in others)]:
+        forecast.keep(tmp_path, forecast.Forecast(forecast.deciding(*of), time, 1.0, middle, 99.0))
+    Folder(tmp_path).append(
+        forecast.FILE, {"spec": spec.hash, "trials": 4, "time": 2}
+    )  # as an older one wrote
+    opening = {"data": "d", "resources": two, "time": 3}
+    assert forecast.found(tmp_path / "sweep", spec, opening).middle == 20
+    assert forecast.found(tmp_path / "sweep", spec, {**opening, "data": "f"}) is None
+    said = forecast.in_words(forecast.found(tmp_path / "sweep", spec, opening), 25.0)
     assert (
         said
         == "`dirsweep plan` foretold 20 s of training (1 s to 1 min 39 s); it took 25 s; 1.25 times as much."
     )
+
+
+def test_a_sweep_is_held_against_its_forecast_once_it_has_come_to_its_end(tmp_path):
+    folder, spec, resources = (
+        tmp_path / "sweep",
+        sweeping.spec(tmp_path, warm_start=["/a"]),
+        Resources(workers=2),
+    )
+    dataset = load_data(spec.default_config().dataset)
+    of = forecast.deciding(spec, dataset.hash, resources.facts)
+    forecast.keep(tmp_path, forecast.Forecast(of, 0.0, 1.0, 2.0, 3.0))
+    folder.mkdir()
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
+    ledger = Ledger.create(Folder(folder), **provenance.opening(spec, dataset, resources))
+    for why in ("stopped", "trainer-seconds"):
+        assert load(folder).forecast is None
+        ledger.write("end", why=why)
+    assert load(folder).forecast.middle == 2.0
 
 
 def test_repeats_are_counted_with_both_stages(tmp_path):
@@ -171,7 +277,7 @@ def test_a_timing_process_that_is_killed_ends_the_plan(tmp_path, monkeypatch):
     monkeypatch.setattr("dirsweep.plan.pace.timed", killed)
     spec = sweeping.spec(tmp_path)
     with pytest.raises(ValueError, match="was killed, 1 at once; if memory ran out, ask for fewer --workers"):
-        paces({0: {}}, spec.config, Store(Folder(tmp_path)), Resources(workers=1))
+        paces({0: {}}, spec.config, Store(Folder(tmp_path)), 1)
 
 
 def killed(job: Job) -> Pace:
@@ -224,15 +330,15 @@ def test_a_constraint_relative_to_a_control_hinders_no_plan(tmp_path):
 def test_a_configuration_that_is_refused_is_named_and_costs_nothing(tmp_path):
     spec = sweeping.spec(tmp_path, searched={"stage2.majority_threshold": {"choice": [20, 30]}})
     asked = {place: {"stage2.majority_threshold": theta} for place, theta in enumerate((20, 100_000))}
-    store, one = Store(Folder(tmp_path / "store")), Resources(workers=1)
-    good, bad = paces(asked, spec.config, store, one)
+    store = Store(Folder(tmp_path / "store"))
+    good, bad = paces(asked, spec.config, store, 1)
     assert good.refused == ""
     assert "fewer than two majority bins" in bad.refused
     made = reckoned(spec, [good, bad])
     assert plan.refusals(made) == [f"trial 1 cannot be trained: {bad.refused}"]
-    assert "1 of the 2 cannot be trained, and cost nothing" in made.assumptions
+    assert any("1 of the 2 cannot be trained, and cost nothing; so it is" in one for one in made.assumptions)
     with pytest.raises(ValueError, match="none of the first 1 configurations can be trained: trial 1"):
-        paces({1: asked[1]}, spec.config, store, one)
+        paces({1: asked[1]}, spec.config, store, 1)
 
 
 def test_a_bad_space_has_status_2(tmp_path, capsys, monkeypatch):

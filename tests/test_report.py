@@ -325,7 +325,10 @@ def test_a_column_has_the_digits_of_its_smallest_number():
     assert digits([801.0, 12.3, NAN, None]) == 1
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (59.6, "1 min 0 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 s"), (0.346, "0.35 s"), (12.4, "12 s"), (59.6, "1 min 0 s"), (7500, "2 h 5 min")],
+)
 def test_a_duration_is_in_words(seconds, text):
     assert duration(seconds) == text
 

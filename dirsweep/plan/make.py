@@ -11,22 +11,31 @@ from dirsweep.plan.sample import first_asked
 from dirsweep.report import forecast
 from dirsweep.search.model import SweepSpec
 from dirsweep.storage import Folder
-from dirsweep.sweep import Resources
+from dirsweep.sweep import Resources, at_once
 from dirsweep.sweep.store import store_of
 
 
 def make(spec: SweepSpec, storage: Path, resources: Resources) -> Plan:
-    """The plan of a sweep over `spec` in `storage`, with such resources on this machine.
+    """The plan of a sweep over `spec` in `storage`, with such resources here or at RAY_ADDRESS.
 
     Leaves one line in `storage/plans.jsonl`, which the report of the sweep sets beside what it took.
 
     Raises:
-        ValueError: an earlier sweep to start warm from does not fit, or none of the configurations that
-            were sampled can be trained.
+        ValueError: an earlier sweep to start warm from does not fit, there is no room for a trial, or none
+            of the configurations that were sampled can be trained.
     """
+    workers = at_once(resources)
     dataset = data.load(spec.default_config().dataset)
     asked = first_asked(spec, dataset)
-    timed = paces(asked, spec.config, Store(Folder(store_of(storage))), resources)
-    plan = reckon(spec, dataset, timed, resources.local_workers)
-    forecast.keep(storage, forecast.Forecast(spec.hash, spec.budget.trials, time.time(), *plan.seconds))
+    store = Store(Folder(store_of(storage)))
+    timed = paces(asked, spec.config, store, _here(workers, resources))
+    plan = reckon(spec, dataset, timed, workers, cluster=resources.facts["cluster"])
+    of = forecast.deciding(spec, dataset.hash, resources.facts)
+    forecast.keep(storage, forecast.Forecast(of, time.time(), *plan.seconds))
     return plan
+
+
+def _here(workers: int, resources: Resources) -> int:
+    """How many configurations are timed at once: as the sweep's trials on this machine, or on one GPU."""
+    share = int(1 / resources.gpus_per_trial) if resources.gpus_per_trial else resources.local_workers
+    return max(1, min(workers, share))

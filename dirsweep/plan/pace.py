@@ -19,7 +19,6 @@ from dirsweep.config import TrialConfig, settings
 from dirsweep.data import Dataset, Split
 from dirsweep.shots import Ints
 from dirsweep.storage import Folder, Record
-from dirsweep.sweep import Resources
 
 STEPS = 5
 """Steps of a timed epoch."""
@@ -64,9 +63,9 @@ def paces(
     asked: Mapping[int, Mapping[str, Any]],
     config: Callable[[dict[str, Any]], TrialConfig],
     store: Store,
-    resources: Resources,
+    workers: int,
 ) -> list[Pace]:
-    """The pace of each asked configuration, in their order.
+    """The pace of each asked configuration, in their order, `workers` of them timed at once.
 
     ValueError if none of them can be trained, with the reason of the first, or if a process was killed.
     """
@@ -77,7 +76,7 @@ def paces(
             jobs.append(Job(trial, params, text, str(store.folder.path)))
         except ValueError as error:
             refused.append(Pace(trial, params, refused=str(error)))
-    processes = max(1, min(resources.local_workers, len(jobs)))
+    processes = max(1, min(workers, len(jobs)))
     company = jobs[: -len(jobs) % processes]  # so that the last are not timed on an idle machine
     try:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:

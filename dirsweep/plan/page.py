@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dirsweep.plan.reckon import Plan, Range
+from dirsweep.plan.parents import Range
+from dirsweep.plan.reckon import Plan
 from dirsweep.report.numbers import duration, written
 
 WIDTH = 96
@@ -19,7 +20,7 @@ def page(plan: Plan) -> RenderableType:
     """Counts, the configurations that come first, and the forecast with its assumptions."""
     rows = [
         ("trainer-seconds", _times(plan.seconds), "controls included"),
-        ("wall time", _times(plan.wall), f"{plan.workers} at once, and Ray's start and end"),
+        ("wall time", _times(plan.wall), f"{plan.workers} at once, Ray's start and end, setting up trials"),
         ("disk", size(plan.disk), "weights, records, predictions, stored stage 1s"),
         ("memory", size(plan.memory), f"{plan.workers} workers like the timed ones; Ray comes on top"),
     ]

@@ -9,9 +9,9 @@ from scipy import stats
 
 from dirsweep.data import Dataset
 from dirsweep.plan.pace import Pace
-from dirsweep.search.distribution import Choice, Distribution, Int, Log, Uniform
+from dirsweep.plan.parents import Range, parents
 from dirsweep.search.model import SweepSpec
-from dirsweep.search.parts import ASHA, Joint, Median, Staged, StagedSimple
+from dirsweep.search.parts import ASHA, Joint, Median, Staged
 from dirsweep.search.staged import of_stage1
 
 STATE = 3
@@ -20,8 +20,12 @@ EPOCH_BYTES, ROW_BYTES = 1200, 60
 """What a trial writes for an epoch (records and ledger) and for a val row (its prediction)."""
 RAY_SECONDS = 8.0
 """For Ray to start and to end, beside the training."""
-Range = tuple[float, float, float]
-"""Low, middle, high."""
+HANDED_SECONDS = 0.1
+"""For a worker to be handed a trial, and to set it up, beside the training."""
+DEFAULT_CONTROLS = 2
+"""Controls that run beside the trials; the winner's come last."""
+Work = list[tuple[float, float]]
+"""How many runs, and the trainer-seconds of each; one entry after the other."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Plan:
     """What a sweep is to take.
 
     paces: of the configurations that it asks first.
-    trials, controls, repeats: runs; workers: how many at once.
+    trials, controls, repeats: runs; workers: how many at once, at most.
     parents: distinct stage 1s of the trials.
     seconds: trainer-seconds, controls included; wall: seconds by the clock.
     disk, memory: bytes, in all.
@@ -49,72 +53,63 @@ class Plan:
     assumptions: Sequence[str]
 
 
-def reckon(spec: SweepSpec, dataset: Dataset, paces: Sequence[Pace], workers: int) -> Plan:
-    """The plan for a spec, by the paces of some of its configurations."""
+def reckon(
+    spec: SweepSpec, dataset: Dataset, paces: Sequence[Pace], workers: int, *, cluster: bool = False
+) -> Plan:
+    """The plan for a spec, by the paces of some of its configurations; `workers` trials fit at once."""
     able = [pace for pace in paces if not pace.refused]
-    trials = spec.budget.trials
-    family = _parents(spec, trials)
-    firsts = [pace.stage1 * (1 - pace.stored) for pace in able]
-    seconds = [pace.stage2 for pace in able]
-    stages = (_mean(firsts, family[1]), _mean(seconds, trials))
-    asked = [number * first + trials * second for number, first, second in zip(family, *stages, strict=True)]
-    asked = [value * share for value, share in zip(asked, _kept(spec), strict=True)]
-    cap = min(spec.budget.trainer_seconds or math.inf, 60 * workers * (spec.budget.minutes or math.inf))
+    trials = spec.budget.trials * len(able) / len(paces)  # the others are refused, and cost nothing
+    family = parents(spec, trials)
+    firsts = _mean([pace.stage1 * (1 - pace.stored) for pace in able], family[1])
+    seconds = _mean([pace.stage2 for pace in able], trials)
+    asked: list[Work] = [
+        [(number, first * (1.0 if _only_stage2(spec) else share)), (trials, second * share)]
+        for number, first, second, share in zip(family, firsts, seconds, _kept(spec), strict=True)
+    ]
     controls, repeats, own = _controls(spec, able)
-    low, middle, high = (min(value, cap) + own for value in asked)
+    shares = [_share_of_budget(spec, work, workers) for work in asked]
+    handed = _wall([(trials, HANDED_SECONDS), (controls + repeats, HANDED_SECONDS)], workers)
+    low, middle, high = (
+        _trained(work) * share + _trained(own) for work, share in zip(asked, shares, strict=True)
+    )
+    wall = tuple(
+        _wall(work, workers) * share + _wall(own, workers) + handed + RAY_SECONDS
+        for work, share in zip(asked, shares, strict=True)
+    )
     epochs = spec.default_config().stage1.total_epochs
     weights = fmean(pace.weights for pace in able)
     each = weights + EPOCH_BYTES * epochs + ROW_BYTES * len(dataset.val.label)
+    busy = min(workers, spec.budget.trials + DEFAULT_CONTROLS)
     return Plan(
         paces=paces,
-        trials=trials,
+        trials=spec.budget.trials,
         controls=controls,
         repeats=repeats,
-        workers=workers,
+        workers=busy,
         parents=family,
         seconds=(low, middle, high),
-        wall=(low / workers + RAY_SECONDS, middle / workers + RAY_SECONDS, high / workers + RAY_SECONDS),
+        wall=(wall[0], wall[1], wall[2]),
         disk=(trials + controls + repeats) * each + STATE * weights * family[1],
-        memory=workers * max(pace.memory for pace in able),
-        assumptions=_assumptions(spec, able, len(paces), cut=cap < asked[2]),
+        memory=busy * max(pace.memory for pace in able),
+        assumptions=_assumptions(spec, able, len(paces), cut=min(shares) < 1, cluster=cluster),
     )
 
 
-def _parents(spec: SweepSpec, trials: int) -> Range:
-    """How many stage 1s are trained; an adaptive search may take anything between its two floors.
-
-    Trials of a joint sweep that agree in stage 1 share it too, by the store: all of them where nothing of
-    it is searched.
-    """
-    match spec.mode:
-        case StagedSimple(parents=parents):
-            number = float(min(parents, trials))
-            return number, number, number
-        case Staged(new_parents=floor):
-            further = trials - 1
-            return (
-                1 + further * floor,
-                1 + further * math.sqrt(floor * (1 - floor)),
-                1 + further * (1 - floor),
-            )
-    values = math.prod(_values(found) for name, found in spec.searched.items() if of_stage1(name))
-    if values == math.inf:
-        return float(trials), float(trials), float(trials)
-    different = values * (1 - (1 - 1 / values) ** trials)  # expected of as many random draws
-    return 1.0, different, float(min(values, trials))
+def _trained(work: Work) -> float:
+    """Trainer-seconds of some work."""
+    return sum(runs * each for runs, each in work)
 
 
-def _values(distribution: Distribution) -> float:
-    """How many values may be asked."""
-    match distribution:
-        case Choice(values=values):
-            return len(values)
-        case Int(ends=(low, high), step=step):
-            return (high - low) // step + 1
-        case Uniform(ends=(low, high), step=float(step)):
-            return round((high - low) / step) + 1
-        case Uniform() | Log():
-            return math.inf
+def _wall(work: Work, workers: int) -> float:
+    """Seconds by the clock: of five equal runs two workers do three rounds, and six workers one."""
+    return sum(math.ceil(runs / workers) * each for runs, each in work)
+
+
+def _share_of_budget(spec: SweepSpec, work: Work, workers: int) -> float:
+    """How much of the trials' work is done when the budget's seconds or minutes are over."""
+    limits = (spec.budget.trainer_seconds, 60 * spec.budget.minutes if spec.budget.minutes else None)
+    takes = (_trained(work), _wall(work, workers))
+    return min([1.0, *(limit / took for limit, took in zip(limits, takes, strict=True) if limit and took)])
 
 
 def _mean(values: Sequence[float], count: float) -> Range:
@@ -127,8 +122,13 @@ def _mean(values: Sequence[float], count: float) -> Range:
     return max(middle - reach, min(values)), middle, min(middle + reach, max(values))
 
 
+def _only_stage2(spec: SweepSpec) -> bool:
+    """Whether a scheduler stops trials in stage 2 alone, for what trials share is no ground to stop one."""
+    return not isinstance(spec.mode, Joint)
+
+
 def _kept(spec: SweepSpec) -> Range:
-    """Share of all epochs that a scheduler lets run: at the least, in the middle, at most."""
+    """Share of the epochs that a scheduler lets run: at the least, in the middle, at most."""
     match spec.scheduler:
         case ASHA(rungs=rungs, reduction=reduction):
             ends = [*rungs, 1.0]
@@ -141,8 +141,8 @@ def _kept(spec: SweepSpec) -> Range:
     return low, (1 + low) / 2, 1.0
 
 
-def _controls(spec: SweepSpec, able: Sequence[Pace]) -> tuple[int, int, float]:
-    """How many controls and repeats are run, and their trainer-seconds.
+def _controls(spec: SweepSpec, able: Sequence[Pace]) -> tuple[int, int, Work]:
+    """How many controls and repeats are run, and their work.
 
     A control that equals another run takes its numbers, and one whose stage 1 is another's goes on from it.
     """
@@ -158,17 +158,23 @@ def _controls(spec: SweepSpec, able: Sequence[Pace]) -> tuple[int, int, float]:
     elif not any(map(of_stage1, spec.searched)):
         stage1s.remove(default.stage1)  # that of all trials
     number = 1 + (mu0 != plain) + tuned + termed
-    cost = (len(stage1s) + tuned) * first + ((mu0.stage2 is not None) + termed) * second
     again = min(spec.repeats.top, spec.budget.trials) * (spec.repeats.seeds - 1)
-    return number, again, cost + again * (first + second)
+    defaults = [(len(stage1s), first), (mu0.stage2 is not None, second)]
+    return number, again, [*defaults, (again, first + second), (tuned, first), (termed, second)]
 
 
-def _assumptions(spec: SweepSpec, able: Sequence[Pace], sampled: int, *, cut: bool) -> list[str]:
+def _assumptions(
+    spec: SweepSpec, able: Sequence[Pace], sampled: int, *, cut: bool, cluster: bool
+) -> list[str]:
     said = [
         f"the other trials cost as the {len(able)} that were timed, within the spread of these",
         "steps take as long later as the few that were timed, at as many at once as the sweep runs",
     ]
-    if _parents(spec, spec.budget.trials)[1] < spec.budget.trials:
+    if cluster:
+        said.append(
+            "a machine of the cluster at RAY_ADDRESS takes as long as this one, where they were timed"
+        )
+    if parents(spec, spec.budget.trials)[1] < spec.budget.trials:
         said.append("stage 1s that trials share are trained once")
     if isinstance(spec.mode, Staged):
         said.append("how many stage 1s is for the search to decide, between the floors of its mode")
@@ -179,5 +185,8 @@ def _assumptions(spec: SweepSpec, able: Sequence[Pace], sampled: int, *, cut: bo
     if cut:
         said.append("the budget's seconds or minutes end the sweep before its trials are used up")
     if len(able) < sampled:
-        said.append(f"{sampled - len(able)} of the {sampled} cannot be trained, and cost nothing")
+        said.append(
+            f"{sampled - len(able)} of the {sampled} cannot be trained, and cost nothing; so it is with as "
+            "large a share of the others"
+        )
     return said

@@ -5,8 +5,10 @@ A plan is made before there is a sweep, so its forecast lies in the storage fold
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from dirsweep.report.numbers import duration
+from dirsweep.search.model import SweepSpec
 from dirsweep.storage import Folder, Record
 
 FILE = "plans.jsonl"
@@ -14,19 +16,28 @@ FILE = "plans.jsonl"
 
 @dataclass(frozen=True)
 class Forecast:
-    """Trainer-seconds that a sweep over a spec was to take, controls included.
+    """Trainer-seconds that a sweep was to take, controls included.
 
-    spec: hash of the search space.
-    trials: the budget it was made for.
+    of: what decides a sweep's costs (`deciding`).
     time: unix seconds.
     """
 
-    spec: str
-    trials: int
+    of: Record
     time: float
     low: float
     middle: float
     high: float
+
+
+def deciding(spec: SweepSpec, data: str | None, resources: dict[str, Any] | None) -> Record:
+    """All that decides what a sweep costs, as plain values.
+
+    Args:
+        data: the dataset's hash, as the ledger's first record has it.
+        resources: `sweep.Resources.facts`, as the ledger's first record has them.
+    """
+    said = spec.model_dump(mode="json", include={"budget", "repeats", "warm_start"})
+    return {"spec": spec.hash, "data": data, "resources": resources, **said}
 
 
 def keep(storage: Path, forecast: Forecast) -> None:
@@ -34,16 +45,17 @@ def keep(storage: Path, forecast: Forecast) -> None:
     Folder(storage).append(FILE, asdict(forecast))
 
 
-def found(sweep: Path, opening: Record) -> Forecast | None:
-    """The last forecast for a sweep that was made before it began; None if there is none."""
+def found(sweep: Path, spec: SweepSpec, opening: Record) -> Forecast | None:
+    """The last forecast for a sweep that was made before it began; None if there is none.
+
+    Made for another budget or other workers, it is no forecast for this sweep.
+    """
+    of = deciding(spec, opening.get("data"), opening.get("resources"))
     lines, _ = Folder(sweep.absolute().parent).records(FILE)
-    known = [Forecast(**{name: line[name] for name in Forecast.__dataclass_fields__}) for line in lines]
-    fitting = [
-        one
-        for one in known
-        if (one.spec, one.trials) == (opening["spec"], opening["trials"]) and one.time <= opening["time"]
-    ]
-    return fitting[-1] if fitting else None
+    fitting = [line for line in lines if line.get("of") == of and line["time"] <= opening["time"]]
+    return (
+        Forecast(**{name: fitting[-1][name] for name in Forecast.__dataclass_fields__}) if fitting else None
+    )
 
 
 def in_words(forecast: Forecast, spent: float) -> str:

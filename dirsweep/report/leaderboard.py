@@ -29,7 +29,7 @@ def leaderboard(report: SweepReport) -> RenderableType:
     head = [Text(report.spec.question.strip(), style="bold"), Text(_trials_in_words(report))]
     if said := in_words(report.spent):
         head.append(Text(f"{said}."))
-    if report.forecast is not None and not report.states["OPEN"]:
+    if report.forecast is not None:
         head.append(Text(forecast.in_words(report.forecast, report.spent.trainer_seconds)))
     if report.dropped:
         head.append(Text(damage(report)))

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from dirsweep.ledger import FILE, Ledger, TrialRecord, budget, trials
+from dirsweep.ledger import FILE, Ledger, TrialRecord, budget, of_drivers, trials
 from dirsweep.report import forecast
 from dirsweep.report.forecast import Forecast
 from dirsweep.report.spent import Spent, spent
@@ -26,7 +26,8 @@ class SweepReport:
     unranked: why nothing could be ranked, "" if it could.
     dropped: damaged lines of the ledger that were passed over.
     spent: trainer-seconds, and what sharing stage 1s saved.
-    forecast: what `dirsweep plan` foretold of it; None if it was not asked.
+    forecast: what `dirsweep plan` foretold of it; None if it was not asked for such a sweep, or if the sweep
+        has not come to its end or was given more trials than it began with.
     """
 
     folder: Path
@@ -71,7 +72,9 @@ def load(folder: Path) -> SweepReport:
     found = trials(ledger.records)
     costs = spent(list(found.values()), ledger.records)
     extended = budget(ledger.records) != ledger.opening["trials"]  # a plan knows nothing of later trials
-    plan = None if extended else forecast.found(folder, ledger.opening)
+    last = of_drivers(ledger.records)[-1]
+    whole = last["kind"] == "end" and last["why"] != "stopped" and not extended
+    plan = forecast.found(folder, spec, ledger.opening) if whole else None
     try:
         order, front = ranked(spec, found), pareto(spec, found)
     except ValueError as error:  # a constraint is relative to a control that has not finished yet

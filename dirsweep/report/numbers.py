@@ -25,8 +25,10 @@ def written(value: float | None, decimals: int | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: "12 s", "3 min 20 s", "2 h 5 min"."""
+    """Seconds for people: "0.35 s", "12 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(seconds)
+    if 0.005 <= seconds < 0.995:
+        return f"{seconds:.2f} s"
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

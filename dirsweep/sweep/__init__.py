@@ -4,8 +4,19 @@
 """
 
 from dirsweep.sweep.progress import Progress
-from dirsweep.sweep.session import Resources
+from dirsweep.sweep.session import Resources, at_once
 from dirsweep.sweep.start import Outcome, resume, run
 from dirsweep.sweep.status import Status, list_sweeps, status, stop
 
-__all__ = ["Outcome", "Progress", "Resources", "Status", "list_sweeps", "resume", "run", "status", "stop"]
+__all__ = [
+    "Outcome",
+    "Progress",
+    "Resources",
+    "Status",
+    "at_once",
+    "list_sweeps",
+    "resume",
+    "run",
+    "status",
+    "stop",
+]

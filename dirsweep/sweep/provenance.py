@@ -11,12 +11,13 @@ import dirsweep
 from dirsweep import METHOD_VERSION
 from dirsweep.data import Dataset
 from dirsweep.search.model import SweepSpec
+from dirsweep.sweep.session import Resources
 
 PACKAGES = ("dirsweep", "ray", "torch", "optuna", "numpy", "pandas", "scipy", "pydantic")
 SOURCE = Path(dirsweep.__file__).resolve().parents[1]
 
 
-def opening(spec: SweepSpec, dataset: Dataset) -> dict[str, Any]:
+def opening(spec: SweepSpec, dataset: Dataset, resources: Resources) -> dict[str, Any]:
     """Fields of the ledger's `open` record."""
     return {
         "spec": spec.hash,
@@ -26,6 +27,7 @@ def opening(spec: SweepSpec, dataset: Dataset) -> dict[str, Any]:
         "git": git_commit(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "trials": spec.budget.trials,
+        "resources": resources.facts,
     }
 
 

@@ -5,9 +5,10 @@ dead driver can report to it. With RAY_ADDRESS the cluster there is used and lef
 """
 
 import logging
+import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -54,9 +55,34 @@ class Resources(Config):
         return self.workers or max(1, len(os.sched_getaffinity(0)) // self.cpus_per_trial)
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What the ledger and a forecast keep of it, as plain values; on a cluster its size decides."""
+        cluster = "RAY_ADDRESS" in os.environ
+        workers = None if cluster else self.local_workers
+        return {**self.model_dump(mode="json"), "workers": workers, "cluster": cluster}
+
+    @property
     def reuses_actors(self) -> bool:
         """Whether one worker process runs several trials."""
         return self.gpus_per_trial == 0 if self.reuse_actors is None else self.reuse_actors
+
+
+def at_once(resources: Resources) -> int:
+    """How many trials a sweep would run at once: here, or on the cluster at RAY_ADDRESS, which is asked.
+
+    Raises:
+        ValueError: as `ray_session`.
+    """
+    if "RAY_ADDRESS" in os.environ:
+        with ray_session(resources) as workers:
+            return workers
+    gpus = 0
+    if resources.gpus_per_trial:
+        import torch
+
+        gpus = torch.cuda.device_count()
+    cpus = resources.local_workers * resources.cpus_per_trial
+    return _room([{"CPU": cpus, "GPU": gpus}], resources)
 
 
 @contextmanager
@@ -78,7 +104,7 @@ def ray_session(resources: Resources) -> Iterator[int]:
     try:
         if owner:
             _start(ray, resources)
-        yield _room(ray.cluster_resources(), resources)
+        yield _room([node["Resources"] for node in ray.nodes() if node["Alive"]], resources)
     finally:
         if owner:
             ray.shutdown()
@@ -103,14 +129,21 @@ def _start(ray: Any, resources: Resources) -> None:
         ) from error
 
 
-def _room(found: dict[str, float], resources: Resources) -> int:
-    cpus, gpus = found.get("CPU", 0.0), found.get("GPU", 0.0)
-    room = cpus / resources.cpus_per_trial
-    if resources.gpus_per_trial:
-        room = min(room, gpus / resources.gpus_per_trial)
+def _room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
+    """How many trials fit on machines with so many "CPU" and "GPU"; none lies on two machines or two GPUs.
+
+    Raises ValueError if there is no room for even one.
+    """
+    each = resources.gpus_per_trial
+    room = 0
+    for node in nodes:
+        cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
+        by_gpu = math.inf if not each else gpus // each if each > 1 else gpus * int(1 / each)
+        room += int(min(cpus // resources.cpus_per_trial, by_gpu))
     if room < 1:
+        cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
         raise ValueError(
-            f"a trial asks for {resources.cpus_per_trial} CPUs and {resources.gpus_per_trial:g} GPUs, but "
-            f"Ray has {cpus:g} CPUs and {gpus:g} GPUs; ask for less per trial"
+            f"a trial asks for {resources.cpus_per_trial} CPUs and {each:g} GPUs on one machine, but "
+            f"there are {cpus:g} CPUs and {gpus:g} GPUs; ask for less per trial"
         )
-    return int(room)
+    return room

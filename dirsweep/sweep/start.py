@@ -75,13 +75,14 @@ def run(
         check_data(spec)
         store.check_writable(folder.parent)
         uri = _tracking_uri(folder, tracking_uri) if tracking else None
-        opening = provenance.opening(spec, data.load(spec.default_config().dataset))
+        resources = resources or Resources()
+        opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
         warm = gather(spec, opening["data"])
         tree = spec.model_dump(mode="json", by_alias=True)
         Folder(folder).put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
         records = Ledger.create(Folder(folder), **opening)
         _warm_up(records, warm, spec, on_change)
-        return _drive(spec, folder, records, resources or Resources(), uri, on_change, trial)
+        return _drive(spec, folder, records, resources, uri, on_change, trial)
 
 
 def resume(
