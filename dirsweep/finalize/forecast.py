@@ -2,33 +2,39 @@
 
 A sweep has one seed of everything, and one seed shows no spread over seeds. So this tells how many seeds a
 difference needs once runs of two fresh seeds are there (`finalize --no-open` trains them), and until then
-what it costs to find out.
+what it costs to find out. A base that is still to be tuned is left out, and that is said.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import cast
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
+from dirsweep.finalize import plan as plans
 from dirsweep.finalize import training, tuned
-from dirsweep.finalize.plan import Plan, Row, finalists
-from dirsweep.finalize.prepare import Settings, check_primary, checked_data, make_plan, sampled
+from dirsweep.finalize.plan import Comparison, Plan, Row
+from dirsweep.finalize.prepare import Settings, checked_data, sampled
 from dirsweep.finalize.text import bullets, counted, table, wrapped
 from dirsweep.finalize.training import Run
-from dirsweep.intervals import MIN_SEEDS, Statistic, seeds_needed
+from dirsweep.intervals import LEVEL, MIN_SEEDS, SeedsNeeded, Statistic, seeds_needed
 from dirsweep.ledger import TrialRecord
 from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import duration, written
+from dirsweep.search.model import SweepSpec
 from dirsweep.shots import Floats
 from dirsweep.sweep import lock
 
 PILOT = 2
 """Seeds that show a spread over seeds; five show it well."""
-UNKNOWN = "unknown"
+TUNED = "tuned-base"
+UNKNOWN, NEVER, MORE = "unknown", "never", "over 10,000"
 
 
 def forecast(sweep: Path, settings: Settings) -> str:
@@ -40,70 +46,139 @@ def forecast(sweep: Path, settings: Settings) -> str:
     if holder is not None:
         raise ValueError(f"{sweep}: a driver runs this sweep ({holder}); wait until it ends")
     report = load(sweep)
-    winner = finalists(report, settings.top)[0]
     dataset = checked_data(report)
     base = tuned.base_spec(report)
-    to_tune = base is not None and not tuned.ended(base, sweep / tuned.FOLDER)
-    check_primary(settings, winner, dataset, may_tune=base is not None)
-    any_primary = replace(settings, primary=None)
-    plan = make_plan(report, dataset, any_primary, tuned.tuned_base(report, base, sweep / tuned.FOLDER))
+    place = sweep / tuned.FOLDER
+    to_tune = base is not None and not tuned.ended(base, place)
+    tuned_base = _still_to_tune(base) if base and to_tune else tuned.tuned_base(report, base, place)
+    plan = _plan(report, dataset, settings, tuned_base, to_tune=to_tune)
     trained = training.trained(plan.rows, sweep)
-    costs = row_costs(plan.rows, report.trials[report.ranked[0].trial])
+    told = {row.hash: _told_by(row, report, place) for row in plan.rows}
+    costs = row_costs(plan.rows, told, trained)
+    levels = _levels(plan, sampled(dataset), to_tune=to_tune)
+    rows = [
+        _row(report, dataset, plan, Comparison(plan.finalists[0], control, shot), levels, costs, trained)
+        for control in plan.controls
+        for shot in sampled(dataset)
+    ]
     lines = [
         f"{plan.finalists[0].label} is the best of {counted(len(report.ranked), 'trial')}. What is said here "
         "rests on val, which chose it: differences on test will rather be smaller, and need more seeds.",
         _cost(settings.seeds, plan, costs, trained),
-    ]
-    lines += plan.left_out
-    if to_tune:
-        spent = sum(trial.seconds for trial in report.asked)
-        lines.append(
-            f"Not counted: the base is to be tuned first, which takes up to the sweep's own "
-            f"{duration(spent)} of training, and then the tuned base to be trained with every seed."
-        )
-    rows = [
-        _row(report, dataset, plan, control, shot, costs, trained)
-        for control in plan.controls
-        for shot in sampled(dataset)
+        *plan.left_out,
     ]
     if any(row[4] == UNKNOWN for row in rows):
-        pilot = sum(costs.values()) * PILOT
         lines.append(
-            "The sweep has one seed of each, which shows no spread over seeds, so how many it takes is "
+            "Runs of fewer than two fresh seeds show no spread over seeds, so how many it takes is "
             f"unknown. `dirsweep finalize {sweep} --seeds {PILOT} --no-open` trains {PILOT} of each, takes "
-            f"about {duration(pilot)} of training and leaves test sealed; then ask again."
+            f"about {duration(_further(PILOT, costs, trained))} of training and leaves test sealed; then ask "
+            "again."
         )
     heads = ("against", "shot", "difference on val", "seeds so far", "even chance", "8 in 10", "costs")
-    note = (
-        "Even chance, 8 in 10: fresh seeds with which the interval of a difference as large as this, and as "
-        f"scattered, would exclude 0 so often (at least {MIN_SEEDS}); never: the samples alone leave more "
-        "open than the difference. Costs: training of all configurations with the seeds for an even chance, "
-        "beside what is trained. Not adjusted for the number of comparisons."
-    )
-    parts = [
-        f"# What a verdict on {sweep.name} would take",
-        bullets(lines),
-        table(heads, rows, left={0, 1, 4, 5}),
-        wrapped(note),
-    ]
+    parts = [f"# What a verdict on {sweep.name} would take", bullets(lines)]
+    if rows:
+        parts += [table(heads, rows, left={0, 1, 4, 5}), wrapped(_note(levels))]
     return "\n\n".join(parts) + "\n"
 
 
-def row_costs(rows: Sequence[Row], winner: TrialRecord) -> dict[str, float]:
-    """Trainer-seconds of one seed of each row, by its hash: its epochs at the winner's pace in the sweep.
+def _plan(
+    report: SweepReport, dataset: Dataset, settings: Settings, tuned_base: TrialConfig | str, *, to_tune: bool
+) -> Plan:
+    """The plan of the verdict; a base that is still to be tuned is none of its rows, but may be primary."""
+    finalists = plans.finalists(report, settings.top)
+    winner = finalists[0]
+    controls, left_out = plans.controls(winner, dataset, tuned_base)
+    to_come = (Row(TUNED, winner.config, ""),) if to_tune else ()
+    primary = plans.primary(settings.primary, winner, (*controls, *to_come), sampled(dataset))
+    return Plan(finalists, controls, plans.ablation(winner) if settings.ablate else (), left_out, primary)
 
-    A stage 1 that several rows share is counted with the first of them.
+
+def _still_to_tune(base: SweepSpec) -> str:
+    """Why the tuned base is left out, and what it would take."""
+    seconds = base.budget.trainer_seconds
+    cost = f"up to the sweep's own {duration(seconds)} of training" if seconds else "a sweep of its own"
+    return f"the base is to be tuned first, which takes {cost}, and then to be trained with every seed"
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What level an interval must have: that of the primary comparison, or of the `count` others."""
+
+    primary: Comparison
+    count: int
+
+    def of(self, one: Comparison) -> float:
+        """As the smallest p-value is adjusted by Holm: the error of 5% is shared by all but the primary."""
+        return LEVEL if one.identity == self.primary.identity else 1 - (1 - LEVEL) / max(1, self.count)
+
+
+def _levels(plan: Plan, shots: Sequence[str], *, to_tune: bool) -> Levels:
+    """The levels of a plan's comparisons in the shots that val has samples of."""
+    known = {one.identity for one in plan.comparisons if one.shot in shots} - {plan.primary.identity}
+    tuned_base = len(plan.finalists) * len(shots) if to_tune else 0
+    if to_tune and plan.primary.theirs.name == TUNED:
+        tuned_base -= 1
+    return Levels(plan.primary, len(known) + tuned_base)
+
+
+def _note(levels: Levels) -> str:
+    """What the columns of the table mean."""
+    return (
+        "Even chance, 8 in 10: fresh seeds with which the interval of a difference as large as this, and as "
+        f"scattered, would exclude 0 so often (at least {MIN_SEEDS}); never: the samples alone leave more "
+        f"open than the difference. * is the primary comparison, of an interval of {LEVEL:.0%}. The other "
+        f"{levels.count} are adjusted for one another: the error of {1 - LEVEL:.0%} is shared by them, as "
+        "Holm does for the smallest p, so that the seeds are rather too many. Costs: training of all "
+        "configurations with the seeds for an even chance, beside what is trained."
+    )
+
+
+def row_costs(
+    rows: Sequence[Row], told: Mapping[str, TrialRecord], trained: Sequence[Run]
+) -> dict[str, float]:
+    """Trainer-seconds of one seed of each row, by its hash.
+
+    What its runs took, where there are any. Else its epochs of each stage at that stage's pace in a trial of
+    the sweep; a stage 1 that several rows share is counted with the first of them.
+
+    Args:
+        told: the trial whose pace a row has, by the row's hash.
     """
-    metrics = winner.metrics
-    pace = (winner.seconds + metrics.get("reused_seconds", 0.0)) / metrics["epochs"]
     seen = set()
     costs = {}
     for row in rows:
-        stage1 = row.config.model_dump_json(include={"encoder", "stage1"})
+        shared = row.config.model_dump_json(exclude={"stage2", "seed"})
+        first, second = paces(told[row.hash])
         epochs = row.config.stage2.schedule.epochs if row.config.stage2 else 0
-        costs[row.hash] = pace * (epochs + (0 if stage1 in seen else row.config.stage1.total_epochs))
-        seen.add(stage1)
+        ran = [run.metrics["seconds"] for run in trained if run.row.hash == row.hash]
+        own = 0 if shared in seen else row.config.stage1.total_epochs
+        costs[row.hash] = fmean(ran) if ran else second * epochs + first * own
+        seen.add(shared)
     return costs
+
+
+def paces(trial: TrialRecord) -> tuple[float, float]:
+    """Seconds of an epoch of stage 1 and of stage 2 in a complete trial.
+
+    Where it has one stage alone, or the ledger has none of its epochs, one pace for both.
+    """
+    reused = trial.metrics.get("reused_seconds", 0.0)
+    stage1 = [report for report in trial.reports if report["stage"] != "stage2"]
+    epochs = {"all": int(trial.metrics["epochs"]), "stage1": max((one["epoch"] for one in stage1), default=0)}
+    whole = (trial.seconds + reused) / epochs["all"]
+    later = epochs["all"] - epochs["stage1"]
+    if not stage1 or not later:
+        return whole, whole
+    until = stage1[-1]["seconds"]
+    return (until + reused) / epochs["stage1"], (trial.seconds - until) / later
+
+
+def _told_by(row: Row, report: SweepReport, tuned_base: Path) -> TrialRecord:
+    """The trial whose pace a row has: its own, that of the base's search, or the winner's."""
+    if row.name == TUNED:
+        found = load(tuned_base)
+        return found.trials[found.ranked[0].trial]
+    return report.trials.get(row.name, report.trials[report.ranked[0].trial])
 
 
 def _cost(seeds: int, plan: Plan, costs: dict[str, float], trained: Sequence[Run]) -> str:
@@ -125,27 +200,43 @@ def _row(
     report: SweepReport,
     dataset: Dataset,
     plan: Plan,
-    control: Row,
-    shot: str,
+    one: Comparison,
+    levels: Levels,
     costs: dict[str, float],
     trained: Sequence[Run],
 ) -> tuple[str, ...]:
     """A line of the table: the winner against one control in one shot."""
-    winner = plan.finalists[0]
-    ours, theirs = (_by_seed(row, trained) for row in (winner, control))
+    place = one.theirs.label, f"{one.shot}{' *' if one.identity == plan.primary.identity else ''}"
+    ours, theirs = (_by_seed(row, trained) for row in (one.ours, one.theirs))
     common = [seed for seed in ours if seed in theirs]
     if len(common) < PILOT:
-        difference = _in_the_sweep(report, winner, control, f"val/{shot}/{plan.metrics[0]}")
+        difference = _in_the_sweep(report, one.ours, one.theirs, f"val/{one.shot}/{plan.metrics[0]}")
         known = written(difference) if difference is not None else "not run yet"
-        return control.label, shot, known, "1" if difference is not None else "0", UNKNOWN, UNKNOWN, "-"
-    mask = dataset.shots.masks[shot][dataset.val.bin]
+        return *place, known, "1" if difference is not None else "0", UNKNOWN, UNKNOWN, "-"
+    mask = dataset.shots.masks[one.shot][dataset.val.bin]
     error, other = (np.stack([_val_error(side[seed]) for seed in common])[:, mask] for side in (ours, theirs))
-    needed = seeds_needed(error, other, cast(Statistic, plan.metrics[0]), clusters=dataset.val.group[mask])
-    never = "never" if abs(needed.difference) <= needed.limit else "over 10,000"
-    even = never if needed.seeds is None else str(needed.seeds)
-    often = never if needed.seeds_for_80 is None else str(needed.seeds_for_80)
+    group, level = dataset.val.group[mask], levels.of(one)
+    groups = len(np.unique(group))
+    needed = seeds_needed(error, other, cast(Statistic, plan.metrics[0]), clusters=group, level=level)
     cost = "-" if needed.seeds is None else duration(_further(needed.seeds, costs, trained))
-    return control.label, shot, written(needed.difference), str(len(common)), even, often, cost
+    return (
+        *place,
+        written(needed.difference),
+        str(len(common)),
+        *_in_words(needed, groups, level),
+        cost,
+    )
+
+
+def _in_words(needed: SeedsNeeded, groups: int, level: float) -> tuple[str, str]:
+    """Seeds for an even chance and for eight in ten, where there are `groups` independent samples."""
+    deviation = needed.limit / float(stats.t.ppf(0.5 + level / 2, groups - 1)) if groups > 1 else np.inf
+    limits = needed.limit, needed.limit + float(stats.norm.ppf(0.8)) * deviation
+    even, often = (
+        str(seeds) if seeds is not None else NEVER if abs(needed.difference) <= limit else MORE
+        for seeds, limit in zip((needed.seeds, needed.seeds_for_80), limits, strict=True)
+    )
+    return even, often
 
 
 def _by_seed(row: Row, trained: Sequence[Run]) -> dict[int, Run]:

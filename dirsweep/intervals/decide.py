@@ -66,8 +66,11 @@ def seeds_needed(
     *,
     clusters: ArrayLike | None = None,
     parents: ArrayLike | None = None,
+    level: float = LEVEL,
 ) -> SeedsNeeded:
     """How many seeds would tell an observed difference from zero, from two seeds or more of both.
+
+    A difference that is adjusted for others needs an interval of a higher `level`.
 
     More seeds shrink A and leave M = max(B - AB, 0): with S seeds and G clusters half the width
     is about sqrt(t(S - 1)^2 * A P / S + t(G - 1)^2 * M), t(n) being Student's quantile and G the effective
@@ -89,8 +92,8 @@ def seeds_needed(
         )
     seeds = np.arange(MIN_SEEDS, MAX_SEEDS + 1)
     by_seed = parts.seeds * observed / seeds
-    limit = float(stats.t.ppf(0.5 + LEVEL / 2, crossed.freedom) * np.sqrt(parts.main))
-    half = np.sqrt(stats.t.ppf(0.5 + LEVEL / 2, seeds - 1) ** 2 * by_seed + limit**2)
+    limit = float(stats.t.ppf(0.5 + level / 2, crossed.freedom) * np.sqrt(parts.main))
+    half = np.sqrt(stats.t.ppf(0.5 + level / 2, seeds - 1) ** 2 * by_seed + limit**2)
 
     def first(width: Floats) -> int | None:
         enough = abs(parts.estimate) > width
