@@ -12,7 +12,8 @@ import yaml
 
 from dirsweep import data
 from dirsweep.finalize import Settings, forecast, training
-from dirsweep.finalize.forecast import _in_words, _plan, paces
+from dirsweep.finalize.forecast import _in_words, paces
+from dirsweep.finalize.prepare import make_plan
 from dirsweep.intervals import LEVEL, SeedsNeeded, seeds_needed
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.report import load
@@ -93,7 +94,7 @@ def test_seeds_suffice_for_the_primary_at_95_and_for_the_others_at_a_level_that_
     spec = sweeping.spec(tmp_path, searched=ONE)
     folder = swept(tmp_path / "sweep", spec, {"stage2.norm_weight": 1.0})
     report, dataset = load(folder), data.load(spec.default_config().dataset)
-    plan = _plan(report, dataset, Settings(), "it equals plain", to_tune=False)
+    plan = make_plan(report, dataset, Settings(), "it equals plain")
     errors = {}
     for place, row in enumerate(plan.rows):
         for run in training.runs([row], [1, 2], folder):

@@ -271,6 +271,7 @@ def test_seeds_alone_cannot_tell_what_the_samples_leave_open():
     needed = intervals.seeds_needed(error, control, "mae")
     assert (needed.seeds, needed.seeds_for_80) == (None, None)
     assert needed.limit == pytest.approx(stats.t.ppf(0.975, 49) * sample.std(ddof=1) / np.sqrt(50))
+    assert needed.limit_for_80 == pytest.approx(needed.limit + 0.841621 * sample.std(ddof=1) / np.sqrt(50))
     assert needed.words.startswith("cannot by seeds alone")
 
 

@@ -13,14 +13,11 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
-from dirsweep.finalize import plan as plans
 from dirsweep.finalize import training, tuned
 from dirsweep.finalize.plan import Comparison, Plan, Row
-from dirsweep.finalize.prepare import Settings, checked_data, sampled
+from dirsweep.finalize.prepare import Settings, checked_data, make_plan, sampled
 from dirsweep.finalize.text import bullets, counted, table, wrapped
 from dirsweep.finalize.training import Run
 from dirsweep.intervals import LEVEL, MIN_SEEDS, SeedsNeeded, Statistic, seeds_needed
@@ -51,7 +48,7 @@ def forecast(sweep: Path, settings: Settings) -> str:
     place = sweep / tuned.FOLDER
     to_tune = base is not None and not tuned.ended(base, place)
     tuned_base = _still_to_tune(base) if base and to_tune else tuned.tuned_base(report, base, place)
-    plan = _plan(report, dataset, settings, tuned_base, to_tune=to_tune)
+    plan = make_plan(report, dataset, settings, tuned_base, to_tune=to_tune)
     trained = training.trained(plan.rows, sweep)
     told = {row.hash: _told_by(row, report, place) for row in plan.rows}
     costs = row_costs(plan.rows, told, trained)
@@ -79,18 +76,6 @@ def forecast(sweep: Path, settings: Settings) -> str:
     if rows:
         parts += [table(heads, rows, left={0, 1, 4, 5}), wrapped(_note(levels))]
     return "\n\n".join(parts) + "\n"
-
-
-def _plan(
-    report: SweepReport, dataset: Dataset, settings: Settings, tuned_base: TrialConfig | str, *, to_tune: bool
-) -> Plan:
-    """The plan of the verdict; a base that is still to be tuned is none of its rows, but may be primary."""
-    finalists = plans.finalists(report, settings.top)
-    winner = finalists[0]
-    controls, left_out = plans.controls(winner, dataset, tuned_base)
-    to_come = (Row(TUNED, winner.config, ""),) if to_tune else ()
-    primary = plans.primary(settings.primary, winner, (*controls, *to_come), sampled(dataset))
-    return Plan(finalists, controls, plans.ablation(winner) if settings.ablate else (), left_out, primary)
 
 
 def _still_to_tune(base: SweepSpec) -> str:
@@ -215,26 +200,31 @@ def _row(
         return *place, known, "1" if difference is not None else "0", UNKNOWN, UNKNOWN, "-"
     mask = dataset.shots.masks[one.shot][dataset.val.bin]
     error, other = (np.stack([_val_error(side[seed]) for seed in common])[:, mask] for side in (ours, theirs))
-    group, level = dataset.val.group[mask], levels.of(one)
-    groups = len(np.unique(group))
-    needed = seeds_needed(error, other, cast(Statistic, plan.metrics[0]), clusters=group, level=level)
+    needed = seeds_needed(
+        error,
+        other,
+        cast(Statistic, plan.metrics[0]),
+        clusters=dataset.val.group[mask],
+        level=levels.of(one),
+    )
     cost = "-" if needed.seeds is None else duration(_further(needed.seeds, costs, trained))
     return (
         *place,
         written(needed.difference),
         str(len(common)),
-        *_in_words(needed, groups, level),
+        *_in_words(needed),
         cost,
     )
 
 
-def _in_words(needed: SeedsNeeded, groups: int, level: float) -> tuple[str, str]:
-    """Seeds for an even chance and for eight in ten, where there are `groups` independent samples."""
-    deviation = needed.limit / float(stats.t.ppf(0.5 + level / 2, groups - 1)) if groups > 1 else np.inf
-    limits = needed.limit, needed.limit + float(stats.norm.ppf(0.8)) * deviation
+def _in_words(needed: SeedsNeeded) -> tuple[str, str]:
+    """Seeds for an even chance and for eight in ten."""
     even, often = (
         str(seeds) if seeds is not None else NEVER if abs(needed.difference) <= limit else MORE
-        for seeds, limit in zip((needed.seeds, needed.seeds_for_80), limits, strict=True)
+        for seeds, limit in (
+            (needed.seeds, needed.limit),
+            (needed.seeds_for_80, needed.limit_for_80),
+        )
     )
     return even, often
 

@@ -49,12 +49,22 @@ def checked_data(report: SweepReport) -> Dataset:
 
 
 def make_plan(
-    report: SweepReport, dataset: Dataset, settings: Settings, tuned_base: TrialConfig | str
+    report: SweepReport,
+    dataset: Dataset,
+    settings: Settings,
+    tuned_base: TrialConfig | str,
+    *,
+    to_tune: bool = False,
 ) -> Plan:
-    """The plan; a tuned base that is text says why there is none."""
+    """The plan; a tuned base that is text says why there is none.
+
+    Args:
+        to_tune: whether it is only still to be tuned: none of the rows yet, but it may be primary.
+    """
     finalists = plans.finalists(report, settings.top)
     controls, left_out = plans.controls(finalists[0], dataset, tuned_base)
-    primary = plans.primary(settings.primary, finalists[0], controls, sampled(dataset))
+    known = (*controls, *([_to_come(finalists[0])] if to_tune else ()))
+    primary = plans.primary(settings.primary, finalists[0], known, sampled(dataset))
     ablation = plans.ablation(finalists[0]) if settings.ablate else ()
     told = (*left_out, *plans.twins(finalists, (*controls, *ablation)))
     return Plan(finalists, controls, ablation, told, primary)
@@ -68,6 +78,10 @@ def sampled(dataset: Dataset) -> list[str]:
 def check_primary(settings: Settings, winner: Row, dataset: Dataset, *, may_tune: bool) -> None:
     """Refuse a primary comparison that cannot be, before anything is trained for it."""
     controls, _ = plans.controls(winner, dataset, "not known yet")
-    if may_tune:
-        controls += (Row("tuned-base", winner.config, plans.CONTROLS["tuned-base"]),)
-    plans.primary(settings.primary, winner, controls, sampled(dataset))
+    known = (*controls, *([_to_come(winner)] if may_tune else ()))
+    plans.primary(settings.primary, winner, known, sampled(dataset))
+
+
+def _to_come(winner: Row) -> Row:
+    """The row of a tuned base that is not tuned yet."""
+    return Row("tuned-base", winner.config, plans.CONTROLS["tuned-base"])

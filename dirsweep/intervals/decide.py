@@ -56,6 +56,8 @@ class SeedsNeeded:
     """The interval excludes 0 in eight of ten tries."""
     limit: float
     """Half the interval's width with endlessly many seeds: what the samples alone leave open."""
+    limit_for_80: float
+    """What a difference must exceed to be told in eight of ten tries, with endlessly many seeds."""
     words: str
 
 
@@ -88,7 +90,7 @@ def seeds_needed(
     parts = variance(crossed)
     if groups == 1:
         return SeedsNeeded(
-            parts.estimate, None, None, np.inf, "cannot by seeds alone: one independent sample"
+            parts.estimate, None, None, np.inf, np.inf, "cannot by seeds alone: one independent sample"
         )
     seeds = np.arange(MIN_SEEDS, MAX_SEEDS + 1)
     by_seed = parts.seeds * observed / seeds
@@ -107,4 +109,5 @@ def seeds_needed(
         words = f"more than {MAX_SEEDS} seeds"
     else:
         words = "cannot by seeds alone: the samples leave more open than the difference"
-    return SeedsNeeded(parts.estimate, even, often, limit, words)
+    limit_for_80 = limit + float(stats.norm.ppf(0.8) * np.sqrt(parts.main))
+    return SeedsNeeded(parts.estimate, even, often, limit, limit_for_80, words)

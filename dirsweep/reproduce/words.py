@@ -47,8 +47,8 @@ def in_words(found: Table, errors: Sequence[ShotError], compared: Sequence[Judge
     """What the comparisons allow to say."""
     known = {one.comparison.identity: one for one in compared}
     lines = [
-        _tally(found, known, "", "its method by itself"),
-        _tally(found, known, "mu0", "the same fine-tune without the norm term"),
+        _tally(found, errors, known, "", "its method by itself"),
+        _tally(found, errors, known, "mu0", "the same fine-tune without the norm term"),
     ]
     for shot in SHOTS:
         by_error = sorted((one for one in errors if one.shot == shot), key=lambda one: one.first.estimate)
@@ -73,20 +73,30 @@ def in_words(found: Table, errors: Sequence[ShotError], compared: Sequence[Judge
     return lines
 
 
-def _tally(found: Table, known: Mapping[tuple[str, str, str], Judged], against: str, what: str) -> str:
-    """In how many base methods stage 2 was better, worse or neither."""
+def _tally(
+    found: Table,
+    errors: Sequence[ShotError],
+    known: Mapping[tuple[str, str, str], Judged],
+    against: str,
+    what: str,
+) -> str:
+    """In how many base methods stage 2 was better, worse or neither, and by how much of the error."""
+    sizes = {(one.row.hash, one.shot): one.first.estimate for one in errors}
     said = []
     for shot in SHOTS:
-        verdicts = [
-            known[(ours.row.hash, theirs.row.hash, shot)].verdict
+        ones = [
+            known[(ours.row.hash, theirs.row.hash, shot)]
             for ours, theirs in found.pairs
             if ours.method != TWO_STAGE
             and theirs.stage2 == against
             and (ours.row.hash, theirs.row.hash, shot) in known
         ]
+        verdicts = [one.verdict for one in ones]
         counts = {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
         told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        said.append(f"on {shot}: {told or 'not compared'}")
+        parts = [one.interval.estimate / sizes[one.comparison.theirs.hash, shot] for one in ones]
+        span = f" ({min(parts):+.1%} to {max(parts):+.1%} of the error)" if parts else ""
+        said.append(f"on {shot}: {told or 'not compared'}{span}")
     return f"stage 2 on top of a base method, against {what}: {'; '.join(said)}."
 
 
