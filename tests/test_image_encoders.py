@@ -11,11 +11,12 @@ import pytest
 import safetensors.torch
 import torch
 import torchvision
+from pydantic import ValidationError
 
 from dirsweep import models, pipeline
-from dirsweep.config import Backbone, CropFlip, Images, ResizedCrop, SmallCNN
+from dirsweep.config import Backbone, CropFlip, Images, ResizedCrop, SmallCNN, TrialConfig, explain
 from dirsweep.config.encoder import BACKBONES
-from dirsweep.models.backbone import BackboneEncoder
+from dirsweep.models.backbone import BackboneEncoder, _misfit
 from dirsweep.models.on_images import CropResize, PadCropFlip, Scale
 from dirsweep.storage import Folder
 
@@ -132,7 +133,11 @@ def test_a_small_cnn_gives_z_of_its_width(channels, numbers, norm):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["resnet18", "wide_resnet50_2", "convnext_tiny", "efficientnet_b0", "mobilenet_v3_small"]
+    "name",
+    [
+        *("resnet18", "wide_resnet50_2", "convnext_tiny", "efficientnet_b0", "mobilenet_v3_small"),
+        *("densenet121", "regnet_y_400mf", "shufflenet_v2_x0_5", "swin_t", "swin_v2_t"),
+    ],
 )
 def test_z_is_what_the_backbone_hands_to_its_classifier(name):
     own = rows(size=64)
@@ -153,18 +158,31 @@ def test_z_is_what_the_backbone_hands_to_its_classifier(name):
 
 
 def classifier(whole: Any) -> torch.nn.Module:
-    """Its first linear layer."""
-    layers = [whole.fc] if hasattr(whole, "fc") else whole.classifier
-    return next(layer for layer in layers if isinstance(layer, torch.nn.Linear))
+    """The first linear layer behind the pooling."""
+    end = next(getattr(whole, name) for name in ("fc", "head", "classifier") if hasattr(whole, name))
+    return next(layer for layer in end.modules() if isinstance(layer, torch.nn.Linear))
 
 
 def belongs(key: str, whole: Any, first: torch.nn.Module) -> bool:
     """Whether a tensor is of the classifier, from its first linear layer on."""
-    if hasattr(whole, "fc"):
-        return key.startswith("fc.")
-    if not key.startswith("classifier."):
-        return False
-    return int(key.split(".")[1]) >= list(whole.classifier).index(first)
+    names = list(whole.state_dict())
+    own = next(name for name, layer in whole.named_modules() if layer is first)
+    return names.index(key) >= names.index(f"{own}.weight")
+
+
+def test_a_backbone_that_is_not_supported_is_refused_with_those_that_are():
+    for encoder in ("vgg16", {"name": "backbone", "backbone": "vgg16"}):
+        with pytest.raises(ValidationError) as caught:
+            TrialConfig.model_validate({"encoder": encoder})
+        said = explain(caught.value, "trial.yaml")
+        assert said.startswith("trial.yaml: 'encoder.")
+        assert "vgg16" in said
+        assert all(name in said for name in BACKBONES)
+
+
+def test_a_backbone_knows_whether_it_has_batch_norm():
+    named = (name for name in BACKBONES if not Backbone(backbone=name).batch_norm)
+    assert {name.split("_")[0] for name in named} == {"convnext", "swin"}
 
 
 def test_every_backbone_is_one_of_torchvisions():
@@ -216,7 +234,7 @@ def wrapped(weights: dict[str, torch.Tensor]) -> None:
         (lambda weights: weights.update(more=torch.zeros(1)), "1 unknown, such as more$"),
         (
             lambda weights: weights.update({"conv1.weight": torch.zeros(2)}),
-            r"conv1.weight is \[2\], not ",
+            r".* size mismatch for conv1.weight: .* torch.Size\(\[2\]\)",
         ),
         (wrapped, "every name starts with 'module.'"),
     ],
@@ -227,6 +245,22 @@ def test_weights_load_strictly(tmp_path, change, told):
     torch.save(weights, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=rf"w\.pth: not the weights of resnet18: {told}"):
         models.build(Backbone(weights=str(tmp_path / "w.pth")), rows(), seed=0)
+
+
+@pytest.mark.parametrize("version", [None, 1, 2])
+def test_old_weights_without_a_count_of_batches_load_where_pytorch_loads_them(version):
+    layer = torch.nn.BatchNorm2d(2)
+    old = layer.state_dict()
+    del old["num_batches_tracked"]
+    old._metadata = {"": {"version": version}}
+    problem = _misfit(torch.nn.BatchNorm2d(2), old)
+    assert problem == ("1 missing, such as num_batches_tracked" if version == 2 else "")
+    try:
+        torch.nn.BatchNorm2d(2).load_state_dict(old)
+    except RuntimeError:
+        assert problem
+    else:
+        assert not problem
 
 
 def test_a_file_that_holds_no_weights_is_refused_and_runs_no_code(tmp_path):

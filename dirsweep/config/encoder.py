@@ -13,7 +13,13 @@ BACKBONES = (
     *(f"efficientnet_b{size}" for size in range(8)),
     *(f"efficientnet_v2_{size}" for size in "sml"),
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
+    *(f"densenet{depth}" for depth in (121, 161, 169, 201)),
+    *(f"regnet_x_{size}" for size in ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")),
+    *(f"regnet_y_{size}" for size in ("400mf", "800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf", "128gf")),
+    *(f"shufflenet_v2_x{width}" for width in ("0_5", "1_0", "1_5", "2_0")),
+    *(f"swin{version}_{size}" for version in ("", "_v2") for size in "tsb"),
 )
+"""Torchvision's networks that hand one pooled feature to their classifier and take images of any size."""
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -176,7 +182,7 @@ class Backbone(_OnImages):
     @property
     def batch_norm(self) -> bool:
         """Whether there is batch norm."""
-        return not str(self.backbone).startswith("convnext")
+        return not str(self.backbone).startswith(("convnext", "swin"))
 
 
 class Custom(Config):

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from dirsweep.config.encoder import BACKBONES
 from dirsweep.config.names import knobs, options, tag
 from dirsweep.config.trial import TrialConfig
 
@@ -102,6 +103,9 @@ def _problem(problem: Any, model: type[BaseModel]) -> str:
             return f"'{key}' is missing"
         case "union_tag_invalid":
             allowed = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
+            if "backbone" in allowed:  # each of them may stand there by its own name
+                place = allowed.index("backbone")
+                allowed[place : place + 1] = BACKBONES
             return f"'{key}.name': there is no {problem['ctx']['tag']!r}; choose {_either(allowed)}"
         case "union_tag_not_found":
             return f"'{key}.name' is missing; it says which variant the other keys belong to"

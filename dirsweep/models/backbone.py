@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchvision import models as torchvision_models
+from torchvision.models import ConvNeXt, DenseNet, RegNet, ResNet, ShuffleNetV2
+from torchvision.models.swin_transformer import SwinTransformer
 
 from dirsweep.config import Backbone
 from dirsweep.models.on_images import Fuse, OnPixels, Scale, augment
@@ -24,9 +26,9 @@ NORMALISATION = {
 class BackboneEncoder(nn.Module):
     """A backbone cut in two: everything before its last block, and that block with the pooling.
 
-    The last block is `layer4` of a residual network, and the last stage of `features` elsewhere. Grey images
-    count as three equal channels. Numbers beside the image go through one more linear layer with ReLU,
-    together with the pooled features; it is part of the last block.
+    The last block is the last stage: `layer4` of a ResNet, the last dense block of a DenseNet, what stands
+    last in `features` elsewhere. Grey images count as three equal channels. Numbers beside the image go
+    through one more linear layer with ReLU, together with the pooled features; it is part of the last block.
     """
 
     evaluation_batch = 256
@@ -51,29 +53,24 @@ def _whole(config: Backbone) -> Any:
     usual = torchvision_models.get_model(config.backbone, weights=None)
     *_, head = (name for name, layer in usual.named_modules() if isinstance(layer, nn.Linear))
     own = weights.get(f"{head}.weight")
-    classes = 1000 if own is None else len(own)  # of the classifier that is left out here
+    classes = 1000 if own is None or own.dim() != 2 else len(own)  # of the classifier that is left out here
     whole = torchvision_models.get_model(config.backbone, weights=None, num_classes=classes)
-    problem = _misfit(weights, whole.state_dict())
+    problem = _misfit(whole, weights)
     if problem:
         raise ValueError(f"{config.weights}: not the weights of {config.backbone}: {problem}")
-    whole.load_state_dict(weights)
     return whole
 
 
-def _misfit(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The first way in which weights are not those that are wanted; "" if they are."""
-    missing = [name for name in wanted if name not in weights]
-    further = [name for name in weights if name not in wanted]
+def _misfit(whole: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Load weights as strictly as PyTorch does; what it finds wrong with them, "" if nothing."""
+    try:  # not `strict`, which would list every name; it finds missing and unknown ones all the same
+        missing, further = whole.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # another shape
+        return _first(error)
     if missing and further and all(name.startswith("module.") for name in weights):
         return "every name starts with 'module.', of a parallel wrapper; save model.module.state_dict()"
-    if missing or further:
-        kinds = ((missing, "missing"), (further, "unknown"))
-        return "; ".join(f"{len(names)} {word}, such as {names[0]}" for names, word in kinds if names)
-    other = [name for name, value in wanted.items() if weights[name].shape != value.shape]
-    if not other:
-        return ""
-    name = other[0]
-    return f"{name} is {list(weights[name].shape)}, not {list(wanted[name].shape)}"
+    kinds = ((missing, "missing"), (further, "unknown"))
+    return "; ".join(f"{len(names)} {word}, such as {names[0]}" for names, word in kinds if names)
 
 
 def weights_hash(path: Path) -> str:
@@ -118,17 +115,32 @@ def _first(error: Exception) -> str:
 
 def _parts(whole: Any) -> tuple[list[nn.Module], list[nn.Module]]:
     """The layers before the last block, and the last block with its pooling."""
-    if hasattr(whole, "layer4"):
-        before = [whole.conv1, whole.bn1, whole.relu, whole.maxpool, whole.layer1, whole.layer2, whole.layer3]
-        return before, [whole.layer4, whole.avgpool]
-    *before, last = whole.features
-    norm = [layer for layer in whole.classifier if type(layer).__name__ == "LayerNorm2d"]  # ConvNeXt's
-    pooling = getattr(whole, "avgpool", None) or nn.AdaptiveAvgPool2d(1)  # MobileNetV2 has it in its forward
-    return before, [last, pooling, *norm]
+    mean = nn.AdaptiveAvgPool2d(1)  # where the pooling is in the network's forward
+    match whole:
+        case ResNet():
+            before = [whole.conv1, whole.bn1, whole.relu, whole.maxpool]
+            return [*before, whole.layer1, whole.layer2, whole.layer3], [whole.layer4, whole.avgpool]
+        case RegNet():
+            *before, last = whole.trunk_output
+            return [whole.stem, *before], [last, whole.avgpool]
+        case DenseNet():
+            *before, last, norm = whole.features
+            return before, [last, norm, nn.ReLU(), mean]
+        case ShuffleNetV2():
+            before = [whole.conv1, whole.maxpool, whole.stage2, whole.stage3, whole.stage4]
+            return before, [whole.conv5, mean]
+        case SwinTransformer():
+            *before, last = whole.features
+            return before, [last, whole.norm, whole.permute, whole.avgpool]
+        case ConvNeXt():
+            *before, last = whole.features
+            return before, [last, whole.avgpool, whole.classifier[0]]  # its norm
+        case _:
+            *before, last = whole.features
+            return before, [last, getattr(whole, "avgpool", mean)]
 
 
 def _classifier(whole: Any) -> Any:
     """The first linear layer behind the pooling."""
-    if hasattr(whole, "fc"):
-        return whole.fc
-    return next(layer for layer in whole.classifier if isinstance(layer, nn.Linear))
+    end = next(end for name, end in whole.named_children() if name in ("fc", "classifier", "head"))
+    return next(layer for layer in end.modules() if isinstance(layer, nn.Linear))
