@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
 from dirsweep.checkpoint import Journal, Stopped, Store, clear, read_records, unpack
-from dirsweep.config import PLACES, BalancedMSE, TrialConfig, settings
+from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, settings
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.loop import Trial, restore_model, rows_of, train
@@ -71,7 +71,7 @@ def run_trial(
 
 def check(config: TrialConfig, dataset: Dataset) -> None:
     """Refuse, before anything is trained, what the data or the encoder's files cannot serve. ValueError."""
-    models.identity(config.encoder)
+    models.check(config.encoder, dataset.train.inputs)
     if config.stage2 is not None:
         check_threshold(dataset.shots.counts, config.stage2.majority_threshold)
     target_unit(config.stage1.target_transform, dataset.train.label)
@@ -101,19 +101,36 @@ def _check_integral(config: TrialConfig, dataset: Dataset) -> None:
 def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None:
     """Write config.json and facts.json, or find that the folder is this trial's already.
 
-    Where a CSV lies is of no account: facts.json holds the hash of its content.
+    Where a CSV lies is of no account: facts.json holds the hash of its content, and of the encoder's files.
     """
-    facts = {"data": dataset.hash, "method_version": METHOD_VERSION}
+    facts: dict[str, Any] = {"data": dataset.hash, "method_version": METHOD_VERSION}
+    facts |= {"encoder": models.contents(config.encoder)}
     for name, mine in (("config.json", config.model_dump(mode="json")), ("facts.json", facts)):
         if not folder.put_if_absent(name, json.dumps(mine, indent=1).encode()):
             theirs = _read(folder, name)
             for tree in (theirs, mine):
                 _without_places(tree)
+            if name == "facts.json":
+                theirs.setdefault("encoder", facts["encoder"])  # begun before that was kept
+                _check_files(config.encoder, theirs["encoder"], facts["encoder"], folder)
             if theirs != mine:
                 raise ValueError(
                     f"{folder.path / name}: this folder holds another trial ({_difference(theirs, mine)}); "
                     "choose another folder"
                 )
+
+
+def _check_files(
+    encoder: EncoderConfig, theirs: dict[str, str], mine: dict[str, str], folder: Folder
+) -> None:
+    """Refuse to go on with other files of the encoder than the trial began with. ValueError."""
+    for key, found in mine.items():
+        if theirs.get(key) != found:
+            knob = "path" if key == "source" else key
+            raise ValueError(
+                f"encoder.{knob} {getattr(encoder, knob)!r}: what it names has changed since the trial in "
+                f"{folder.path} began; put it back, or choose another folder"
+            )
 
 
 def _without_places(tree: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Encoders of images: shapes, last blocks, augmentation, weights from a file, whole trials."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from pydantic import ValidationError
 from dirsweep import models, pipeline
 from dirsweep.config import Backbone, CropFlip, Images, ResizedCrop, SmallCNN, TrialConfig, explain
 from dirsweep.config.encoder import BACKBONES
+from dirsweep.data import ImageInputs
 from dirsweep.models.backbone import BackboneEncoder, _misfit
 from dirsweep.models.on_images import CropResize, PadCropFlip, Scale
+from dirsweep.search.spec import check_data, parse_spec
 from dirsweep.storage import Folder
 
 
@@ -272,6 +275,43 @@ def test_a_file_that_holds_no_weights_is_refused_and_runs_no_code(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")  # a pickled object, which could run code
     with pytest.raises(ValueError, match=r"module\.pth: cannot be read as weights"):
         models.build(Backbone(weights=str(tmp_path / "module.pth")), rows(), seed=0)
+
+
+# ---- before a trial
+
+
+@pytest.mark.parametrize(
+    ("searched", "told"),
+    [
+        (
+            {"encoder.weights": {"choice": [None, "none.pth"]}},
+            "with searched.encoder.weights = 'none.pth': none.pth: no such file (encoder.weights)",
+        ),
+        (
+            {"encoder.backbone": {"choice": ["resnet18", "convnext_tiny"]}},
+            "with searched.encoder.backbone = 'convnext_tiny': encoder convnext_tiny needs images of 32 x 32 "
+            "pixels or more, but these have a side of 16; raise dataset.size",
+        ),
+    ],
+)
+def test_a_searched_encoder_that_will_not_do_is_found_before_the_sweep(images, searched, told):
+    fixed = {"dataset": images.model_dump(mode="json"), "encoder": "resnet18"}
+    spec = parse_spec({"question": "Which?", "fixed": fixed, "searched": searched}, "space.yaml")
+    with pytest.raises(ValueError, match=re.escape(told)):
+        check_data(spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "least"), [("convnext_tiny", 32), ("densenet121", 29), ("swin_t", 1)])
+def test_a_backbone_takes_images_from_its_smallest_size_on(name, least):
+    model = models.build(Backbone(backbone=name), rows(), seed=0).eval()
+    assert torch.isfinite(model(rows(size=least))[0]).all()
+    models.check(Backbone(backbone=name), ImageInputs(*map(np.asarray, rows(size=least))))
+    if least > 1:
+        with pytest.raises(RuntimeError):
+            model(rows(size=least - 1))
+        with pytest.raises(ValueError, match=f"needs images of {least} x {least} pixels or more"):
+            models.check(Backbone(backbone=name), ImageInputs(*map(np.asarray, rows(size=least - 1))))
 
 
 # ---- trials

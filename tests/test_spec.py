@@ -517,6 +517,22 @@ def test_a_dataset_file_is_read_relative_to_the_space(tmp_path: Path):
     assert Path(dataset.path) == tmp_path / "data" / "mine.csv"
 
 
+def test_searched_files_of_an_encoder_start_at_the_folder_of_the_space(tmp_path: Path):
+    for name in ("a.txt", "w.pth"):
+        (tmp_path / name).touch()
+    searched = {
+        "encoder.vectors": {"choice": ["a.txt", "some_package"]},
+        "encoder.hidden": {"choice": [10, 20], "when": {"encoder.vectors": "a.txt"}},
+        "stage1.epochs": {"int": [1, 2], "when": {"encoder.vectors": ["a.txt", "some_package"]}},
+    }
+    fixed = {"dataset": "sts_b_dir", "encoder": {"name": "bilstm"}}
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(changed(fixed=fixed, searched=searched)))
+    spec, here = read_spec(tmp_path / "space.yaml"), str(tmp_path / "a.txt")
+    assert spec.searched["encoder.vectors"].probes() == [here, "some_package"]
+    assert spec.searched["encoder.hidden"].conditions() == {"encoder.vectors": [here]}
+    assert spec.searched["stage1.epochs"].conditions() == {"encoder.vectors": [here, "some_package"]}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

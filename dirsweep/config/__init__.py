@@ -47,7 +47,7 @@ from dirsweep.config.feature import (
     RankNContrast,
     RankSim,
 )
-from dirsweep.config.files import read_trial, read_yaml, with_dataset_file
+from dirsweep.config.files import read_trial, read_yaml, with_dataset_file, with_searched_files
 from dirsweep.config.names import Knob, knobs
 from dirsweep.config.ordinality import (
     KL,
@@ -170,4 +170,5 @@ __all__ = [
     "settings",
     "unknown",
     "with_dataset_file",
+    "with_searched_files",
 ]

@@ -43,9 +43,43 @@ def with_dataset_file(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _with_files(encoder: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """An encoder whose relative files start at `folder`; the name of a package stays a name."""
-    files = {key: folder / encoder[key] for key in FILES if isinstance(encoder.get(key), str)}
-    return encoder | {key: str(file.resolve()) for key, file in files.items() if file.exists()}
+    """An encoder whose relative files start at `folder`."""
+    return {key: _rooted(key, value, folder) for key, value in encoder.items()}
+
+
+def with_searched_files(searched: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """`searched` of a search space with relative files of encoders, conditions on them too, from `folder` on.
+
+    What is no mapping of lists is left as it is, for the check of the space to name.
+    """
+    return {name: _searched(name, found, folder) for name, found in searched.items()}
+
+
+def _searched(name: str, found: Any, folder: Path) -> Any:
+    if not isinstance(found, dict):
+        return found
+    rooted = {
+        key: _all_rooted(name, value, folder) if key == "choice" else value for key, value in found.items()
+    }
+    if isinstance(found.get("when"), dict):
+        rooted["when"] = {other: _all_rooted(other, value, folder) for other, value in found["when"].items()}
+    return rooted
+
+
+def _all_rooted(name: str, values: Any, folder: Path) -> Any:
+    """One value, or each of a list, of the searched `name`."""
+    branch, _, key = name.rpartition(".")
+    if branch != "encoder":
+        return values
+    if isinstance(values, list):
+        return [_rooted(key, value, folder) for value in values]
+    return _rooted(key, values, folder)
+
+
+def _rooted(key: str, value: Any, folder: Path) -> Any:
+    """The value of an encoder's key: a file as seen from `folder`; the name of a package stays a name."""
+    names_file = key in FILES and isinstance(value, str) and (folder / value).exists()
+    return str((folder / value).resolve()) if names_file else value
 
 
 def read_trial(path: Path, values: dict[str, Any] | None = None) -> TrialConfig:

@@ -18,6 +18,7 @@ from dirsweep.data.inputs import (
     Inputs,
     PairEncoding,
     Pairs,
+    first,
     read_encoding,
 )
 from dirsweep.data.propose import (
@@ -51,6 +52,7 @@ __all__ = [
     "check_test",
     "describe",
     "find_images",
+    "first",
     "inspect_csv",
     "load",
     "only_table",

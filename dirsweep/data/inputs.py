@@ -50,6 +50,17 @@ class ImageInputs:
 Inputs = NDArray[np.float32] | Pairs | ImageInputs
 
 
+def first(inputs: Inputs, count: int) -> Inputs:
+    """The first samples alone."""
+    match inputs:
+        case Pairs():
+            return Pairs(inputs.first[:count], inputs.second[:count])
+        case ImageInputs():
+            return ImageInputs(inputs.pixels[:count], inputs.numbers[:count])
+        case _:
+            return inputs[:count]
+
+
 @dataclass(frozen=True)
 class PairEncoding:
     """Two columns of text that make a pair."""

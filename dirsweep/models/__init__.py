@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dirsweep.config import MLP, Backbone, BiLSTM, Custom, EncoderConfig, SentenceEncoder, SmallCNN
-from dirsweep.data import ImageInputs, Inputs, Pairs
+from dirsweep.data import ImageInputs, Inputs, Pairs, first
 from dirsweep.models import backbone, bilstm, custom, sentence_encoder, word_vectors
 from dirsweep.models.backbone import BackboneEncoder
 from dirsweep.models.bilstm import BiLSTMEncoder
@@ -28,6 +28,8 @@ __all__ = [
     "Model",
     "Rows",
     "build",
+    "check",
+    "contents",
     "identity",
     "join",
     "prepare",
@@ -39,6 +41,8 @@ __all__ = [
     "trained",
 ]
 
+FEW = 2
+"""Samples that an encoder of the user's own is tried on."""
 
 Encoder = MLPEncoder | SentencePairEncoder | BiLSTMEncoder | SmallCNNEncoder | BackboneEncoder | CustomEncoder
 
@@ -96,24 +100,46 @@ def prepare(config: EncoderConfig, inputs: Inputs) -> Rows:
             assert_never(config)
 
 
-def identity(config: EncoderConfig) -> dict[str, object]:
-    """What of an encoder decides the weights: its knobs, and the content of the files that they name.
+def contents(config: EncoderConfig) -> dict[str, str]:
+    """Hashes of the files that an encoder is made of, by the knob that names them.
 
     Raises:
         ValueError: such a file, package or class is not there, or is not what it should be.
     """
-    knobs = config.model_dump(mode="json")
     match config:
         case SentenceEncoder():
-            return knobs | {"model": sentence_encoder.fingerprint(config.model)}
+            return {"model": sentence_encoder.fingerprint(config.model)}
         case BiLSTM():
-            return knobs | {"vectors": word_vectors.load(config.vectors, config.vocabulary).hash}
+            return {"vectors": word_vectors.load(config.vectors, config.vocabulary).hash}
         case Backbone(weights=str(path)):
-            return knobs | {"weights": backbone.weights_hash(Path(path))}
+            return {"weights": backbone.weights_hash(Path(path))}
         case Custom():
-            return knobs | {"source": custom.source_hash(config)}
+            return {"source": custom.source_hash(config)}
         case _:
-            return knobs
+            return {}
+
+
+def identity(config: EncoderConfig) -> dict[str, object]:
+    """What of an encoder decides the weights: its knobs, and `contents` where it has files. ValueError."""
+    return config.model_dump(mode="json") | contents(config)
+
+
+def check(config: EncoderConfig, inputs: Inputs) -> None:
+    """Refuse, before anything is trained, what cannot be built or does not suit such inputs.
+
+    inputs: those of the training split.
+
+    Raises:
+        ValueError: as `contents`; or weights of another backbone, images too small for it, a class of the
+            user's own that does not work.
+    """
+    contents(config)
+    match config:
+        case Backbone():
+            assert isinstance(inputs, ImageInputs), "the config checks that encoder and dataset agree"
+            backbone.check(config, min(inputs.pixels.shape[2:]))
+        case Custom():
+            custom.check(config, first(inputs, FEW))
 
 
 def trained(config: EncoderConfig) -> EncoderConfig:

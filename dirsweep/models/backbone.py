@@ -23,6 +23,10 @@ NORMALISATION = {
 }
 
 
+SMALLEST = {"convnext": 32, "densenet": 29}
+"""Pixels of a side below which nothing is left of an image in front of the last stage, by family."""
+
+
 class BackboneEncoder(nn.Module):
     """A backbone cut in two: everything before its last block, and that block with the pooling.
 
@@ -43,6 +47,18 @@ class BackboneEncoder(nn.Module):
         fused = Fuse(*last, nn.Flatten())
         mixed = [nn.Linear(self.features + numbers, self.features), nn.ReLU()] if numbers else []
         self.last_block = nn.Sequential(fused, *mixed)
+
+
+def check(config: Backbone, side: int) -> None:
+    """Refuse images with a side of so many pixels if that is too few, and weights of another network."""
+    least = next((least for family, least in SMALLEST.items() if config.backbone.startswith(family)), 1)
+    if side < least:
+        raise ValueError(
+            f"encoder {config.backbone} needs images of {least} x {least} pixels or more, but these have a "
+            f"side of {side}; raise dataset.size, or take another encoder"
+        )
+    if config.weights is not None:
+        _whole(config)
 
 
 def _whole(config: Backbone) -> Any:

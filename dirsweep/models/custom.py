@@ -15,16 +15,18 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dirsweep.config import Custom
 from dirsweep.data import ImageInputs, Inputs
 from dirsweep.models.rows import Rows
+from dirsweep.models.sources import sources
 
 STARTED_IN = "DIRSWEEP_STARTED_IN"
 """Environment variable: the folder that the command was started in, for workers, which run elsewhere."""
@@ -36,11 +38,15 @@ class CustomEncoder(nn.Module):
     def __init__(self, config: Custom, rows: Rows) -> None:
         super().__init__()
         own = _called(config, rows)
-        for name, kind in (("stem", nn.Module), ("last_block", nn.Module), ("features", int)):
-            if not isinstance(getattr(own, name, None), kind):
-                raise ValueError(f"encoder {config.path}: has no `{name}` that is {_what(kind)}")
+        for name in ("stem", "last_block"):
+            if not isinstance(getattr(own, name, None), nn.Module):
+                raise ValueError(f"encoder {config.path}: has no `{name}` that is a torch.nn.Module")
+        batch = getattr(own, "evaluation_batch", 256)
+        for name, found in (("features", getattr(own, "features", None)), ("evaluation_batch", batch)):
+            if type(found) is not int or found < 1:
+                raise ValueError(f"encoder {config.path}: has no `{name}` that is a whole number above 0")
         self.stem, self.last_block, self.features = own.stem, own.last_block, own.features
-        self.evaluation_batch = int(getattr(own, "evaluation_batch", 256))
+        self.evaluation_batch = batch
         normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.modules())
         if normed != config.batch_norm:
             raise ValueError(
@@ -49,11 +55,33 @@ class CustomEncoder(nn.Module):
             )
 
 
+def check(config: Custom, inputs: Inputs) -> None:
+    """Build the class for a few training inputs, and look at its z of them.
+
+    Raises:
+        ValueError: it cannot be imported, built or run, or z is not (B, features); names the import path.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        rows = prepare(config, inputs)
+        encoder = CustomEncoder(config, rows).eval()
+        try:
+            z = encoder.last_block(encoder.stem(rows))
+        except Exception as error:
+            raise ValueError(f"encoder {config.path}: last_block(stem(rows)): {_told(error)}") from None
+    size = [len(inputs), encoder.features]
+    if not isinstance(z, Tensor) or not z.is_floating_point() or list(z.shape) != size:
+        kind = f"{z.dtype}, {list(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(
+            f"encoder {config.path}: last_block(stem(rows)) of {size[0]} samples is {kind}; with `features` "
+            f"{size[1]} it must be a tensor of numbers, {size}"
+        )
+
+
 def prepare(config: Custom, inputs: Inputs) -> Rows:
     """By the class's own `prepare`, or as for the encoders here. ValueError if it has none and needs one."""
     own = getattr(_loaded(config), "prepare", None)
     if own is not None:
-        return own(inputs)
+        return _prepared(config, own, inputs)
     if isinstance(inputs, np.ndarray):
         return torch.as_tensor(inputs)
     if isinstance(inputs, ImageInputs):
@@ -63,10 +91,28 @@ def prepare(config: Custom, inputs: Inputs) -> Rows:
     )
 
 
+def _prepared(config: Custom, own: Any, inputs: Inputs) -> Rows:
+    try:
+        rows = own(inputs)
+    except Exception as error:
+        raise ValueError(f"encoder {config.path}: prepare(inputs): {_told(error)}") from None
+    parts = rows if isinstance(rows, tuple) and rows else (rows,)
+    if not all(isinstance(part, Tensor) and part.dim() and len(part) == len(inputs) for part in parts):
+        raise ValueError(
+            f"encoder {config.path}: prepare(inputs) must give a tensor, or a tuple of them, with the "
+            f"{len(inputs)} samples in front"
+        )
+    return rows
+
+
 def source_hash(config: Custom) -> str:
-    """sha256 of the file that holds the class: with other code the weights are others."""
-    file = inspect.getsourcefile(_loaded(config))
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    """sha256 of the code that the class is of (`sources`): with other code the weights are others."""
+    try:
+        _loaded(config)
+        files = sources(sys.modules[config.path.partition(":")[0]])
+    except ValueError as error:
+        raise ValueError(f"encoder.path {config.path!r}: {error}") from None
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _loaded(config: Custom) -> Any:
@@ -77,22 +123,32 @@ def _loaded(config: Custom) -> Any:
         sys.path.append(place)  # last, so that no file there can stand in for another module
     try:
         found = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
+    except Exception as error:  # whatever the file does when it is imported
+        missing = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?")
+        hint = "; it must lie in the folder that dirsweep is started from, or on PYTHONPATH"
         raise ValueError(
-            f"encoder.path {config.path!r}: cannot import {module}: {error}; it must lie in the folder that "
-            "dirsweep is started from, or on PYTHONPATH"
+            f"encoder.path {config.path!r}: cannot import {module}: {_told(error)}{hint if missing else ''}"
         ) from None
-    if not inspect.isclass(found):
-        raise ValueError(f"encoder.path {config.path!r}: {module} has no class {name!r}")
+    if not inspect.isclass(found) or not issubclass(found, nn.Module):
+        raise ValueError(f"encoder.path {config.path!r}: {module} has no class {name!r} of torch.nn.Module")
     return found
 
 
 def _called(config: Custom, rows: Rows) -> Any:
     try:
         return _loaded(config)(rows, **config.options)
-    except TypeError as error:
-        raise ValueError(f"encoder {config.path} with options {config.options}: {error}") from None
+    except Exception as error:  # whatever the class does
+        raise ValueError(f"encoder {config.path} with options {config.options}: {_told(error)}") from None
 
 
-def _what(kind: type) -> str:
-    return "a whole number" if kind is int else "a torch.nn.Module"
+def _told(error: Exception) -> str:
+    """What went wrong in the user's code, and in which line of it."""
+    said = str(error) if isinstance(error, SyntaxError | ImportError) else f"{type(error).__name__}: {error}"
+    ours = [Path(module.__file__).parent for module in (torch, importlib) if module.__file__]
+    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    own = [
+        f" ({file.name}, line {line})"
+        for file, line in files
+        if file.is_file() and not any(file.is_relative_to(folder) for folder in [*ours, Path(__file__)])
+    ]
+    return said + "".join(own[-1:])

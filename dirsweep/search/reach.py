@@ -5,6 +5,7 @@ that is not picked, is found here and not by the trial that would have met it af
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from dirsweep.search.model import SweepSpec
 
 MOST_CONTEXTS = 256
 """Contexts in which one value is tried; more than any real space has."""
+
+MAKING = re.compile(r"encoder\.(name|backbone|weights|vectors|vocabulary|model|path|options\.\w+)$")
+"""Searched names that decide which network and which files an encoder is made of."""
 
 Params = dict[str, Any]
 Problems = dict[str, str]
@@ -36,6 +40,22 @@ def value_problems(spec: SweepSpec) -> list[str]:
                 wanted = dict(zip((one, other), forced, strict=True))
                 for params in itertools.islice(_assignments(spec, wanted), 1):
                     _try(spec, params, [one, other], found)
+    return list(found.values())
+
+
+def encoders(spec: SweepSpec) -> list[tuple[Params, config.EncoderConfig]]:
+    """Each encoder that a search may ask, as far as network and files go, and what is searched of it."""
+    names = [name for name in spec.searched if MAKING.match(name)]
+    found: dict[str, tuple[Params, config.EncoderConfig]] = {}
+    for name in names:
+        for picked in itertools.islice(
+            itertools.product(*(_ends(spec, one) for one in names)), MOST_CONTEXTS
+        ):
+            forced = dict(zip(names, picked, strict=True))
+            for params in itertools.islice(_assignments(spec, forced, must=[name]), 1):
+                encoder = spec.config(params).encoder
+                asked = {one: value for one, value in params.items() if one in names}
+                found.setdefault(encoder.model_dump_json(), (asked, encoder))
     return list(found.values())
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dirsweep.config import TrialConfig, knobs, read_yaml, with_dataset_file
+from dirsweep.config import TrialConfig, knobs, read_yaml, with_dataset_file, with_searched_files
 from dirsweep.config.encoder import BACKBONES
 from dirsweep.search.check import OWN, explain, name_problems, problems, searchable
 from dirsweep.search.model import SweepSpec
+from dirsweep.search.reach import encoders
 from dirsweep.shots import check_threshold
 
 __all__ = ["FILE", "SweepSpec", "check_data", "json_schema", "parse_spec", "read_spec"]
@@ -19,7 +20,7 @@ FILE = "spec.yaml"
 
 
 def read_spec(path: Path) -> SweepSpec:
-    """The search space in a YAML file, `dataset: FILE.yaml` read in and `warm_start` folders resolved.
+    """The search space in a YAML file, `dataset: FILE.yaml` read in and relative paths made from its folder.
 
     Raises:
         ValueError: one line per problem: the file, the key, what was found and what is allowed.
@@ -27,6 +28,8 @@ def read_spec(path: Path) -> SweepSpec:
     tree = read_yaml(path)
     if isinstance(tree.get("fixed"), dict):
         tree = {**tree, "fixed": with_dataset_file(tree["fixed"], path.parent)}
+    if isinstance(tree.get("searched"), dict):
+        tree = {**tree, "searched": with_searched_files(tree["searched"], path.parent)}
     if isinstance(tree.get("warm_start"), list):
         tree = {**tree, "warm_start": [_beside(path, folder) for folder in tree["warm_start"]]}
     return parse_spec(tree, str(path))
@@ -49,19 +52,25 @@ def parse_spec(tree: dict[str, Any], where: str) -> SweepSpec:
 
 
 def check_data(spec: SweepSpec) -> None:
-    """Load the data and check what depends on it, the majority threshold; and what the encoder reads.
+    """Load the data and check what depends on it, the majority threshold; and every encoder with its files.
 
     Raises:
-        ValueError: the data or the encoder's files cannot be loaded, or the top of the threshold's range
-            leaves fewer than two majority bins (the same error as the trial's own).
+        ValueError: the data or an encoder's files cannot be loaded, the encoder does not suit the data, or
+            the top of the threshold's range leaves fewer than two majority bins (the trial's own errors).
     """
-    from dirsweep.data import load  # not at the top: these take a while, and reading a space needs none
-    from dirsweep.models import identity
+    from dirsweep import models  # not at the top: these take a while, and reading a space needs none
+    from dirsweep.data import load
 
     name = "stage2.majority_threshold"
     default = spec.default_config()
     data = load(default.dataset)
-    identity(default.encoder)
+    models.check(default.encoder, data.train.inputs)
+    for params, encoder in encoders(spec):
+        try:
+            models.check(encoder, data.train.inputs)
+        except ValueError as error:
+            beside = ", ".join(f"searched.{name} = {value!r}" for name, value in params.items())
+            raise ValueError(f"with {beside}: {error}") from None
     searched = spec.searched.get(name)
     if searched is None and default.stage2 is None:
         return
