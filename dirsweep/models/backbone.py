@@ -23,7 +23,7 @@ NORMALISATION = {
 }
 
 
-SMALLEST = {"convnext": 32, "densenet": 29}
+SMALLEST = {"convnext": 32, "densenet": 29, "swin": 4}
 """Pixels of a side below which nothing is left of an image in front of the last stage, by family."""
 
 
