@@ -3,6 +3,7 @@
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,19 @@ import torchvision
 from pydantic import ValidationError
 
 from dirsweep import models, pipeline
-from dirsweep.config import Backbone, CropFlip, Images, ResizedCrop, SmallCNN, TrialConfig, explain
+from dirsweep.config import (
+    Backbone,
+    CropFlip,
+    Images,
+    NoAugmentation,
+    ResizedCrop,
+    SmallCNN,
+    TrialConfig,
+    explain,
+)
 from dirsweep.config.encoder import BACKBONES
 from dirsweep.data import ImageInputs
+from dirsweep.loop.frozen import set_layers, through
 from dirsweep.models.backbone import BackboneEncoder, _misfit
 from dirsweep.models.on_images import CropResize, PadCropFlip, Scale
 from dirsweep.search.spec import check_data, parse_spec
@@ -302,19 +313,36 @@ def test_a_searched_encoder_that_will_not_do_is_found_before_the_sweep(images, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), [("convnext_tiny", 32), ("densenet121", 29), ("swin_t", 1)])
+@pytest.mark.parametrize(("name", "least"), [("convnext_tiny", 32), ("densenet121", 29), ("swin_t", 4)])
 def test_a_backbone_takes_images_from_its_smallest_size_on(name, least):
     model = models.build(Backbone(backbone=name), rows(), seed=0).eval()
     assert torch.isfinite(model(rows(size=least))[0]).all()
     models.check(Backbone(backbone=name), ImageInputs(*map(np.asarray, rows(size=least))))
-    if least > 1:
-        with pytest.raises(RuntimeError):
-            model(rows(size=least - 1))
-        with pytest.raises(ValueError, match=f"needs images of {least} x {least} pixels or more"):
-            models.check(Backbone(backbone=name), ImageInputs(*map(np.asarray, rows(size=least - 1))))
+    with pytest.raises(RuntimeError):
+        model(rows(size=least - 1))
+    with pytest.raises(ValueError, match=f"needs images of {least} x {least} pixels or more"):
+        models.check(Backbone(backbone=name), ImageInputs(*map(np.asarray, rows(size=least - 1))))
 
 
 # ---- trials
+
+
+@pytest.mark.parametrize("layers", ["last_block", "head"])
+def test_augmentation_goes_on_in_front_of_frozen_layers(layers):
+    own = rows(count=20, size=12)
+    config = SmallCNN(channels=4, depth=2, width=5, augmentation=CropFlip(pad=3))
+    model = models.build(config, own, seed=0)
+    plain = models.build(config.model_copy(update={"augmentation": NoAugmentation()}), own, seed=0).eval()
+    trial = SimpleNamespace(config=SimpleNamespace(device="cpu", precision="float32"), model=model)
+    frozen, _ = set_layers(model, SimpleNamespace(layers=layers, frozen_batch_norm=True))
+    inputs, left = through(trial, frozen, own)
+    assert (inputs, left) == (own, frozen)
+    torch.manual_seed(5)
+    found = left(inputs)
+    torch.manual_seed(5)
+    augmented = Augment(config.augmentation).train()(own[0]), own[1]
+    assert torch.equal(found, plain.parts(layers)[0](augmented))
+    assert not torch.equal(found, plain.parts(layers)[0](own))
 
 
 @pytest.mark.slow

@@ -13,11 +13,12 @@ import torch
 
 from dirsweep import data, models, pipeline
 from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig, Unweighted
+from dirsweep.loop import frozen as frozen_layers
 from dirsweep.loop import precision
+from dirsweep.loop.frozen import through
 from dirsweep.loop.labels import evened
 from dirsweep.loop.phase import Phase
 from dirsweep.loop.schedule import batches, order, rate, steps
-from dirsweep.loop.train import _through as through
 from dirsweep.storage import Folder
 
 
@@ -104,8 +105,40 @@ def test_what_is_computed_once_is_in_the_number_format_of_the_forward_pass():
     frozen, trained = trial.model.parts("last_block")
     inputs = torch.randn(6, 4)
     with torch.inference_mode(), precision(trial):
-        assert torch.equal(trained(through(trial, frozen, inputs)), trial.model(inputs)[0])
-    assert through(trial, frozen, inputs).dtype == torch.bfloat16
+        assert torch.equal(trained(through(trial, frozen, inputs)[0]), trial.model(inputs)[0])
+    assert through(trial, frozen, inputs)[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("layers", ["last_block", "head"])
+def test_frozen_layers_may_run_once_or_in_each_step(tmp_path, monkeypatch, layers):
+    then = [{"epochs": 2, "layers": layers, "weighting": {"name": "sqinv"}}]
+    config = tiny.config(
+        tmp_path,
+        encoder__dropout=0.3,
+        encoder__batch_norm=True,
+        stage1__then=then,
+        stage2__layers="last_block",
+    )
+    kept = pipeline.run_trial(config, Folder(tmp_path / "kept"), lambda record: None)
+    monkeypatch.setattr(frozen_layers, "KEPT", 0)
+    anew = pipeline.run_trial(config, Folder(tmp_path / "anew"), lambda record: None)
+    timed = {"seconds", "reused_seconds"}
+    assert {key: anew[key] for key in anew.keys() - timed} == pytest.approx(
+        {key: kept[key] for key in kept.keys() - timed}, rel=1e-4, nan_ok=True
+    )
+
+
+def test_what_frozen_layers_give_is_kept_up_to_the_bound(tmp_path, monkeypatch):
+    config = tiny.config(tmp_path)
+    model = models.build(config.encoder, torch.empty(1, 4), seed=0)
+    trial, inputs = SimpleNamespace(config=config, model=model), torch.randn(10, 4)
+    frozen, _ = model.parts("last_block")
+    monkeypatch.setattr(frozen_layers, "KEPT", 10 * 16 * 4)  # samples, units, bytes of a number
+    rows, left = through(trial, frozen, inputs)
+    assert torch.equal(rows, frozen(inputs))
+    assert isinstance(left, torch.nn.Identity)
+    monkeypatch.setattr(frozen_layers, "KEPT", 10 * 16 * 4 - 1)
+    assert through(trial, frozen, inputs) == (inputs, frozen)
 
 
 def test_weights_follow_from_the_seed_alone():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pictures
 import pytest
 import tiny
 import torch
@@ -99,6 +100,13 @@ def test_two_views_that_would_be_equal_are_refused(tmp_path: Path):
     then = [{"epochs": 1, "layers": "last_block"}]
     with pytest.raises(ValueError, match=r"stage1.then.0.feature_method conr .* set layers to all"):
         tiny.config(tmp_path, encoder__dropout=0.2, stage1__feature_method__name="conr", stage1__then=then)
+
+
+def test_augmentation_makes_two_views_in_front_of_frozen_layers_too(tmp_path: Path):
+    encoder = {"name": "small_cnn", "augmentation": {"name": "crop_flip", "pad": 2}}
+    then = [{"epochs": 1, "layers": "last_block"}]
+    values = {"encoder": encoder, "stage1.feature_method.name": "conr", "stage1.then": then}
+    assert pictures.trial(pictures.dataset(pictures.write_folder(tmp_path)), **values).stage1.then
 
 
 @pytest.mark.parametrize(

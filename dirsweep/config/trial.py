@@ -83,7 +83,7 @@ class TrialConfig(Config):
                     f"{setting.stage}.feature_method {method.name} compares two views of a sample, but "
                     f"encoder {self.encoder.name} makes them equal; set encoder.{knob}"
                 )
-            if setting.layers != "all":
+            if setting.layers != "all" and self.encoder.reads != "images":  # augmentation is in no layer
                 raise ValueError(
                     f"{setting.stage}.feature_method {method.name} compares two views of a sample, but "
                     f"layers {setting.layers} leaves out those that make them; set layers to all"

@@ -89,6 +89,8 @@ class Work:
     weight: Tensor
     bin: Tensor
     labels: Labels
+    frozen: nn.Module
+    """Layers that a step runs on its inputs first; the identity where that was done for all of them."""
     trained: nn.Module
     optimizer: torch.optim.Optimizer
     own: dict[str, nn.Parameter]

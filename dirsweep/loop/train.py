@@ -17,13 +17,14 @@ from dirsweep import models
 from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.config import NIG, Adam, BalancedMSE, Loss
 from dirsweep.loop.climb import climbed
+from dirsweep.loop.frozen import set_layers, through
 from dirsweep.loop.labels import labels_of
 from dirsweep.loop.phase import Best, Phase, Trial, Work
 from dirsweep.loop.predict import evaluate, precision
 from dirsweep.loop.schedule import batches, order, rate
 from dirsweep.loop.state import restore, state
 from dirsweep.methods import Batch, base_loss, sample_weights
-from dirsweep.models import Model, Rows
+from dirsweep.models import Model
 from dirsweep.randomness import seed_of
 
 LEAST_SIGMA = 1e-3
@@ -69,10 +70,11 @@ def train(trial: Trial, phase: Phase) -> Trained:
 
 def _prepare(trial: Trial, phase: Phase) -> Work:
     split, device = trial.dataset.train, trial.config.device
-    frozen, trained = _set_layers(trial.model, phase)
+    frozen, trained = set_layers(trial.model, phase)
+    inputs, frozen = through(trial, frozen, trial.rows[split])
     own = phase.own | _own(phase.loss, trial.model.encoder.features, device)
     return Work(
-        inputs=_through(trial, frozen, trial.rows[split]),
+        inputs=inputs,
         target=torch.as_tensor(trial.unit.to_model(split.label), dtype=torch.float32, device=device),
         weight=torch.as_tensor(
             sample_weights(phase.weighting, split.label, split.bin, trial.dataset.shots.counts),
@@ -81,6 +83,7 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
         ),
         bin=torch.as_tensor(split.bin, device=device),
         labels=labels_of(trial, phase),
+        frozen=frozen,
         trained=trained,
         optimizer=_optimizer(phase, trial.model, own),
         own=own,
@@ -91,7 +94,7 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
 
 def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:
     """The steps of one epoch from `first_step` on; adds the losses to `work.sums`."""
-    _set_layers(trial.model, phase)  # evaluation has left training mode
+    set_layers(trial.model, phase)  # evaluation has left training mode
     parts = batches(order(trial, phase, epoch).to(trial.config.device), phase.batch_size)
     for step in range(first_step, len(parts)):
         place, total = epoch * len(parts) + step, phase.epochs * len(parts)
@@ -125,6 +128,7 @@ def _gradients(
     with _seeded(trial, seed_of(trial.config.seed, phase.stage, *place, "layers")):
         inputs = models.to(models.take(work.inputs, chosen), trial.config.device)
         with precision(trial):
+            inputs = work.frozen(inputs)
             z = work.trained(inputs)
             given = z if phase.shift is None else phase.shift(z.float(), work.bin[chosen], place)
             prediction = trial.model.head(given).squeeze(-1)
@@ -148,19 +152,8 @@ def _features(trial: Trial, work: Work) -> Tensor:
     trial.model.eval()
     with torch.no_grad(), precision(trial):
         parts = models.split(work.inputs, trial.model.encoder.evaluation_batch)
-        return torch.cat([work.trained(models.to(part, trial.config.device)).float() for part in parts])
-
-
-def _set_layers(model: Model, phase: Phase) -> tuple[nn.Module, nn.Module]:
-    """Put the model in training mode, except what is frozen; returns (frozen, trained) parts."""
-    frozen, trained = model.parts(phase.layers)
-    model.train().requires_grad_(True)
-    frozen.eval().requires_grad_(False)
-    if phase.frozen_batch_norm:
-        for layer in model.modules():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.eval().requires_grad_(False)
-    return frozen, trained
+        on_device = (models.to(part, trial.config.device) for part in parts)
+        return torch.cat([work.trained(work.frozen(part)).float() for part in on_device])
 
 
 def _own(loss: Loss, features: int, device: str) -> dict[str, nn.Parameter]:
@@ -189,15 +182,6 @@ def _optimizer(phase: Phase, model: Model, own: dict[str, nn.Parameter]) -> torc
     if isinstance(config, Adam):
         return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-
-
-def _through(trial: Trial, frozen: nn.Module, inputs: Rows) -> Rows:
-    """Inputs of the trained part: computed once, for the frozen part never changes (METHOD section 3)."""
-    if isinstance(frozen, nn.Identity):
-        return inputs
-    with torch.no_grad(), precision(trial):
-        parts = models.split(inputs, trial.model.encoder.evaluation_batch)
-        return models.join([frozen(models.to(part, trial.config.device)) for part in parts])
 
 
 @contextmanager

@@ -19,22 +19,26 @@ from dirsweep.models.backbone import BackboneEncoder
 from dirsweep.models.bilstm import BiLSTMEncoder
 from dirsweep.models.custom import CustomEncoder
 from dirsweep.models.mlp import MLPEncoder
-from dirsweep.models.rows import Rows, join, resident, split, take, to
+from dirsweep.models.on_images import Augment
+from dirsweep.models.rows import Rows, count, join, resident, size, split, take, to
 from dirsweep.models.sentence_encoder import SentencePairEncoder
 from dirsweep.models.small_cnn import SmallCNNEncoder
 from dirsweep.randomness import seed_of
 
 __all__ = [
+    "Augment",
     "Model",
     "Rows",
     "build",
     "check",
     "contents",
+    "count",
     "identity",
     "join",
     "prepare",
     "reset_head",
     "resident",
+    "size",
     "split",
     "take",
     "to",

@@ -33,6 +33,12 @@ def count(rows: Rows) -> int:
     return len(rows) if isinstance(rows, Tensor) else len(rows[0])
 
 
+def size(rows: Rows) -> int:
+    """Bytes of all samples."""
+    parts = (rows,) if isinstance(rows, Tensor) else rows
+    return sum(part.numel() * part.element_size() for part in parts)
+
+
 def to(rows: Rows, device: str) -> Rows:
     """The same on a device."""
     return rows.to(device) if isinstance(rows, Tensor) else tuple(part.to(device) for part in rows)
@@ -40,8 +46,6 @@ def to(rows: Rows, device: str) -> Rows:
 
 def resident(rows: Rows, device: str) -> Rows:
     """The same on a device if they take at most 40% of its free memory, else where they are."""
-    parts = (rows,) if isinstance(rows, Tensor) else rows
-    size = sum(part.numel() * part.element_size() for part in parts)
-    if device == "cuda" and size > ROOM * torch.cuda.mem_get_info()[0]:
+    if device == "cuda" and size(rows) > ROOM * torch.cuda.mem_get_info()[0]:
         return rows
     return to(rows, device)
