@@ -122,7 +122,7 @@ def test_seeds_suffice_for_the_primary_at_95_and_for_the_others_at_a_level_that_
 
 def test_never_is_said_where_the_samples_alone_leave_more_open_and_over_10_000_where_seeds_would_do():
     # 100 samples whose mean varies by 0.1: 0.198 for an interval of 95%, and 0.084 more for 8 in 10
-    assert _in_words(SeedsNeeded(-0.25, 5, None, 0.198, ""), 100, LEVEL) == ("5", "never")
-    assert _in_words(SeedsNeeded(-0.30, None, None, 0.198, ""), 100, LEVEL) == ("over 10,000", "over 10,000")
-    assert _in_words(SeedsNeeded(-0.15, None, None, 0.198, ""), 100, LEVEL) == ("never", "never")
-    assert _in_words(SeedsNeeded(9.0, None, None, np.inf, ""), 1, LEVEL) == ("never", "never")
+    assert _in_words(SeedsNeeded(-0.25, 5, None, 0.198, 0.282, "")) == ("5", "never")
+    assert _in_words(SeedsNeeded(-0.30, None, None, 0.198, 0.282, "")) == ("over 10,000", "over 10,000")
+    assert _in_words(SeedsNeeded(-0.15, None, None, 0.198, 0.282, "")) == ("never", "never")
+    assert _in_words(SeedsNeeded(9.0, None, None, np.inf, np.inf, "")) == ("never", "never")

@@ -30,7 +30,7 @@ from dirsweep.config.encoder import BACKBONES
 from dirsweep.data import ImageInputs
 from dirsweep.loop.frozen import set_layers, through
 from dirsweep.models.backbone import BackboneEncoder, _misfit
-from dirsweep.models.on_images import CropResize, PadCropFlip, Scale
+from dirsweep.models.on_images import Augment, Scale
 from dirsweep.search.spec import check_data, parse_spec
 from dirsweep.storage import Folder
 
@@ -67,7 +67,7 @@ def test_augmentation_shifts_by_at_most_the_padding_and_flips_half():
     pixels = torch.zeros(400, 1, 9, 9, dtype=torch.uint8)
     pixels[:, 0, 4, 6] = 200  # two to the right of the middle
     torch.manual_seed(0)
-    found = PadCropFlip(CropFlip(pad=2)).train()(pixels)
+    found = Augment(CropFlip(pad=2)).train()(pixels)
     assert found.shape == pixels.shape
     sample, _, row, column = torch.nonzero(found, as_tuple=True)
     assert len(sample) == 400  # nothing is shifted out of the picture here
@@ -80,19 +80,19 @@ def test_augmentation_shifts_by_at_most_the_padding_and_flips_half():
 def test_augmentation_without_padding_or_flips_does_only_the_other():
     pixels = rows(count=50, channels=1, size=5)[0]
     torch.manual_seed(0)
-    flipped = PadCropFlip(CropFlip(pad=0)).train()(pixels)
+    flipped = Augment(CropFlip(pad=0)).train()(pixels)
     same = [bool((one == other).all()) for one, other in zip(flipped, pixels, strict=True)]
     turned = [bool((one == other.flip(2)).all()) for one, other in zip(flipped, pixels, strict=True)]
     assert all(one != other for one, other in zip(same, turned, strict=True))
     with pytest.raises(ValueError, match="pad 0 and no flip changes nothing"):
         CropFlip(pad=0, flip=False)
-    assert PadCropFlip(CropFlip(pad=2)).eval()(pixels) is pixels
+    assert Augment(CropFlip(pad=2)).eval()(pixels) is pixels
 
 
 def test_a_crop_is_the_padded_image_from_some_place_on():
     pixels = rows(count=8, channels=3, size=6)[0]
     torch.manual_seed(1)
-    found = PadCropFlip(CropFlip(pad=2, flip=False)).train()(pixels)
+    found = Augment(CropFlip(pad=2, flip=False)).train()(pixels)
     padded = torch.nn.functional.pad(pixels, (2, 2, 2, 2))
     for one, whole in zip(found, padded, strict=True):
         crops = [whole[:, top : top + 6, left : left + 6] for top in range(5) for left in range(5)]
@@ -103,7 +103,7 @@ def test_a_resized_crop_is_a_part_of_its_own_of_each_image_at_full_size():
     ramp = torch.arange(64, dtype=torch.uint8).expand(1, 64, 64)  # the column is the value
     pixels = torch.stack([ramp] * 60)
     torch.manual_seed(0)
-    found = CropResize(ResizedCrop(flip=False, jitter=0, grey=0)).train()(pixels)
+    found = Augment(ResizedCrop(flip=False, jitter=0, grey=0)).train()(pixels)
     assert (found.shape, found.dtype) == (pixels.shape, torch.uint8)
     left, right = found[:, 0, 32, 0].float(), found[:, 0, 32, -1].float()
     assert (right > left).all()
@@ -111,23 +111,23 @@ def test_a_resized_crop_is_a_part_of_its_own_of_each_image_at_full_size():
     assert 0.35 < width.min() < 0.5 < width.max() <= 1
     assert len({(float(a), float(b)) for a, b in zip(left, right, strict=True)}) > 40
     torch.manual_seed(0)
-    assert torch.equal(CropResize(ResizedCrop(flip=False, jitter=0, grey=0)).train()(pixels), found)
-    assert CropResize(ResizedCrop()).eval()(pixels) is pixels
+    assert torch.equal(Augment(ResizedCrop(flip=False, jitter=0, grey=0)).train()(pixels), found)
+    assert Augment(ResizedCrop()).eval()(pixels) is pixels
 
 
 def test_colours_change_or_go_as_often_as_asked():
     pixels = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
     pixels[:, 0], pixels[:, 1] = 200, 80
     plain = {"area": 1.0, "flip": False}
-    same = CropResize(ResizedCrop(**plain, jitter=0, grey=0)).train()(pixels)
+    same = Augment(ResizedCrop(**plain, jitter=0, grey=0)).train()(pixels)
     assert torch.equal(same[:, :, 4, 4], pixels[:, :, 4, 4])
-    grey = CropResize(ResizedCrop(**plain, jitter=0, grey=1)).train()(pixels)
+    grey = Augment(ResizedCrop(**plain, jitter=0, grey=1)).train()(pixels)
     assert torch.equal(grey[:, 0], grey[:, 1])
     torch.manual_seed(0)
-    changed = CropResize(ResizedCrop(**plain, jitter=0.5, grey=0)).train()(pixels)[:, 0, 4, 4] != 200
+    changed = Augment(ResizedCrop(**plain, jitter=0.5, grey=0)).train()(pixels)[:, 0, 4, 4] != 200
     assert 10 <= changed.sum() <= 30
     grey_image = torch.full((2, 1, 8, 8), 90, dtype=torch.uint8)  # one channel has no colours to lose
-    assert CropResize(ResizedCrop(grey=1)).train()(grey_image).shape == (2, 1, 8, 8)
+    assert Augment(ResizedCrop(grey=1)).train()(grey_image).shape == (2, 1, 8, 8)
 
 
 # ---- encoders

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sweeping
 import tiny
 import yaml
 
 from dirsweep import data
 from dirsweep.config import BinEdges, BinWidth, Csv, Diamonds
+from dirsweep.finalize import Settings, finalize
+from dirsweep.sweep import Resources
 
 SECRET = "sealed8f2c61"
 
@@ -147,6 +150,11 @@ def test_a_dataset_whose_test_rows_raise_when_touched_goes_through_a_sweep_with_
     assert {"mlflow.db", "ledger.jsonl", "val_predictions.csv", "bins.csv"} <= {file.name for file in left}
     assert not [file for file in left if SECRET.encode() in file.read_bytes()]
     assert SECRET not in "".join(done)
+
+    with pytest.raises(ValueError, match=r"touchy\.csv: column 'label' must hold numbers"):
+        finalize(touchy / "sweeps" / "s", Settings(), Resources(), print)
+    assert not (touchy / "sweeps" / "s" / "finalize").exists()  # nothing is trained for what cannot be judged
+    assert "opening" not in [record["kind"] for record in sweeping.records(touchy / "sweeps" / "s")]
 
 
 def dirsweep(folder: Path, *arguments: str) -> str:

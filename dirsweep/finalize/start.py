@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from dirsweep.data import Dataset
+from dirsweep.config import DatasetConfig
+from dirsweep.data import Dataset, check_test
 from dirsweep.finalize import plan as plans
 from dirsweep.finalize import training, tuned
 from dirsweep.finalize.files import PAGE, keep, kept, per_seed, verdict_json
@@ -44,7 +45,7 @@ def finalize(
 
     Raises:
         ValueError: nothing to finalize, a driver that runs the sweep, other data than the sweep's, a control
-            or shot that does not apply, runs that all failed.
+            or shot that does not apply, test rows that cannot be read, runs that all failed.
     """
     sweep = sweep.absolute()
     with lock.held(sweep):
@@ -52,6 +53,8 @@ def finalize(
         report = load(sweep)
         winner = plans.finalists(report, settings.top)[0]
         dataset = checked_data(report)
+        if not sealed:  # what is wrong with test is better known now than when its opening is recorded
+            check_test(dataset_of(report))
         base = tuned.base_spec(report)
         place = sweep / tuned.FOLDER
         check_primary(settings, winner, dataset, may_tune=base is not None)
@@ -105,13 +108,14 @@ def _verdict(
             f"{asked + MIN_SEEDS} "
             "trains more: " + "; ".join(failures(failed))
         )
+    check_test(dataset_of(report))
     files = Folder(report.folder / FOLDER)
     earlier = elsewhere(report.folder, dataset)
     opening = record(Ledger.open(Folder(report.folder)), content(plan, runs, dataset), earlier)
     before = kept(files, opening)
     if before is not None:
         return before
-    unsealed, errors, senseless = predict_test(runs, report.spec.default_config().dataset)
+    unsealed, errors, senseless = predict_test(runs, dataset_of(report))
     rows, shots = unsealed.rows, unsealed.shots
     masks = {shot: shots.masks[shot][rows.bin] for shot in SHOTS}
     found = shot_errors(plan, errors, masks, rows)
@@ -142,6 +146,11 @@ def _verdict(
     }
     keep(files, opening, files_of)
     return text
+
+
+def dataset_of(report: SweepReport) -> DatasetConfig:
+    """The data of a sweep, test included."""
+    return report.spec.default_config().dataset
 
 
 def seconds(run: Run) -> float:

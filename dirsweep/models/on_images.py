@@ -4,8 +4,6 @@ An image encoder takes a pair: pixels (B, C, H, W) as bytes, and (B, k) further 
 turns that into (maps, numbers), its last block into z.
 """
 
-from typing import assert_never
-
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
@@ -56,71 +54,62 @@ class Scale(nn.Module):
         return (pixels.float() - self.mean) / self.std
 
 
-class PadCropFlip(nn.Module):
-    """Pad by some pixels and crop back at a random place, flip left and right every other time; in training.
+class Augment(nn.Module):
+    """Change images in training, and never in evaluation.
 
     Draws come from the global generator, which the training loop seeds for every step.
     """
 
-    def __init__(self, config: CropFlip) -> None:
+    def __init__(self, config: CropFlip | ResizedCrop) -> None:
         super().__init__()
-        self.pad, self.flip = config.pad, config.flip
+        self.config = config
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        if not self.training:
-            return pixels
-        if self.flip:
-            turned = torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < 0.5
-            pixels = torch.where(turned, pixels.flip(3), pixels)
-        return self._cropped(pixels) if self.pad else pixels
-
-    def _cropped(self, pixels: Tensor) -> Tensor:
-        count, _, height, width = pixels.shape
-        padded = nn.functional.pad(pixels, (self.pad,) * 4)
-        top, left = torch.randint(0, 2 * self.pad + 1, (2, count, 1), device=pixels.device)
-        rows = top + torch.arange(height, device=pixels.device)  # (B, H)
-        columns = left + torch.arange(width, device=pixels.device)  # (B, W)
-        sample = torch.arange(count, device=pixels.device)[:, None, None]
-        # the channels last: indexing apart from one another puts the others in front
-        return padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        """(B, C, H, W) bytes to the same shape."""
+        match self.config:
+            case _ if not self.training:
+                return pixels
+            case CropFlip():
+                return _crop_flip(self.config, pixels)
+            case ResizedCrop():
+                return _resized_crop(self.config, pixels)
 
 
-class CropResize(nn.Module):
-    """A random part of each image at its full size, flipped, in other colours or in none; in training.
+def _crop_flip(config: CropFlip, pixels: Tensor) -> Tensor:
+    """Flip left and right every other time, pad by some pixels and crop back at a random place."""
+    if config.flip:
+        turned = torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < 0.5
+        pixels = torch.where(turned, pixels.flip(3), pixels)
+    if config.pad == 0:
+        return pixels
+    count, _, height, width = pixels.shape
+    padded = nn.functional.pad(pixels, (config.pad,) * 4)
+    top, left = torch.randint(0, 2 * config.pad + 1, (2, count, 1), device=pixels.device)
+    rows = top + torch.arange(height, device=pixels.device)  # (B, H)
+    columns = left + torch.arange(width, device=pixels.device)  # (B, W)
+    sample = torch.arange(count, device=pixels.device)[:, None, None]
+    # the channels last: indexing apart from one another puts the others in front
+    return padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _resized_crop(config: ResizedCrop, pixels: Tensor) -> Tensor:
+    """A random part of each image at its full size, flipped, in other colours or in none.
 
     As Rank-N-Contrast has it (Zha et al., 2023, after SimCLR): area from a fifth on, jitter of 0.4, 0.4, 0.4
     and 0.1. Torchvision draws once a call, so that each image has a call of its own.
     """
-
-    def __init__(self, config: ResizedCrop) -> None:
-        super().__init__()
-        self.area = config.area
-        jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
-        self.change = v2.Compose(
-            [
-                *([v2.RandomHorizontalFlip()] if config.flip else []),
-                v2.RandomApply([jitter], p=config.jitter),
-                v2.RandomGrayscale(p=config.grey),
-            ]
-        )
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(B, C, H, W) bytes to the same shape."""
-        if not self.training:
-            return pixels
-        crop = v2.RandomResizedCrop(pixels.shape[2:], scale=(self.area, 1.0), antialias=True)
-        return torch.stack([self.change(crop(image)) for image in pixels])
+    jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+    change = v2.Compose(
+        [
+            v2.RandomResizedCrop(pixels.shape[2:], scale=(config.area, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(p=0.5 * config.flip),
+            v2.RandomApply([jitter], p=config.jitter),
+            v2.RandomGrayscale(p=config.grey),
+        ]
+    )
+    return torch.stack([change(image) for image in pixels])
 
 
 def augment(config: Augmentation) -> list[nn.Module]:
     """The layer, where there is any."""
-    match config:
-        case NoAugmentation():
-            return []
-        case CropFlip():
-            return [PadCropFlip(config)]
-        case ResizedCrop():
-            return [CropResize(config)]
-        case _:
-            assert_never(config)
+    return [] if isinstance(config, NoAugmentation) else [Augment(config)]

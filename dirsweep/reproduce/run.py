@@ -61,6 +61,7 @@ def reproduce(
             recipe = drawn(recipe, scale, labels, folder, told)
         first = alone(recipe, scale, "vanilla").default_config()
         dataset = data.load(first.dataset)
+        data.check_test(first.dataset)
         ledger = _ledger(folder, recipe, scale_name, dataset)
         with ray_session(resources):
             table = tuning.table(recipe, scale, folder, resources, told)
@@ -70,6 +71,7 @@ def reproduce(
             failed = training.train(todo, folder, store, resources, told) if todo else {}
         done = [run for run in runs if run.done]
         _require_pairs(table, done, failed)
+        data.check_test(first.dataset)  # again, before its opening is recorded: searches take long
         opening = record(ledger, content(table, done, dataset), elsewhere(folder, dataset))
         unsealed, errors, senseless = predict_test(done, first.dataset)
         rows, shots = unsealed.rows, unsealed.shots
