@@ -193,7 +193,7 @@ def test_a_value_of_stage_2_waits_for_one():
 def test_what_is_not_there_is_refused_by_name():
     with pytest.raises(
         ValueError,
-        match=r"no recipe 'diamond' \(did you mean 'diamonds'\?\); there are agedb, diamonds",
+        match=r"no recipe 'diamond' \(did you mean 'diamonds'\?\); there are agedb, agedb-rnc, diamonds",
     ):
         reproduce.read("diamond")
     with pytest.raises(ValueError, match=r"no method 'rnc' here; there are vanilla, sqinv"):

@@ -122,7 +122,7 @@ def _start(ray: Any, resources: Resources) -> None:
         where = {"num_cpus": resources.local_workers * resources.cpus_per_trial, "include_dashboard": False}
     try:
         ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (RuntimeError, ConnectionError, OSError) as error:
+    except Exception as error:  # a plain one where a node of Ray's starts too slowly
         place = os.environ.get("RAY_ADDRESS", "on this machine")
         raise ValueError(
             f"Ray cannot start ({place}): {error}; nothing is lost, `dirsweep resume` goes on from here"
