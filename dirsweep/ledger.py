@@ -48,8 +48,8 @@ class Ledger:
 
         Args:
             folder: the sweep's folder.
-            fields: spec, method_version, data, constraints, git (hashes), versions, trials (the budget),
-                resources.
+            fields: spec, method_version, data, encoder, constraints, git (hashes), versions, trials (the
+                budget), resources.
 
         Raises:
             ValueError: there is a ledger already.

@@ -15,9 +15,12 @@ import yaml
 from dirsweep import models, pipeline, stage1
 from dirsweep.config import Custom
 from dirsweep.data import Pairs, load
+from dirsweep.ledger import Ledger
 from dirsweep.models.sources import sources
-from dirsweep.search.spec import check_data, parse_spec
+from dirsweep.search.spec import check_data, encoder_files, parse_spec, read_spec
 from dirsweep.storage import Folder
+from dirsweep.sweep import Resources, provenance
+from dirsweep.sweep.start import _check_same
 
 PAGE = Path(__file__).parent.parent / "docs" / "encoders.md"
 
@@ -33,8 +36,14 @@ def here(tmp_path, monkeypatch) -> Path:
     (tmp_path / "my_encoders.py").write_text(blocks("python")[0])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "my_encoders", raising=False)
+    anew()
     return tmp_path
+
+
+def anew() -> None:
+    """Forget the modules that are edited here, as a new process would not know them."""
+    for name in ("my_encoders", "helper"):
+        sys.modules.pop(name, None)
 
 
 def write_space(folder: Path) -> None:
@@ -67,6 +76,9 @@ def test_other_code_is_another_stage_1(here):
     assert stage1.keys(config, dataset) == first
     with (here / "my_encoders.py").open("a") as file:
         file.write("\n# changed\n")
+    with pytest.raises(ValueError, match="'my_encoders:Wide': its code has changed since this process"):
+        stage1.keys(config, dataset)  # what runs here is the old code
+    anew()
     assert stage1.keys(config, dataset) != first
 
 
@@ -119,6 +131,7 @@ def test_another_helper_beside_the_class_is_another_stage_1(here):
     dataset = load(config.dataset)
     first = stage1.keys(config, dataset)
     (here / "helper.py").write_text("WIDTH = 9\n")
+    anew()
     assert stage1.keys(config, dataset) != first
 
 
@@ -242,6 +255,7 @@ def test_a_trial_does_not_go_on_with_other_code(here):
         pipeline.run_trial(config, Folder(here / "trial"), lambda record: None)
     with (here / "my_encoders.py").open("a") as file:
         file.write("\n# changed\n")
+    anew()
     with pytest.raises(
         ValueError, match=r"encoder\.path 'my_encoders:Wide': .* has changed since the trial in .*trial"
     ):
@@ -252,3 +266,20 @@ def test_sentence_pairs_need_a_prepare_of_its_own(here):
     config = Custom(path="my_encoders:Wide")
     with pytest.raises(ValueError, match="sentence pairs need a static method `prepare"):
         models.prepare(config, Pairs([], []))
+
+
+def test_files_that_encoders_read_belong_to_a_sweep(here):
+    write_space(here)
+    spec = read_spec(here / "space.yaml")
+    first = encoder_files(spec)
+    with (here / "my_encoders.py").open("a") as file:
+        file.write("\n# changed\n")
+    anew()
+    assert encoder_files(spec) != first
+    opening = provenance.opening(spec, load(spec.default_config().dataset), Resources())
+    ledger = Ledger.create(Folder(here / "s"), **opening)
+    _check_same(here / "s", spec, ledger.opening)
+    with pytest.raises(ValueError, match=r"begun with encoder .* files that encoders read were changed"):
+        _check_same(here / "s", spec, {**ledger.opening, "encoder": first})
+    without = {"question": "How wide?", "fixed": {}, "searched": {"encoder.width": {"int": [8, 16]}}}
+    assert encoder_files(parse_spec({**without, "budget": {"trials": 2}}, "s")) == ""

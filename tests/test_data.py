@@ -554,6 +554,30 @@ def test_a_given_split_is_found_and_nothing_of_its_test_rows_is_looked_at(tmp_pa
     assert data.read_labels(path, "y").tolist() == (np.arange(40) % 3 + 0.5).tolist()
 
 
+def test_a_row_number_is_one_beside_a_given_split_too(tmp_path):
+    rng = np.random.default_rng(0)
+    side = np.tile(["train", "test", "train", "val", "train"], 40)  # what is not test has gaps
+    table = pd.DataFrame({"id": range(1, 201), "a": rng.random(200), "label": rng.random(200), "side": side})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    kinds = {column.name: column.kind for column in data.inspect_csv(tmp_path / "t.csv", "label")}
+    assert kinds == {"id": "id-like", "a": "numeric", "side": "split"}
+
+
+def test_a_subject_in_train_and_test_alone_is_no_group(tmp_path):
+    rng = np.random.default_rng(0)
+    side = np.repeat(["train", "val", "test"], [150, 25, 25])
+    subject = np.r_[np.arange(150) % 50, 60 + np.arange(25) % 8, np.arange(25) % 8]
+    table = pd.DataFrame({"subject": subject, "a": rng.random(200), "label": rng.random(200), "side": side})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    kinds = {column.name: column.kind for column in data.inspect_csv(tmp_path / "t.csv", "label")}
+    assert kinds["subject"] == "id-like"
+
+
+def test_a_cell_may_be_as_long_as_it_likes(tmp_path):
+    (tmp_path / "t.csv").write_text("a,label\n" + "x" * 200_000 + ",1.5\n")
+    assert len(data.read_table(tmp_path / "t.csv")["a"][0]) == 200_000
+
+
 @pytest.mark.parametrize(("people", "kind"), [(np.arange(60) // 5, "group"), (np.arange(60) % 12, "id-like")])
 def test_subjects_on_two_sides_of_a_given_split_are_not_proposed_as_groups(tmp_path, people, kind):
     path = written(tmp_path / "t.csv", side=[TRAIN] * 40 + [VAL] * 20, subject=people)

@@ -25,6 +25,7 @@ from dirsweep.finalize.prepare import make_plan
 from dirsweep.ledger import Ledger
 from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import written
+from dirsweep.search.parts import Constraint
 from dirsweep.storage import Folder
 from dirsweep.sweep import Resources, controls, lock, provenance, status, stopping
 from dirsweep.sweep.session import ray_session
@@ -173,7 +174,12 @@ def test_the_tuned_base_is_never_worse_on_val_than_plain(sweep: Path, printed: s
 
     found = tuned.tuned_base(with_plain_at(searched + 0.01), spec, place)
     assert found == tuned.best(spec, place)
-    assert tuned.tuned_base(with_plain_at(searched - 0.01), spec, place) == tuned.NO_BETTER
+    better = with_plain_at(searched - 0.01)
+    assert tuned.tuned_base(better, spec, place) == tuned.NO_BETTER
+    out_of_reach = report.spec.model_copy(
+        update={"constraints": (Constraint(metric="val/all/mae", at_most=0.0),)}
+    )
+    assert tuned.tuned_base(replace(better, spec=out_of_reach), spec, place) == found  # plain breaks it
 
 
 def test_what_a_driver_left_that_died_before_its_first_record_does_not_keep_the_base_from_its_search(

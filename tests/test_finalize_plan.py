@@ -11,6 +11,7 @@ import tiny
 from dirsweep import data
 from dirsweep.finalize import plan, training, tuned
 from dirsweep.finalize.plan import Plan, Row
+from dirsweep.finalize.prepare import Settings, make_plan
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.spec import parse_spec
 
@@ -61,6 +62,15 @@ def test_labels_that_are_not_positive_leave_out_the_log_target(tmp_path):
     )
 
 
+def test_a_log_target_that_the_loss_cannot_serve_is_left_out(tmp_path):
+    low = {"name": "width", "width": 4.0, "start": -2.0}  # the first bin lies about 0, its labels above
+    config = tiny.config(
+        tmp_path, dataset__bins=low, stage1__loss={"name": "balanced_mse", "integral": "bni"}
+    )
+    _, left_out = plan.controls(Row("7", config, "the best"), data.load(config.dataset), "not yet")
+    assert any("log-target is left out: loss balanced_mse with integral bni" in one for one in left_out)
+
+
 def test_trials_of_one_configuration_are_one_finalist(tmp_path):
     spec = sweeping.spec(tmp_path, searched={"stage2.norm_weight": {"choice": [0.5, 1.0]}})
     weights = {"3": 1.0, "5": 1.0, "4": 0.5}
@@ -73,6 +83,15 @@ def test_trials_of_one_configuration_are_one_finalist(tmp_path):
     ]
     with pytest.raises(ValueError, match="2 different configurations are complete and feasible, but --top 3"):
         plan.finalists(report, 3)
+
+
+def test_plain_stands_for_a_tuned_base_that_is_no_better_as_the_primary_too(tmp_path, dataset):
+    spec = sweeping.spec(tmp_path, searched={"stage2.norm_weight": {"choice": [0.5, 1.0]}})
+    best = TrialRecord("3", "ask", {"stage2.norm_weight": 1.0})
+    report = SimpleNamespace(spec=spec, folder=tmp_path, ranked=[best], best=best)
+    made = make_plan(report, dataset, Settings(primary="tuned-base:few"), tuned.NO_BETTER)
+    assert (made.primary.theirs.name, made.primary.shot) == ("plain", "few")
+    assert f"tuned-base is left out: {tuned.NO_BETTER}." in made.left_out
 
 
 def test_a_control_that_is_another_finalist_is_said_to_be(winner, dataset):

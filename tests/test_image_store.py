@@ -11,7 +11,16 @@ import pytest
 from PIL import Image
 
 from dirsweep.data import image_store
-from dirsweep.data.image_store import Manifest, Recipe, decode, mend, pixels, read_image, read_manifest
+from dirsweep.data.image_store import (
+    Manifest,
+    Recipe,
+    decode,
+    finish_mending,
+    mend,
+    pixels,
+    read_image,
+    read_manifest,
+)
 from dirsweep.storage import Folder
 
 RECIPE = Recipe(table="t", column="name", size=4, channels="grey", split="s")
@@ -75,6 +84,32 @@ def test_an_image_that_was_mended_takes_its_place_when_the_store_is_mended(tmp_p
     assert mapped[:, 0, 0, 0].tolist() == [8]  # whoever had it open has it as it was
     paths[4].write_bytes(content[4])
     assert mend(store, mended, paths, sides(11), 0.0) == whole == read_manifest(store)
+
+
+def test_a_mending_that_was_killed_between_its_files_is_finished(tmp_path, monkeypatch):
+    paths, store = drawn(tmp_path / "in", 11), tmp_path / "store"
+    kept = {path: path.read_bytes() for path in paths[:2]}  # one of train, one of val
+    for path in kept:
+        path.write_bytes(b"no image")
+    broken = made(store, paths, sides(11), 0.5)
+    for path, content in kept.items():
+        path.write_bytes(content)
+    replace = Path.replace
+
+    def dies(self: Path, target: Path) -> Path:
+        if self.suffix == ".part" and len(list(store.glob("*.part"))) == 1:  # the second of two
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dies)
+        with pytest.raises(KeyboardInterrupt):
+            mend(store, broken, paths, sides(11), 0.5)
+    finish_mending(store)
+    whole = read_manifest(store)
+    assert (whole.unreadable, whole.counts) == ({}, {"train": 3, "val": 3, "test": 3})
+    assert all(len(pixels(store, whole, side)) == whole.counts[side] for side in ("train", "val", "test"))
+    assert not list(store.glob("*.part"))
 
 
 def test_a_smaller_share_that_may_fail_counts_for_a_finished_store_too(tmp_path):

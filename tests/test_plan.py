@@ -127,6 +127,19 @@ def test_minutes_are_over_by_the_clock_however_many_workers_idle(tmp_path):
     assert found.seconds[1] == pytest.approx(4 * 4.0 * 3 / 4 + 8)
 
 
+def test_workers_that_are_busy_until_the_minutes_are_over_train_as_long_whatever_trials_are_left(tmp_path):
+    def seconds(trials: int) -> float:
+        spec = sweeping.spec(tmp_path, budget={"trials": trials, "minutes": 1})
+        return reckoned(spec, [pace(0, 45.0, 15.0)], 4).seconds[1]
+
+    assert [seconds(trials) for trials in (5, 6, 9, 13)] == [seconds(4)] * 4
+
+
+def test_a_space_of_endless_stage_1s_is_not_written_out(tmp_path):
+    wide = {"encoder.width": {"int": [8, 10**12]}, "stage1.batch_size": {"int": [16, 2048]}}
+    assert parents(sweeping.spec(tmp_path, searched=wide), 5) == (5, 5, 5)
+
+
 def test_a_scheduler_of_a_staged_sweep_saves_nothing_of_stage_1(tmp_path):
     asha = {"name": "asha", "metric": "val/all/mae", "rungs": [0.5], "reduction": 2}
     mode = {"name": "staged_simple", "parents": 2, "best": 1}

@@ -53,6 +53,14 @@ def test_a_forked_trial_equals_one_that_trained_its_own_stage_1(tmp_path: Path, 
     assert forked[0]["seconds"] < alone[0]["seconds"]
 
 
+def test_a_fork_climbs_along_the_gradients_of_its_own_phase_alone(tmp_path: Path):
+    sharp = {"name": "sgd", "lr": 0.02, "rho": 0.5}
+    parent = tiny.config(tmp_path, stage1__optimizer=sharp, stage2__layers="last_block")
+    child = parent.with_overrides({"stage2.norm_weight": 3.0})
+    run(parent, tmp_path / "parent", tmp_path / "store")
+    assert_equal(run(child, tmp_path / "forked", tmp_path / "store"), run(child, tmp_path / "alone", None))
+
+
 @pytest.mark.parametrize("select", ["last", "val/all/mae"])
 def test_a_longer_stage_1_goes_on_from_a_shorter_one_if_its_schedule_agrees(tmp_path: Path, select: str):
     wild = {"stage1.decay.name": "constant", "stage1.optimizer.lr": 0.2, "seed": 1}

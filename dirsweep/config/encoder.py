@@ -135,6 +135,14 @@ class ResizedCrop(Config):
     grey: Probability = 0.2
     """How often colours are dropped."""
 
+    @model_validator(mode="after")
+    def _does_something(self) -> "ResizedCrop":
+        if self.area == 1 and not self.flip and self.jitter == 0 and self.grey == 0:
+            raise ValueError(
+                "resized_crop of area 1 without flip, jitter and grey changes nothing; choose none"
+            )
+        return self
+
 
 Augmentation = Annotated[NoAugmentation | CropFlip | ResizedCrop, Field(discriminator="name")]
 

@@ -89,11 +89,11 @@ def open_test(config: DatasetConfig) -> Unsealed:
     dataset = load(config)
     match config:
         case Diamonds():
-            return unseal(diamonds.read(config), dataset.encoding)
+            return unseal(diamonds.read(config), dataset)
         case Csv():
             return csv.open_rows(config, dataset)
         case StsBDir():
-            return unseal(sts_b_dir.read(config, sealed=False), dataset.encoding)
+            return unseal(sts_b_dir.read(config, sealed=False), dataset)
         case Images():
             return images.open_rows(config, dataset)
         case AgeDBDir():
@@ -105,8 +105,8 @@ def open_test(config: DatasetConfig) -> Unsealed:
 def check_test(config: DatasetConfig) -> None:
     """Find out whether test can be opened, before it is written down that it is; nothing is handed out.
 
-    What is wrong with a test row, a sweep never sees. This is for who is about to open test: a slip that can
-    be mended must not cost an opening.
+    What is wrong with a test row, a sweep never sees. This is for who is about to open test: what cannot be
+    judged must not be trained for, nor cost an opening.
 
     Raises:
         ValueError: as for `open_test`, or there are no test rows; names the file.

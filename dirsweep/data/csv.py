@@ -31,7 +31,7 @@ def load(config: Csv) -> Dataset:
 def open_rows(config: Csv, dataset: Dataset) -> Unsealed:
     """The test rows, encoded as `dataset` has it. ValueError as for `load`."""
     with naming(config.path):
-        return unseal(_source(config, read_samples(config, sealed=False)), dataset.encoding)
+        return unseal(_source(config, read_samples(config, sealed=False)), dataset)
 
 
 def _source(config: Csv, samples: Samples) -> Source:

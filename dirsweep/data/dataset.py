@@ -122,10 +122,16 @@ def assemble(source: Source) -> Dataset:
     )
 
 
-def unseal(source: Source, encoding: Encoding) -> Unsealed:
-    """The test rows of `source`. ValueError if an input does not fit the encoding of the training rows."""
-    rows = np.flatnonzero(source.side == TEST)
-    return Unsealed(_split(source, TEST, rows, encoding), _shots(source))
+def unseal(source: Source, dataset: Dataset) -> Unsealed:
+    """The test rows of `source`, which is `dataset`'s.
+
+    Raises:
+        ValueError: it is not any more; an input does not fit the encoding of the training rows.
+    """
+    rows = {side: np.flatnonzero(source.side == side) for side in (TRAIN, VAL, TEST)}
+    if _hash(source.identity, rows) != dataset.hash:
+        raise ValueError("the data have changed since this command read them; start it anew")
+    return Unsealed(_split(source, TEST, rows[TEST], dataset.encoding), _shots(source))
 
 
 def by_rows(encoding: Encoding, side: str, rows: pd.DataFrame) -> Inputs:

@@ -61,7 +61,11 @@ def _index(folder: Path) -> Index:
     """The images of a folder by their names without the ending, and by number where that is one."""
     endings = Image.registered_extensions()
     found: Index = defaultdict(list)
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+    try:
+        files = sorted(folder.iterdir())
+    except OSError:  # there is none, or it may not be read
+        return {}
+    for file in files:
         if file.suffix.lower() in endings:
             found[file.stem].append(file)
             if file.stem.isdecimal():

@@ -25,7 +25,7 @@ from dirsweep import flock
 from dirsweep.data.split import TEST, TRAIN, VAL
 from dirsweep.storage import Folder
 
-MANIFEST, PROGRESS, LOCK = "manifest.json", "progress.json", "prepare.lock"
+MANIFEST, NEXT, PROGRESS, LOCK = "manifest.json", "next.json", "progress.json", "prepare.lock"
 CHUNK = 256
 MODES = {"grey": "L", "rgb": "RGB"}
 
@@ -189,14 +189,27 @@ def mend(
             places = np.searchsorted(kept, rows).tolist()
             _insert(folder / f"{name}.u8", pixels(folder, manifest, name), places, [mended[r] for r in rows])
             counts[name] += len(rows)
-            hashes[name] = _sha256(folder / f"{name}.u8")
+            hashes[name] = _sha256(folder / f"{name}.part")
     if unreadable != manifest.unreadable:
         manifest = Manifest(manifest.recipe, manifest.root, unreadable, counts, hashes)
-        _keep(Folder(folder), manifest)
+        Folder(folder).put(NEXT, json.dumps(asdict(manifest), indent=1).encode())
+        finish_mending(folder)
     count = int((side != "").sum())
     if len(unreadable) > most_unreadable * count:
         raise ValueError(_too_many(unreadable, images, count, most_unreadable))
     return manifest
+
+
+def finish_mending(folder: Path) -> None:
+    """Put mended files in their places, also those of an attempt that died while it did so."""
+    files, parts = Folder(folder), [folder / f"{name}.part" for name in (TRAIN, VAL, TEST)]
+    decided = files.exists(NEXT)
+    for part in parts:
+        if decided and part.exists():
+            part.replace(part.with_suffix(".u8"))
+        part.unlink(missing_ok=True)
+    if decided:
+        (folder / NEXT).replace(folder / MANIFEST)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -290,20 +303,19 @@ def _append(path: Path, images: Sequence[Pixels], at: int) -> None:
 
 
 def _insert(path: Path, old: Pixels, places: Sequence[int], new: Sequence[Pixels]) -> None:
-    """Put images before those of `old` that `places` number, in a file that replaces the old one."""
+    """Put images before those of `old` that `places` number, in a file that is to replace the old one."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         for start, stop, image in zip([0, *places], places, new, strict=False):
-            file.write(old[start:stop].tobytes())
+            file.write(old[start:stop].data)  # no copy: it may be gigabytes
             file.write(image.tobytes())
-        file.write(old[places[-1] :].tobytes())
+        file.write(old[places[-1] :].data)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _remove(files: Folder) -> None:
-    for name in (PROGRESS, LOCK, *(f"{side}.u8" for side in (TRAIN, VAL, TEST))):
+    for name in (PROGRESS, *(f"{side}.u8" for side in (TRAIN, VAL, TEST)), LOCK):
         files.delete(name)
     with contextlib.suppress(OSError):
         files.path.rmdir()

@@ -48,7 +48,7 @@ def load(config: Images) -> Dataset:
 def open_rows(config: Images, dataset: Dataset) -> Unsealed:
     """The test rows. ValueError as for `load`."""
     with naming(config.path):
-        return unseal(_source(config, read_samples(config, sealed=False)), dataset.encoding)
+        return unseal(_source(config, read_samples(config, sealed=False)), dataset)
 
 
 def prepare(config: Images, on_progress: Callable[[int, int], None]) -> Prepared:
@@ -68,23 +68,34 @@ def prepare(config: Images, on_progress: Callable[[int, int], None]) -> Prepared
         _refuse_twice(names, files, samples.side)
         recipe = recipe_of(config, samples)
         folder, most = store_folder(config, recipe), config.most_unreadable
-        if image_store.read_manifest(folder) is None and not any(map(is_file, files)):
+        manifest = image_store.read_manifest(folder)
+        if manifest is None and not any(map(is_file, files)):
             _refuse_elsewhere(root, names)
-        with image_store.alone(folder):
-            manifest = image_store.read_manifest(folder)
-            if manifest is None:
-                manifest = image_store.decode(folder, recipe, root, files, samples.side, most, on_progress)
-            elif manifest.recipe != recipe:
-                raise ValueError(f"{folder} holds other images; name another `store`, or delete that folder")
-            elif manifest.root not in (None, str(root.resolve())):
-                raise ValueError(
-                    f"{folder} holds the images of {manifest.root}, not of {root.resolve()}; "
-                    "name another `store`, or delete that folder"
-                )
-            else:
-                manifest = image_store.mend(folder, manifest, files, samples.side, most)
+        if manifest is not None:
+            _refuse_other(folder, manifest, recipe, root)
+        if manifest is None or manifest.unreadable:  # else nothing is to be done, nor written
+            with image_store.alone(folder):
+                image_store.finish_mending(folder)
+                manifest = image_store.read_manifest(folder)
+                if manifest is None:
+                    manifest = image_store.decode(
+                        folder, recipe, root, files, samples.side, most, on_progress
+                    )
+                else:
+                    manifest = image_store.mend(folder, manifest, files, samples.side, most)
         missing = {names[row]: why for row, why in manifest.unreadable.items()}
         return Prepared(folder, manifest, missing)
+
+
+def _refuse_other(folder: Path, manifest: Manifest, recipe: Recipe, root: Path) -> None:
+    """ValueError if a store is not that of these images."""
+    if manifest.recipe != recipe:
+        raise ValueError(f"{folder} holds other images; name another `store`, or delete that folder")
+    if manifest.root not in (None, str(root.resolve())):
+        raise ValueError(
+            f"{folder} holds the images of {manifest.root}, not of {root.resolve()}; "
+            "name another `store`, or delete that folder"
+        )
 
 
 def image_names(config: Images, table: pd.DataFrame) -> list[str]:

@@ -101,8 +101,9 @@ def inspect_csv(path: Path, target: str) -> list[Column]:
         ValueError: names the file; it cannot be read, or `target` is no column of finite numbers.
     """
     shown, sealed, _ = _read(path, target)
+    table = read_table(path)  # whole, for groups alone
     columns = [
-        _inspect(shown.loc[~sealed, name], name, stray_text(shown[name], ~sealed))
+        _inspect(shown.loc[~sealed, name], name, len(shown), stray_text(shown[name], ~sealed))
         for name in shown.columns
         if name != target
     ]
@@ -111,7 +112,7 @@ def inspect_csv(path: Path, target: str) -> list[Column]:
         return columns
     return [  # a group on two sides of a given split cannot be kept together
         replace(column, kind="id-like")
-        if column.kind == "group" and shown.groupby(column.name)[split].nunique().max() > 1
+        if column.kind == "group" and table.groupby(column.name)[split].nunique().max() > 1
         else column
         for column in columns
     ]
@@ -133,15 +134,15 @@ def _read(path: Path, target: str) -> tuple[pd.DataFrame, NDArray[np.bool_], Flo
         return shown, side == TEST, read_label(shown, target)
 
 
-def _inspect(column: pd.Series, name: str, stray: str) -> Column:
+def _inspect(column: pd.Series, name: str, rows: int, stray: str) -> Column:
     known = column.dropna()
     distinct = known.nunique()
     example = str(known.iloc[0]) if len(known) else ""
     missing = len(column) - len(known)
-    return Column(name, _kind(column, name, distinct, missing), distinct, missing, example, stray)
+    return Column(name, _kind(column, name, rows, distinct, missing), distinct, missing, example, stray)
 
 
-def _kind(column: pd.Series, name: str, distinct: int, missing: int) -> Kind:
+def _kind(column: pd.Series, name: str, rows: int, distinct: int, missing: int) -> Kind:
     if distinct == 0 or (distinct == 1 and not missing):
         return "constant"
     if _says_sides(column):
@@ -151,7 +152,7 @@ def _kind(column: pd.Series, name: str, distinct: int, missing: int) -> Kind:
     if holds_text(column):
         names_rows = distinct > MOST_LEVELS or (len(column) >= 20 and distinct > len(column) / 2)
         return "id-like" if names_rows else "categorical"
-    return "id-like" if not missing and _counts_rows(numbers(column, name)) else "numeric"
+    return "id-like" if not missing and _counts_rows(numbers(column, name), rows) else "numeric"
 
 
 def _says_sides(column: pd.Series) -> bool:
@@ -165,6 +166,8 @@ def _names_groups(name: str) -> bool:
     return first in GROUPS and set(rest) <= NUMBERED
 
 
-def _counts_rows(value: Floats) -> bool:
-    """Whether (N,) numbers are N neighbouring whole numbers, each once, as a row number is."""
-    return len(value) >= 20 and bool(np.array_equal(np.sort(value), value.min() + np.arange(len(value))))
+def _counts_rows(value: Floats, rows: int) -> bool:
+    """Whether numbers are whole, each there once, of `rows` neighbouring ones, as a row number is."""
+    whole = bool(np.isfinite(value).all()) and bool((value == np.round(value)).all())
+    alone = len(np.unique(value)) == len(value) >= 20
+    return whole and alone and float(np.ptp(value)) < rows

@@ -66,6 +66,7 @@ def read_table(path: Path, content: bytes | None = None) -> pd.DataFrame:
 
 def _refuse_uneven(path: Path, text: str) -> None:
     """ValueError that names the first line with more or fewer values than the header: pandas fills up."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # pandas has none
     lines = csv.reader(io.StringIO(text, newline=""))
     names, line = 0, 1
     try:

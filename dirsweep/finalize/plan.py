@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dirsweep import pipeline
 from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
 from dirsweep.report import SweepReport
@@ -199,7 +200,12 @@ def _log_target(plain: TrialConfig, dataset: Dataset) -> TrialConfig | str:
     smallest = min(float(dataset.train.label.min()), float(dataset.val.label.min()))
     if smallest <= 0:
         return f"labels must be above 0, and the smallest is {smallest:g}"
-    return plain.with_overrides({"stage1.target_transform": "log"})
+    config = plain.with_overrides({"stage1.target_transform": "log"})
+    try:
+        pipeline.check(config, dataset)
+    except ValueError as error:  # a loss of bins whose centres have no logarithm
+        return str(error)
+    return config
 
 
 def twins(finalists: Sequence[Row], others: Iterable[Row]) -> list[str]:

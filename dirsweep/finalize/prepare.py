@@ -6,10 +6,12 @@ from dirsweep import METHOD_VERSION, data
 from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
 from dirsweep.finalize import plan as plans
+from dirsweep.finalize import tuned
 from dirsweep.finalize.plan import Plan, Row
 from dirsweep.ledger import FILE, Ledger
 from dirsweep.report import SweepReport
 from dirsweep.report.numbers import SHOTS
+from dirsweep.search.spec import encoder_files
 from dirsweep.storage import Folder
 
 
@@ -38,12 +40,16 @@ def checked_data(report: SweepReport) -> Dataset:
     """The sweep's data. ValueError if they, or the method, are not what the sweep was begun with."""
     opened = Ledger.open(Folder(report.folder)).opening
     dataset = data.load(report.spec.default_config().dataset)
-    here = {"data": dataset.hash, "method_version": METHOD_VERSION}
+    here = {
+        "data": dataset.hash,
+        "encoder": encoder_files(report.spec),
+        "method_version": METHOD_VERSION,
+    }
     for name, found in here.items():
-        if opened[name] != found:
+        if opened.get(name, "") != found:
             raise ValueError(
-                f"{report.folder / FILE}: the sweep was begun with {name} {opened[name]}, but here it is "
-                f"{found}; a verdict must be on what was searched: put it back, or begin a new sweep"
+                f"{report.folder / FILE}: the sweep was begun with {name} {opened.get(name, '')}, but here "
+                f"it is {found}; a verdict must be on what was searched: put it back, or begin a new sweep"
             )
     return dataset
 
@@ -64,10 +70,18 @@ def make_plan(
     finalists = plans.finalists(report, settings.top)
     controls, left_out = plans.controls(finalists[0], dataset, tuned_base)
     known = (*controls, *([_to_come(finalists[0])] if to_tune else ()))
-    primary = plans.primary(settings.primary, finalists[0], known, sampled(dataset))
+    primary = plans.primary(_primary(settings, tuned_base), finalists[0], known, sampled(dataset))
     ablation = plans.ablation(finalists[0]) if settings.ablate else ()
     told = (*left_out, *plans.twins(finalists, (*controls, *ablation)))
     return Plan(finalists, controls, ablation, told, primary)
+
+
+def _primary(settings: Settings, tuned_base: TrialConfig | str) -> str | None:
+    """The primary comparison as asked; plain where it stands for a tuned base that is no better."""
+    asked = settings.primary
+    if asked is None or tuned_base != tuned.NO_BETTER:
+        return asked
+    return asked.replace("tuned-base:", "plain:")
 
 
 def sampled(dataset: Dataset) -> list[str]:

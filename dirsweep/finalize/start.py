@@ -57,7 +57,9 @@ def finalize(
             check_test(dataset_of(report))
         base = tuned.base_spec(report)
         place = sweep / tuned.FOLDER
-        check_primary(settings, winner, dataset, may_tune=base is not None)
+        found = tuned.best(base, place)  # or why there is none, which may be that it is to be searched
+        may_tune = not isinstance(found, str) or found == tuned.NOT_YET
+        check_primary(settings, winner, dataset, may_tune=may_tune)
         elsewhere(sweep, dataset)  # a ledger beside it that cannot be read is better known now
         with ExitStack() as stack:  # Ray takes seconds to start, and where all is trained it is not needed
             if base is not None and not tuned.ended(base, place):

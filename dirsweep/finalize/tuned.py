@@ -15,6 +15,7 @@ from dirsweep.config import TrialConfig
 from dirsweep.ledger import Ledger
 from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import duration
+from dirsweep.search.best import feasible
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import parse_spec
 from dirsweep.search.staged import parents
@@ -120,16 +121,18 @@ def search(spec: SweepSpec, folder: Path, resources: Resources, on_change: OnCha
 def tuned_base(report: SweepReport, spec: SweepSpec | None, folder: Path) -> TrialConfig | str:
     """The best configuration of the search, unless plain is as good on val; or why there is none.
 
-    Whoever tunes a base begins with what he has. The sweep trained plain as the winner's control, with the
-    seed that the trials of the search have.
+    Whoever tunes a base begins with what he has: plain, unless it breaks a constraint. The sweep trained it
+    as the winner's control, with the seed that the trials of the search have.
     """
     found = best(spec, folder)
     plain = None if report.best is None else report.trials.get(f"{report.best.trial}-plain")
     if isinstance(found, str) or plain is None or plain.state != "COMPLETE":
         return found
-    objective, searched = report.spec.objectives[0], load(folder).best
-    assert searched is not None, "it gave a configuration"
-    return NO_BETTER if plain.metrics[objective] <= searched.metrics[objective] else found
+    objective, tuning = report.spec.objectives[0], load(folder)
+    assert tuning.best is not None, "it gave a configuration"
+    first = tuning.trials[tuning.best.trial]  # with the first seed alone, as plain is; `best` may have means
+    beaten = first.metrics[objective] < plain.metrics[objective]
+    return found if beaten or not feasible(report.spec, plain, report.trials) else NO_BETTER
 
 
 def best(spec: SweepSpec | None, folder: Path) -> TrialConfig | str:

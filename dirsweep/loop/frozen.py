@@ -21,6 +21,7 @@ anew. No share of the free memory: a resumed trial is to take the same way."""
 def set_layers(model: Model, phase: Phase) -> tuple[nn.Module, nn.Module]:
     """Put the model in training mode, except what is frozen; returns (frozen, trained) parts."""
     frozen, trained = model.parts(phase.layers)
+    model.zero_grad(set_to_none=True)  # of an earlier phase: a sharpness-aware step would climb along them
     model.train().requires_grad_(True)
     frozen.eval().requires_grad_(False)
     for layer in _augmentation(frozen):
@@ -39,7 +40,7 @@ def through(trial: Trial, frozen: nn.Module, inputs: Rows) -> tuple[Rows, nn.Mod
     first, *others = models.split(inputs, trial.model.encoder.evaluation_batch)
     with torch.no_grad(), precision(trial):
         found = [frozen(models.to(first, trial.config.device))]
-        if models.size(found[0]) / models.count(first) * models.count(inputs) > KEPT:
+        if models.size(found[0]) / models.count(first) * (trial.samples or models.count(inputs)) > KEPT:
             return inputs, frozen
         found += [frozen(models.to(part, trial.config.device)) for part in others]
     return models.join(found), nn.Identity()

@@ -35,6 +35,8 @@ class Trial:
     """Epochs of all phases together."""
     rows: Mapping[Split, Rows]
     """What the encoder takes of each split that is trained on or predicted."""
+    samples: int | None = None
+    """Training samples that it stands for, where it has only some of them, to be timed."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -30,6 +32,10 @@ from dirsweep.models.sources import sources
 
 STARTED_IN = "DIRSWEEP_STARTED_IN"
 """Environment variable: the folder that the command was started in, for workers, which run elsewhere."""
+
+
+_AT_IMPORT: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
+"""Hash of the code of each module when it was first asked for here: a worker runs many trials."""
 
 
 class CustomEncoder(nn.Module):
@@ -107,12 +113,18 @@ def _prepared(config: Custom, own: Any, inputs: Inputs) -> Rows:
 
 def source_hash(config: Custom) -> str:
     """sha256 of the code that the class is of (`sources`): with other code the weights are others."""
+    _loaded(config)
+    module = sys.modules[config.path.partition(":")[0]]
     try:
-        _loaded(config)
-        files = sources(sys.modules[config.path.partition(":")[0]])
+        files = sources(module)
     except ValueError as error:
         raise ValueError(f"encoder.path {config.path!r}: {error}") from None
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    found = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    if _AT_IMPORT.setdefault(module, found) != found:
+        raise ValueError(
+            f"encoder.path {config.path!r}: its code has changed since this process imported it; start anew"
+        )
+    return found
 
 
 def _loaded(config: Custom) -> Any:

@@ -28,8 +28,9 @@ def make(spec: SweepSpec, storage: Path, resources: Resources) -> Plan:
     dataset = data.load(spec.default_config().dataset)
     asked = first_asked(spec, dataset)
     store = Store(Folder(store_of(storage)))
-    timed = paces(asked, spec.config, store, _here(workers, resources))
-    plan = reckon(spec, dataset, timed, workers, cluster=resources.facts["cluster"])
+    here = _here(workers, resources)
+    timed = paces(asked, spec.config, store, here)
+    plan = reckon(spec, dataset, timed, workers, timed=here, cluster=resources.facts["cluster"])
     of = forecast.deciding(spec, dataset.hash, resources.facts)
     forecast.keep(storage, forecast.Forecast(of, time.time(), *plan.seconds))
     return plan

@@ -132,7 +132,7 @@ def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:
 
     def trial_on(some: Dataset, folder: Path, emit: Callable[[Record], None]) -> Trial:
         journal = Journal(Folder(folder), emit, 0, lambda: False)
-        return Trial(config, some, unit, model, journal, 1, rows)
+        return Trial(config, some, unit, model, journal, 1, rows, len(dataset.train.label))
 
     with tempfile.TemporaryDirectory() as place:
         whole = trial_on(dataset, Path(place) / "whole", lambda record: None)

@@ -1,6 +1,7 @@
 """How many stage 1s a sweep trains: its trials may ask for the same one, and a space may not allow many."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +73,10 @@ def _drawn(spec: SweepSpec) -> _Drawn:
                 ways.append((params, chance))
             elif (values := _values(spec.searched[name])) is None:
                 endless += chance
+            elif len(ways) + len(values) > MANY:
+                return _Drawn((), 1.0)
             else:
                 ways += [({**params, name: value}, chance / len(values)) for value in values]
-        if len(ways) > MANY:
-            return _Drawn((), 1.0)
     chances: dict[str, float] = {}
     for params, chance in ways:
         try:
@@ -91,13 +92,13 @@ def _stage1(config: TrialConfig) -> str:
     return config.model_dump_json(exclude={"stage2"})
 
 
-def _values(distribution: Distribution) -> list[Any] | None:
+def _values(distribution: Distribution) -> Sequence[Any] | None:
     """The values that may be asked; None if they are endless."""
     match distribution:
         case Choice(values=values):
             return list(values)
         case Int(ends=(low, high), step=step):
-            return list(range(low, high + 1, step))
+            return range(low, high + 1, step)
         case Uniform(ends=ends, step=float(gap)):
             return [ends[0] + place * gap for place in range(round((ends[1] - ends[0]) / gap) + 1)]
     return None

@@ -54,9 +54,20 @@ class Plan:
 
 
 def reckon(
-    spec: SweepSpec, dataset: Dataset, paces: Sequence[Pace], workers: int, *, cluster: bool = False
+    spec: SweepSpec,
+    dataset: Dataset,
+    paces: Sequence[Pace],
+    workers: int,
+    *,
+    timed: int | None = None,
+    cluster: bool = False,
 ) -> Plan:
-    """The plan for a spec, by the paces of some of its configurations; `workers` trials fit at once."""
+    """The plan for a spec, by the paces of some of its configurations; `workers` trials fit at once.
+
+    Args:
+        timed: how many configurations were timed at once; None: as many as the sweep runs.
+        cluster: whether it runs elsewhere, at RAY_ADDRESS.
+    """
     able = [pace for pace in paces if not pace.refused]
     trials = spec.budget.trials * len(able) / len(paces)  # the others are refused, and cost nothing
     family = parents(spec, trials)
@@ -67,15 +78,11 @@ def reckon(
         for number, first, second, share in zip(family, firsts, seconds, _kept(spec), strict=True)
     ]
     controls, repeats, own = _controls(spec, able)
-    shares = [_share_of_budget(spec, work, workers) for work in asked]
+    done = [_until_over(spec, work, workers) for work in asked]
+    whole = [(_trained(work), _wall(work, workers)) for work in asked]
     handed = _wall([(trials, HANDED_SECONDS), (controls + repeats, HANDED_SECONDS)], workers)
-    low, middle, high = (
-        _trained(work) * share + _trained(own) for work, share in zip(asked, shares, strict=True)
-    )
-    wall = tuple(
-        _wall(work, workers) * share + _wall(own, workers) + handed + RAY_SECONDS
-        for work, share in zip(asked, shares, strict=True)
-    )
+    low, middle, high = (trained + _trained(own) for trained, _ in done)
+    wall = tuple(clock + _wall(own, workers) + handed + RAY_SECONDS for _, clock in done)
     epochs = spec.default_config().stage1.total_epochs
     weights = fmean(pace.weights for pace in able)
     each = weights + EPOCH_BYTES * epochs + ROW_BYTES * len(dataset.val.label)
@@ -91,7 +98,15 @@ def reckon(
         wall=(wall[0], wall[1], wall[2]),
         disk=(trials + controls + repeats) * each + STATE * weights * family[1],
         memory=busy * max(pace.memory for pace in able),
-        assumptions=_assumptions(spec, able, len(paces), cut=min(shares) < 1, cluster=cluster),
+        assumptions=_assumptions(
+            spec,
+            able,
+            len(paces),
+            cut=done != whole,
+            timed=timed or workers,
+            workers=workers,
+            cluster=cluster,
+        ),
     )
 
 
@@ -105,11 +120,12 @@ def _wall(work: Work, workers: int) -> float:
     return sum(math.ceil(runs / workers) * each for runs, each in work)
 
 
-def _share_of_budget(spec: SweepSpec, work: Work, workers: int) -> float:
-    """How much of the trials' work is done when the budget's seconds or minutes are over."""
-    limits = (spec.budget.trainer_seconds, 60 * spec.budget.minutes if spec.budget.minutes else None)
-    takes = (_trained(work), _wall(work, workers))
-    return min([1.0, *(limit / took for limit, took in zip(limits, takes, strict=True) if limit and took)])
+def _until_over(spec: SweepSpec, work: Work, workers: int) -> tuple[float, float]:
+    """Trainer-seconds of the trials and seconds by the clock, until those of the budget are over."""
+    seconds = spec.budget.trainer_seconds or math.inf
+    clock = 60 * (spec.budget.minutes or math.inf)
+    busy = min(workers, max(1.0, *(runs for runs, _ in work)))
+    return min(_trained(work), seconds, clock * busy), min(_wall(work, workers), clock, seconds / busy)
 
 
 def _mean(values: Sequence[float], count: float) -> Range:
@@ -164,11 +180,20 @@ def _controls(spec: SweepSpec, able: Sequence[Pace]) -> tuple[int, int, Work]:
 
 
 def _assumptions(
-    spec: SweepSpec, able: Sequence[Pace], sampled: int, *, cut: bool, cluster: bool
+    spec: SweepSpec,
+    able: Sequence[Pace],
+    sampled: int,
+    *,
+    cut: bool,
+    timed: int,
+    workers: int,
+    cluster: bool,
 ) -> list[str]:
     said = [
         f"the other trials cost as the {len(able)} that were timed, within the spread of these",
-        "steps take as long later as the few that were timed, at as many at once as the sweep runs",
+        "steps take as long later as the few that were timed, at as many at once as the sweep runs"
+        if timed == workers
+        else f"steps take as long with {workers} trials at once as the few that were timed, {timed} at once",
     ]
     if cluster:
         said.append(

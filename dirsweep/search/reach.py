@@ -48,10 +48,10 @@ def encoders(spec: SweepSpec) -> list[tuple[Params, config.EncoderConfig]]:
     names = [name for name in spec.searched if MAKING.match(name)]
     found: dict[str, tuple[Params, config.EncoderConfig]] = {}
     for name in names:
-        for picked in itertools.islice(
-            itertools.product(*(_ends(spec, one) for one in names)), MOST_CONTEXTS
-        ):
-            forced = dict(zip(names, picked, strict=True))
+        whole = itertools.product(*(_ends(spec, one) for one in names))
+        every = ({name: value} for value in _ends(spec, name))  # first, for there may be too many of them all
+        together = (dict(zip(names, picked, strict=True)) for picked in whole)
+        for forced in itertools.chain(every, itertools.islice(together, MOST_CONTEXTS)):
             for params in itertools.islice(_assignments(spec, forced, must=[name]), 1):
                 encoder = spec.config(params).encoder
                 asked = {one: value for one, value in params.items() if one in names}

@@ -1,5 +1,7 @@
 """Read a search-space file and check all of it before anything starts."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,19 @@ def check_data(spec: SweepSpec) -> None:
         check_threshold(data.shots.counts, theta)
     except ValueError as error:
         raise ValueError(f"'{'fixed' if searched is None else 'searched'}.{name}': {error}") from None
+
+
+def encoder_files(spec: SweepSpec) -> str:
+    """sha256 over the contents of all files that an encoder of the search may read; "" where there are none.
+
+    Raises:
+        ValueError: one of them cannot be read.
+    """
+    from dirsweep import models
+
+    asked = [spec.default_config().encoder, *(encoder for _, encoder in encoders(spec))]
+    found = sorted({json.dumps(models.contents(encoder), sort_keys=True) for encoder in asked} - {"{}"})
+    return hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
 
 
 def json_schema() -> dict[str, Any]:

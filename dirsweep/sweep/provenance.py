@@ -11,6 +11,7 @@ import dirsweep
 from dirsweep import METHOD_VERSION
 from dirsweep.data import Dataset
 from dirsweep.search.model import SweepSpec
+from dirsweep.search.spec import encoder_files
 from dirsweep.sweep.session import Resources
 
 PACKAGES = ("dirsweep", "ray", "torch", "optuna", "numpy", "pandas", "scipy", "pydantic")
@@ -23,6 +24,7 @@ def opening(spec: SweepSpec, dataset: Dataset, resources: Resources) -> dict[str
         "spec": spec.hash,
         "method_version": METHOD_VERSION,
         "data": dataset.hash,
+        "encoder": encoder_files(spec),
         "constraints": constraints_hash(),
         "git": git_commit(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},

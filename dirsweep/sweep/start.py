@@ -11,7 +11,7 @@ from dirsweep import METHOD_VERSION, data, ledger, trainable
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.search.best import ranked
 from dirsweep.search.model import SweepSpec
-from dirsweep.search.spec import FILE, check_data, read_spec
+from dirsweep.search.spec import FILE, check_data, encoder_files, read_spec
 from dirsweep.search.warm import Warm, gather
 from dirsweep.storage import Folder
 from dirsweep.sweep import lock, provenance, pruning, stopping, store
@@ -137,13 +137,14 @@ def _check_same(folder: Path, spec: SweepSpec, opening: Mapping[str, Any]) -> No
     here = {
         "spec": (spec.hash, f"{folder / SPEC} was changed, or dirsweep was; put it back"),
         "data": (data.load(spec.default_config().dataset).hash, "the data were changed; put them back"),
+        "encoder": (encoder_files(spec), "files that encoders read were changed; put them back"),
         "method_version": (METHOD_VERSION, "dirsweep was changed; install the version that began it"),
     }
     for name, (found, remedy) in here.items():
-        if opening[name] != found:
+        if opening.get(name, "") != found:
             raise ValueError(
-                f"{folder / ledger.FILE}: the sweep was begun with {name} {opening[name]}, but here it is "
-                f"{found}: {remedy}, or begin a new sweep"
+                f"{folder / ledger.FILE}: the sweep was begun with {name} {opening.get(name, '')}, but here "
+                f"it is {found}: {remedy}, or begin a new sweep"
             )
 
 
