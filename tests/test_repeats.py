@@ -11,7 +11,7 @@ import sweeping
 from dirsweep.cli import main
 from dirsweep.ledger import TrialRecord
 from dirsweep.report import as_json, load
-from dirsweep.search.best import promising, ranked
+from dirsweep.search.best import pareto, promising, ranked
 from dirsweep.sweep import controls
 
 MAE, FEW = "val/all/mae", "val/few/mae"
@@ -57,6 +57,17 @@ def test_the_best_by_their_first_seed_are_promising_the_pareto_set_before_others
     for name, few in (("0", 5.0), ("1", 6.0), ("2", 4.0)):
         trials[name].metrics[FEW] = few
     assert [one.trial for one in promising(spec, trials)] == ["0", "2"]
+
+
+def test_the_pareto_set_is_of_repeated_trials_where_there_are_any(tmp_path):
+    spec = sweeping.spec(tmp_path, repeats={"seeds": 2, "top": 2}, objectives=[MAE, FEW])
+    once = trial(0, 5.0) | trial(1, 4.0)  # trial 0 is luckier on few than any mean
+    again = trial(2, 3.0, 5.0) | trial(3, 5.0, 5.0)
+    few = {"0": 1.0, "1": 9.0, "2": 3.0, "2-seed2": 5.0, "3": 2.0, "3-seed2": 4.0}
+    for name, value in few.items():
+        (once | again)[name].metrics[FEW] = value
+    assert [one.trial for one in pareto(spec, once)] == ["1", "0"]
+    assert [one.trial for one in pareto(spec, once | again)] == ["2", "3"]
 
 
 def test_every_trial_is_repeated_with_the_same_seeds(tmp_path):

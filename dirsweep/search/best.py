@@ -69,8 +69,14 @@ def _mean(trial: TrialRecord, seeds: Sequence[TrialRecord]) -> TrialRecord:
 
 
 def pareto(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:
-    """The ranked trials that no other ranked one beats: nowhere worse and somewhere better."""
-    return undominated(spec, ranked(spec, trials))
+    """The ranked trials that no other ranked one beats: nowhere worse and somewhere better.
+
+    With `repeats`, among those with all their seeds, where there are any: a mean is not held against the
+    figure of one seed.
+    """
+    able = ranked(spec, trials)
+    whole = [one for one in able if len(complete_seeds(trials[one.trial], trials)) >= spec.repeats.seeds]
+    return undominated(spec, whole or able)
 
 
 def undominated(spec: SweepSpec, complete: Sequence[TrialRecord]) -> list[TrialRecord]:
