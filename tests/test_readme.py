@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import pandas as pd
+import pytest
 import typer
 import yaml
 
-from dirsweep import cli
+from dirsweep import cli, reproduce
 from dirsweep.config import TrialConfig
 from dirsweep.search.spec import check_data, parse_spec
 
@@ -42,3 +44,31 @@ def test_every_linked_file_exists():
 def test_the_example_of_a_dataset_of_images_is_one():
     [text] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "data.md").read_text(), re.DOTALL)
     assert TrialConfig.model_validate({"dataset": yaml.safe_load(text)}).dataset.kind == "images"
+
+
+@pytest.mark.parametrize(
+    ("title", "recipe", "scale", "metric"),
+    [("Diamonds", "diamonds", "full", "mae"), ("STS-B-DIR", "sts-b", "small", "mse")],
+)
+def test_a_table_of_methods_is_what_the_committed_seeds_give(title, recipe, scale, metric):
+    seeds = pd.read_csv(ROOT / "docs" / "reproductions" / f"{recipe}-{scale}" / "per_seed.csv")
+    by_row = {key: own[metric] for key, own in seeds.groupby(["configuration", "split", "shot"])}
+    keys = {method.title: key for key, method in reproduce.read(recipe).methods.items()}
+    text = README.partition(f"\n### {title}")[2].partition("\n#")[0]
+    lines = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")]
+    rows = {name.strip(): [cell.strip() for cell in cells] for name, *cells in lines[2:]}
+    assert set(rows) == {*keys, "norm ordinality"}
+    for name, cells in rows.items():
+        key = keys.get(name)
+        alone = (key, f"{key}+stage2", f"{key}+stage2-mu0") if key else ("", "two_stage", "two_stage-mu0")
+        places = [(one, "val", "all") for one in alone[:2]]
+        places += [(one, "test", shot) for shot in ("all", "few") for one in alone]
+        assert cells == [written(by_row.get(place), cell) for place, cell in zip(places, cells, strict=True)]
+
+
+def written(values: pd.Series | None, like: str) -> str:
+    """Mean and deviation with as many decimals as another cell has."""
+    if values is None:
+        return "-"
+    decimals = len(like.partition(" ")[0].partition(".")[2])
+    return f"{values.mean():,.{decimals}f} ({values.std():.{decimals}f})"
