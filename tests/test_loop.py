@@ -100,7 +100,7 @@ def test_frozen_and_trained_parts_make_up_the_encoder(layers: str):
 def test_what_is_computed_once_is_in_the_number_format_of_the_forward_pass():
     config = TrialConfig.model_validate({"precision": "bf16", "encoder": {"width": 16}})
     trial: Any = SimpleNamespace(
-        config=config, model=models.build(config.encoder, torch.empty(1, 4), seed=0).eval()
+        config=config, model=models.build(config.encoder, torch.empty(1, 4), seed=0).eval(), samples=None
     )
     frozen, trained = trial.model.parts("last_block")
     inputs = torch.randn(6, 4)
@@ -131,13 +131,17 @@ def test_frozen_layers_may_run_once_or_in_each_step(tmp_path, monkeypatch, layer
 def test_what_frozen_layers_give_is_kept_up_to_the_bound(tmp_path, monkeypatch):
     config = tiny.config(tmp_path)
     model = models.build(config.encoder, torch.empty(1, 4), seed=0)
-    trial, inputs = SimpleNamespace(config=config, model=model), torch.randn(10, 4)
+    trial = SimpleNamespace(config=config, model=model, samples=None)
+    inputs = torch.randn(10, 4)
     frozen, _ = model.parts("last_block")
     monkeypatch.setattr(frozen_layers, "KEPT", 10 * 16 * 4)  # samples, units, bytes of a number
     rows, left = through(trial, frozen, inputs)
     assert torch.equal(rows, frozen(inputs))
     assert isinstance(left, torch.nn.Identity)
     monkeypatch.setattr(frozen_layers, "KEPT", 10 * 16 * 4 - 1)
+    assert through(trial, frozen, inputs) == (inputs, frozen)
+    monkeypatch.setattr(frozen_layers, "KEPT", 10 * 16 * 4)
+    trial.samples = 11  # timed on ten of eleven, which would not be kept
     assert through(trial, frozen, inputs) == (inputs, frozen)
 
 
