@@ -237,7 +237,7 @@ def test_alpha_is_refused_when_beta_is_0():
         ({"stage2.freeze_batch_norm": True}, "the encoder has no batch norm"),
         (
             {"stage1.weighting": {"name": "lds", "kernel": "triang", "sigma": 1.0}},
-            "triangular kernel has no sigma",
+            "triangular window has no sigma",
         ),
         ({"stage1.weighting": {"name": "lds", "size": 4}}, "size must be odd"),
         (

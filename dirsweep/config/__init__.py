@@ -84,6 +84,7 @@ from dirsweep.config.training import (
     StepDecay,
     Unweighted,
     Weighting,
+    Window,
 )
 from dirsweep.config.trial import TrialConfig
 
@@ -161,6 +162,7 @@ __all__ = [
     "TrialConfig",
     "Unweighted",
     "Weighting",
+    "Window",
     "explain",
     "knobs",
     "merged",

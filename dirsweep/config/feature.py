@@ -2,9 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dirsweep.config.dataset import Config
+from dirsweep.config.training import Window
 
 
 class NoFeatureMethod(Config):
@@ -71,17 +72,11 @@ class RankNContrast(Config):
     """What distances are divided by."""
 
 
-class FDS(Config):
+class FDS(Window):
     """Feature distribution smoothing (Yang et al., 2021): features of a bin move toward its neighbours'."""
 
     views: ClassVar = 1
     name: Literal["fds"] = "fds"
-    kernel: Literal["gaussian", "triang", "laplace"] = "gaussian"
-    """Shape of the smoothing window over bins."""
-    size: Annotated[int, Field(ge=3)] = 5
-    """Width of the window in bins, odd."""
-    sigma: PositiveFloat = 2.0
-    """Spread of the gaussian or laplace window, in bins; the triangle has none and refuses it."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Share of a bin's running statistics that an epoch keeps."""
     start_update: NonNegativeInt = 0
@@ -95,13 +90,8 @@ class FDS(Config):
     reference: bool = False
     """Use statistics an epoch late, and count empty bins as mean 0 and variance 1, as the reference code."""
 
-    @model_validator(mode="after")
-    def _window(self) -> "FDS":
-        _check_window(self)
-        return self
 
-
-class VIR(Config):
+class VIR(Window):
     """VIR's feature method (Wang and Wang, 2023): features are drawn, and their distributions smoothed.
 
     Its other half is the loss nig; published with that and with weighting lds. It learns d x d weights for d
@@ -110,30 +100,12 @@ class VIR(Config):
 
     views: ClassVar = 1
     name: Literal["vir"] = "vir"
-    kernel: Literal["gaussian", "triang", "laplace"] = "gaussian"
-    """Shape of the smoothing window over bins."""
-    size: Annotated[int, Field(ge=3)] = 5
-    """Width of the window in bins, odd."""
-    sigma: PositiveFloat = 2.0
-    """Spread of the gaussian or laplace window, in bins; the triangle has none and refuses it."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Share of a bin's running statistics that an epoch keeps."""
     variance: PositiveFloat = 0.014
     """Variance of every feature at the start; the released code's is log 2 / 49, over a map of 7 x 7."""
     kl: NonNegativeFloat = 0.0
     """Weight of the divergence of a drawn feature's distribution from the standard normal; 0 as released."""
-
-    @model_validator(mode="after")
-    def _window(self) -> "VIR":
-        _check_window(self)
-        return self
-
-
-def _check_window(config: FDS | VIR) -> None:
-    if config.size % 2 == 0:
-        raise ValueError(f"size must be odd, so that the window has a centre; found {config.size}")
-    if config.kernel == "triang" and config.sigma != 2.0:
-        raise ValueError("the triangular window has no sigma; leave it out")
 
 
 FeatureMethod = Annotated[

@@ -182,26 +182,31 @@ class SQINV(Config):
     name: Literal["sqinv"] = "sqinv"
 
 
-class LDS(Config):
+class Window(Config):
+    """A smoothing window over bins, of LDS, FDS and VIR."""
+
+    kernel: Literal["gaussian", "triang", "laplace"] = "gaussian"
+    """Shape of the window."""
+    size: Annotated[int, Field(ge=3)] = 5
+    """Width of the window in bins, odd."""
+    sigma: PositiveFloat = 2.0
+    """Spread of the gaussian or laplace window, in bins; the triangle has none and refuses it."""
+
+    @model_validator(mode="after")
+    def _has_a_centre(self) -> "Window":
+        if self.size % 2 == 0:
+            raise ValueError(f"size must be odd, so that the window has a centre; found {self.size}")
+        if self.kernel == "triang" and self.sigma != 2.0:
+            raise ValueError("the triangular window has no sigma; leave it out")
+        return self
+
+
+class LDS(Window):
     """Label distribution smoothing (Yang et al., 2021): weights from counts smoothed over bins."""
 
     name: Literal["lds"] = "lds"
-    kernel: Literal["gaussian", "triang", "laplace"] = "gaussian"
-    """Shape of the smoothing kernel."""
-    size: Annotated[int, Field(ge=3, multiple_of=1)] = 5
-    """Width of the kernel in bins, odd."""
-    sigma: PositiveFloat = 2.0
-    """Spread of the gaussian or laplace kernel, in bins; the triangle has none and refuses it."""
     root: bool = True
     """Smooth the square roots of the counts, as the reference code does with SQINV."""
-
-    @model_validator(mode="after")
-    def _odd(self) -> "LDS":
-        if self.size % 2 == 0:
-            raise ValueError(f"size must be odd, so that the kernel has a centre; found {self.size}")
-        if self.kernel == "triang" and self.sigma != 2.0:
-            raise ValueError("the triangular kernel has no sigma; leave it out")
-        return self
 
 
 class DenseWeight(Config):

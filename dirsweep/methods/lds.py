@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d, gaussian_filter1d
 
-from dirsweep.config import FDS, LDS, VIR
+from dirsweep.config import LDS, Window
 
 
 def lds(config: LDS, counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -22,7 +22,7 @@ def lds(config: LDS, counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return 1.0 / np.maximum(smoothed, 1.0)
 
 
-def kernel(config: LDS | FDS | VIR) -> NDArray[np.float64]:
+def kernel(config: Window) -> NDArray[np.float64]:
     """(size,) smoothing window with a peak of 1.
 
     The gaussian is the reference's: a unit impulse of `size` bins, filtered with mirrored ends, hence

@@ -72,7 +72,7 @@ def check(config: Custom, inputs: Inputs) -> None:
         encoder = CustomEncoder(config, rows).eval()
         try:
             z = encoder.last_block(encoder.stem(rows))
-        except Exception as error:
+        except Exception as error:  # whatever the layers of the user's class do
             raise ValueError(f"encoder {config.path}: last_block(stem(rows)): {_told(error)}") from None
     size = [len(inputs), encoder.features]
     if not isinstance(z, Tensor) or not z.is_floating_point() or list(z.shape) != size:
@@ -100,7 +100,7 @@ def prepare(config: Custom, inputs: Inputs) -> Rows:
 def _prepared(config: Custom, own: Any, inputs: Inputs) -> Rows:
     try:
         rows = own(inputs)
-    except Exception as error:
+    except Exception as error:  # whatever the user's function does
         raise ValueError(f"encoder {config.path}: prepare(inputs): {_told(error)}") from None
     parts = rows if isinstance(rows, tuple) and rows else (rows,)
     if not all(isinstance(part, Tensor) and part.dim() and len(part) == len(inputs) for part in parts):
@@ -135,7 +135,7 @@ def _loaded(config: Custom) -> Any:
         sys.path.append(place)  # last, so that no file there can stand in for another module
     try:
         found = getattr(importlib.import_module(module), name, None)
-    except Exception as error:  # whatever the file does when it is imported
+    except Exception as error:  # whatever the user's file does when it is imported
         missing = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?")
         hint = "; it must lie in the folder that dirsweep is started from, or on PYTHONPATH"
         raise ValueError(
@@ -149,7 +149,7 @@ def _loaded(config: Custom) -> Any:
 def _called(config: Custom, rows: Rows) -> Any:
     try:
         return _loaded(config)(rows, **config.options)
-    except Exception as error:  # whatever the class does
+    except Exception as error:  # whatever the user's class does when it is built
         raise ValueError(f"encoder {config.path} with options {config.options}: {_told(error)}") from None
 
 
