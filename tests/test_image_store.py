@@ -10,17 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirsweep.data import image_store
-from dirsweep.data.image_store import (
-    Manifest,
-    Recipe,
-    decode,
-    finish_mending,
-    mend,
-    pixels,
-    read_image,
-    read_manifest,
-)
+from dirsweep.data import image_decoding
+from dirsweep.data.image_decoding import decode, finish_mending, mend, read_image
+from dirsweep.data.image_store import Manifest, Recipe, pixels, read_manifest
 from dirsweep.storage import Folder
 
 RECIPE = Recipe(table="t", column="name", size=4, channels="grey", split="s")
@@ -124,7 +116,7 @@ def test_a_smaller_share_that_may_fail_counts_for_a_finished_store_too(tmp_path)
 
 
 def test_an_image_mended_while_decoding_was_stopped_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_store, "CHUNK", 4)
+    monkeypatch.setattr(image_decoding, "CHUNK", 4)
     paths = drawn(tmp_path / "in", 12)
     whole = made(tmp_path / "whole", paths, sides(12))
     content = paths[0].read_bytes()
@@ -149,7 +141,7 @@ def test_too_many_unreadable_images_are_an_error_that_names_them_and_leaves_noth
 
 
 def test_decoding_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_store, "CHUNK", 4)
+    monkeypatch.setattr(image_decoding, "CHUNK", 4)
     paths = drawn(tmp_path / "in", 20)
     whole = made(tmp_path / "whole", paths, sides(20))
 
@@ -174,7 +166,7 @@ def test_decoding_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 def test_a_killed_decoding_goes_on(tmp_path):
     paths = drawn(tmp_path / "in", 600)
     code = (
-        "import sys, os, numpy as np; from pathlib import Path; from dirsweep.data.image_store import *\n"
+        "import sys, os, numpy as np; from pathlib import Path; from dirsweep.data.image_decoding import *\n"
         "names, store = sys.argv[2:], Path(sys.argv[1])\n"
         "recipe = Recipe(table='t', column='name', size=4, channels='grey', split='s')\n"
         "side = np.array(['train', 'val', 'test', ''] * 600)[:600]\n"
@@ -197,7 +189,7 @@ def test_a_half_made_store_of_other_images_is_not_written_over(tmp_path):
 
 
 def test_a_half_made_store_that_lost_bytes_is_not_filled_up_with_black(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_store, "CHUNK", 4)
+    monkeypatch.setattr(image_decoding, "CHUNK", 4)
     paths, store = drawn(tmp_path / "in", 20), tmp_path / "store"
 
     def stop(done: int, total: int) -> None:

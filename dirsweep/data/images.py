@@ -1,7 +1,7 @@
 """A folder of images with a table of labels: the table as for `csv`, the images decoded once before.
 
-`prepare` decodes them (`image_store`); `load` finds them decoded. An image that cannot be read is left out of
-its side, in the store and here alike.
+`prepare` decodes them (`image_decoding`); `load` finds them decoded. An image that cannot be read is left out
+of its side, in the store and here alike.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dirsweep.config import Images
-from dirsweep.data import image_store
+from dirsweep.data import image_decoding, image_store
 from dirsweep.data.dataset import Dataset, Source, Unsealed, assemble, unseal
 from dirsweep.data.encoding import TableEncoding
 from dirsweep.data.image_files import elsewhere, image_files, is_file
@@ -74,15 +74,15 @@ def prepare(config: Images, on_progress: Callable[[int, int], None]) -> Prepared
         if manifest is not None:
             _refuse_other(folder, manifest, recipe, root)
         if manifest is None or manifest.unreadable:  # else nothing is to be done, nor written
-            with image_store.alone(folder):
-                image_store.finish_mending(folder)
+            with image_decoding.alone(folder):
+                image_decoding.finish_mending(folder)
                 manifest = image_store.read_manifest(folder)
                 if manifest is None:
-                    manifest = image_store.decode(
+                    manifest = image_decoding.decode(
                         folder, recipe, root, files, samples.side, most, on_progress
                     )
                 else:
-                    manifest = image_store.mend(folder, manifest, files, samples.side, most)
+                    manifest = image_decoding.mend(folder, manifest, files, samples.side, most)
         missing = {names[row]: why for row, why in manifest.unreadable.items()}
         return Prepared(folder, manifest, missing)
 

@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dirsweep.data.encoding import TableEncoding
+from dirsweep.data.image_decoding import read_image
 from dirsweep.data.image_files import image_files
-from dirsweep.data.image_store import Channels, read_image
+from dirsweep.data.image_store import Channels
 from dirsweep.data.table import check_column, where
 
 
