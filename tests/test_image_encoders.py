@@ -121,6 +121,14 @@ def test_a_resized_crop_that_does_nothing_is_refused():
     ResizedCrop(area=1, flip=False, jitter=0, grey=0.1)
 
 
+def test_grey_images_have_no_colours_to_lose(images):
+    tree = {"dataset": images.model_dump(mode="json"), "encoder": {"augmentation": {"name": "resized_crop"}}}
+    with pytest.raises(ValidationError, match=r"set encoder\.augmentation\.grey to 0"):
+        TrialConfig.model_validate(tree)
+    tree["encoder"]["augmentation"]["grey"] = 0
+    assert TrialConfig.model_validate(tree).encoder.augmentation.jitter == 0.8
+
+
 def test_colours_change_or_go_as_often_as_asked():
     pixels = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
     pixels[:, 0], pixels[:, 1] = 200, 80

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from dirsweep.config.dataset import KINDS, Config, DatasetConfig, Diamonds
-from dirsweep.config.encoder import BACKBONES, MLP, EncoderConfig
+from dirsweep.config.dataset import KINDS, Config, DatasetConfig, Diamonds, Images
+from dirsweep.config.encoder import BACKBONES, MLP, EncoderConfig, ResizedCrop
 from dirsweep.config.ordinality import NoNormOrdinality
 from dirsweep.config.overrides import merged
 from dirsweep.config.stages import Stage1, Stage2, settings
@@ -68,6 +68,17 @@ class TrialConfig(Config):
             raise ValueError(
                 "batch_size is 1, but encoder.batch_norm needs 2 samples in a step; raise stage1.batch_size "
                 "or set encoder.batch_norm to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grey_images_have_no_colours(self) -> "TrialConfig":
+        augmentation = getattr(self.encoder, "augmentation", None)
+        grey = isinstance(self.dataset, Images) and self.dataset.channels == "grey"
+        if grey and isinstance(augmentation, ResizedCrop) and augmentation.grey > 0:
+            raise ValueError(
+                "encoder.augmentation.grey drops the colours of images, and dataset.channels is grey; "
+                "set encoder.augmentation.grey to 0"
             )
         return self
 
