@@ -34,6 +34,8 @@ class Assignment(TypedDict):
     """The trial's folder."""
     emitted: int
     """Last epoch that the ledger holds; the trial reports from the next one on."""
+    data: str
+    """The dataset's hash when the sweep began; a trial on other data would not belong to it."""
     store: str
     """The folder of stage 1s that trials of all sweeps share."""
     stop: str
@@ -45,12 +47,19 @@ def trial(assignment: Assignment) -> None:
     stopped = stop_check(Path(assignment["stop"]))
     if stopped():
         return
-    from dirsweep import pipeline
+    from dirsweep import data, pipeline
     from dirsweep.checkpoint import Store
 
     folder = Folder(Path(assignment["folder"]))
     try:
         config = TrialConfig.model_validate_json(assignment["config"])
+        if (found := data.load(config.dataset).hash) != assignment["data"]:
+            reason = (
+                f"trial {assignment['key']}: the data were changed since the sweep began (their hash was "
+                f"{assignment['data']}, now it is {found}); put them back"
+            )
+            report_final("OPEN", {}, reason)
+            return
         metrics = pipeline.run_trial(
             config,
             folder,
@@ -67,7 +76,7 @@ def trial(assignment: Assignment) -> None:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        report_final("OPEN", {}, reason=f"{folder.path}: {error.strerror}")
+        report_final("OPEN", {}, reason=f"{folder.path}: {error.strerror}; make room")
     else:
         report_final("COMPLETE", metrics)
 
@@ -80,7 +89,7 @@ def report_epoch(record: Record) -> None:
 
 
 def report_final(state: str, metrics: dict[str, float], reason: str = "") -> None:
-    """Report how the trial ended; OPEN is an end that is not the trial's own (the disk is full)."""
+    """Report how the trial ended; OPEN is an end that is not the trial's own (a full disk, other data)."""
     from ray import tune
 
     tune.report({"final": True, "state": state, "reason": reason, "metrics": metrics})

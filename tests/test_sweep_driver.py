@@ -31,7 +31,7 @@ class Bench:
         ledger = (
             Ledger.open(place)
             if place.exists("ledger.jsonl")
-            else Ledger.create(place, spec=spec.hash, trials=spec.budget.trials)
+            else Ledger.create(place, spec=spec.hash, data="d", trials=spec.budget.trials)
         )
         self.book = Book(spec, folder, ledger, None, logged(USUAL_METRICS))
         self.driver = Driver(self.book, rule, 2, self.shown.append)
@@ -222,7 +222,8 @@ def test_a_stop_mark_leaves_trials_open(bench: Bench):
 
 def test_a_full_disk_ends_the_sweep_and_leaves_the_trial_open(bench: Bench):
     key = bench.take()["key"]
-    bench.driver.reported(key, {"final": True, "state": "OPEN", "reason": "x: No space left on device"})
+    reason = "x: No space left on device; make room"
+    bench.driver.reported(key, {"final": True, "state": "OPEN", "reason": reason})
     assert bench.driver.over
     assert bench.driver.gives_up
     assert "No space left on device; make room, then `dirsweep resume" in str(bench.driver.failure)

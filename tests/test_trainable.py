@@ -5,7 +5,7 @@ import pytest
 import tiny
 from ray import tune
 
-from dirsweep import trainable
+from dirsweep import data, trainable
 from dirsweep.trainable import Assignment
 
 
@@ -18,11 +18,13 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def assignment(folder: Path, emitted: int = 0, **values: Any) -> Assignment:
+    config = tiny.config(folder, **values)
     return Assignment(
         key="0",
-        config=tiny.config(folder, **values).model_dump_json(),
+        config=config.model_dump_json(),
         folder=str(folder / "trial"),
         emitted=emitted,
+        data=data.load(config.dataset).hash,
         store=str(folder / "stage1"),
         stop=str(folder / "STOP"),
     )
@@ -81,6 +83,18 @@ def test_a_full_disk_is_no_failure_of_the_trial(
     trainable.trial(assignment(tmp_path))
     assert (reports[-1]["state"], reports[-1]["final"]) == ("OPEN", True)
     assert "No space left on device" in reports[-1]["reason"]
+
+
+def test_a_trial_does_not_run_on_other_data_than_its_sweep_began_with(
+    tmp_path: Path, reports: list[dict[str, Any]]
+):
+    handed = assignment(tmp_path)
+    table = tmp_path / "tiny.csv"
+    table.write_text(table.read_text().replace("1", "2", 1))
+    trainable.trial(handed)
+    assert [report["state"] for report in reports] == ["OPEN"]
+    assert f"their hash was {handed['data']}, now it is " in reports[0]["reason"]
+    assert not (tmp_path / "trial").exists()
 
 
 def test_the_stop_mark_is_looked_up_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -129,6 +129,7 @@ class Driver:
             config=config.model_dump_json(),
             folder=str(self._book.trial_folder(key).path),
             emitted=self._book.records[key].epoch,
+            data=self._book.ledger.opening["data"],
             store=str(self._book.store),
             stop=str(self.stop.mark),
         )
@@ -192,9 +193,10 @@ class Driver:
 
     def _finish(self, key: str, state: str, metrics: dict[str, float], reason: str) -> None:
         self._release(key)
-        if state == "OPEN":  # the disk is full, which is no trial's fault
-            hint = f"make room, then `dirsweep resume {self._book.folder}`: nothing is lost"
-            self.failure = ValueError(f"{reason}; {hint}")
+        if state == "OPEN":  # the disk is full or the data changed, which is no trial's fault
+            self.failure = ValueError(
+                f"{reason}, then `dirsweep resume {self._book.folder}`: nothing is lost"
+            )
         elif state == "COMPLETE":
             epoch, seconds = int(metrics["epoch"]), metrics["seconds"]
             self._book.tell(key, "COMPLETE", metrics=metrics, epoch=epoch, seconds=seconds)
