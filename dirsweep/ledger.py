@@ -7,6 +7,8 @@ and passed over: what it said is asked or reported again. A record that is missi
 damage, and refused.
 """
 
+import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterable
@@ -163,6 +165,12 @@ class TrialRecord:
     """Why it failed or was pruned."""
     run_id: str = ""
     """Its id at the tracking server."""
+    begun: float = 0.0
+    """Unix seconds at which a worker first took it up; 0 before that."""
+    ended: float = 0.0
+    """Unix seconds at which it was told; 0 before that."""
+    forked_from: str = ""
+    """The trial whose stored stage 1 it went on from, as "all-1/3"."""
 
     @property
     def is_repeat(self) -> bool:
@@ -207,14 +215,17 @@ def _fold(found: dict[str, TrialRecord], record: Record) -> None:
     trial = found[name]
     if kind == "start":
         trial.attempts = max(trial.attempts, record["attempt"])
+        trial.begun = trial.begun or record["time"]
     elif kind == "run":
         trial.run_id = trial.run_id or record["id"]
     elif kind == "report" and trial.state == "OPEN" and record["epoch"] > trial.epoch:
         trial.reports.append(record)
         trial.epoch, trial.seconds, trial.metrics = record["epoch"], record["seconds"], record["metrics"]
+        trial.forked_from = trial.forked_from or record.get("forked_from", "")
     elif kind == "tell" and trial.state == "OPEN":
         trial.state, trial.metrics = record["state"], record["metrics"]
         trial.epoch, trial.seconds, trial.reason = record["epoch"], record["seconds"], record["reason"]
+        trial.ended = record["time"]
 
 
 def budget(records: Iterable[Record]) -> int:
@@ -233,3 +244,14 @@ def of_drivers(records: Iterable[Record]) -> list[Record]:
 def sweep_run_id(records: Iterable[Record]) -> str:
     """The tracking id of the sweep itself; empty before it is known."""
     return next((record["id"] for record in records if record["kind"] == "run" and not record["trial"]), "")
+
+
+def sweep_run(records: Iterable[Record]) -> Record | None:
+    """The last record that names the sweep's parent run and its store; None for an untracked sweep."""
+    named = [record for record in records if record["kind"] == "run" and not record["trial"]]
+    return named[-1] if named else None
+
+
+def identity(opening: Record) -> str:
+    """What tells a sweep from all others, whatever its folder is called: a hash of its first record."""
+    return hashlib.sha256(json.dumps(opening, sort_keys=True).encode()).hexdigest()[:32]

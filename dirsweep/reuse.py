@@ -19,6 +19,8 @@ from dirsweep.data import Dataset
 from dirsweep.loop import Trial
 from dirsweep.storage import Folder
 
+TRIALS = "trials"
+"""The folder of a sweep's trials."""
 FORK = "fork.json"
 MEASURED = "stage1.json"
 """What the end of stage 1 measured; kept with a stored stage 1, so that the fit of a fork costs nothing."""
@@ -56,6 +58,8 @@ def _fork(config: TrialConfig, folder: Folder, store: Store, keys: list[str]) ->
             tensors, notes = found
             total = config.stage1.total_epochs + (config.stage2.schedule.epochs if config.stage2 else 0)
             reused = {"of": total, "attempt": 0, "seconds": 0.0, "reused": True}
+            if donor := notes.get("trial"):  # entries of earlier versions do not say
+                reused["forked_from"] = donor
             for record in notes["records"]:
                 folder.append(checkpoint.RECORDS, {**record, **reused})
             if key == keys[-1]:
@@ -64,6 +68,12 @@ def _fork(config: TrialConfig, folder: Folder, store: Store, keys: list[str]) ->
             folder.put(FORK, json.dumps(facts).encode())
             checkpoint.place(folder, notes["epoch"], tensors, notes["state"])
             return
+
+
+def _named(folder: Folder) -> str:
+    """How others call a trial: "all-1/7" for trial 7 of the sweep all-1."""
+    place = folder.path.absolute()
+    return f"{place.parent.parent.name if place.parent.name == TRIALS else place.parent.name}/{place.name}"
 
 
 def reused_seconds(folder: Folder) -> float:
@@ -81,6 +91,7 @@ def deposit(trial: Trial, store: Store, tensors: Tensors, state: Notes) -> None:
         "measured": json.loads(folder.read(MEASURED)),
         "seconds": trial.journal.seconds + reused_seconds(folder),
         "time": time.time(),
+        "trial": _named(folder),
         "config": trial.config.model_dump(mode="json", exclude={"stage2"}),
     }
     store.put(stage1.keys(trial.config, trial.dataset)[-1], tensors, notes)

@@ -120,6 +120,24 @@ def test_the_sweep_has_a_tracking_id_of_its_own(tmp_path: Path):
     assert ledger.sweep_run_id([]) == ""
 
 
+def test_the_last_store_that_a_sweep_was_tracked_in_is_known(tmp_path):
+    book = a_sweep(tmp_path)
+    assert ledger.sweep_run(book.records[:1]) is None
+    book.write("run", trial="", id="again", uri="http://127.0.0.1:5000", beside=False)
+    book.write("run", trial="2", id="child")
+    found = ledger.sweep_run(book.records)
+    assert found is not None
+    assert (found["id"], found["uri"]) == ("again", "http://127.0.0.1:5000")
+
+
+def test_two_sweeps_of_one_name_and_spec_are_told_apart(tmp_path):
+    same = {"spec": "abc", "trials": 2}
+    one = Ledger.create(Folder(tmp_path / "a"), **same)
+    other = Ledger.create(Folder(tmp_path / "b"), **same, resources={"workers": 2})
+    assert ledger.identity(one.opening) == ledger.identity(Ledger.open(Folder(tmp_path / "a")).opening)
+    assert ledger.identity(one.opening) != ledger.identity(other.opening)
+
+
 def test_a_second_ledger_in_a_folder_is_refused(tmp_path: Path):
     begun(tmp_path)
     with pytest.raises(

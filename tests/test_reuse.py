@@ -16,7 +16,7 @@ from dirsweep.config import TrialConfig
 from dirsweep.storage import Folder, Record
 
 Outcome = tuple[dict[str, float], list[Record]]
-TIMED = {"seconds", "reused_seconds", "attempt", "reused"}
+TIMED = {"seconds", "reused_seconds", "attempt", "reused", "forked_from"}
 
 
 def run(config: TrialConfig, folder: Path, store: Path | None) -> Outcome:
@@ -49,6 +49,8 @@ def test_a_forked_trial_equals_one_that_trained_its_own_stage_1(tmp_path: Path, 
     assert (tmp_path / "forked/bins.csv").read_bytes() == (tmp_path / "alone/bins.csv").read_bytes()
     first = child.stage1.total_epochs
     assert [record.get("reused", False) for record in forked[1]] == [True] * first + [False] * 3
+    donors = [record.get("forked_from") for record in forked[1]]
+    assert donors == [f"{tmp_path.name}/parent"] * first + [None] * 3
     assert forked[0]["reused_seconds"] > 0
     assert forked[0]["seconds"] < alone[0]["seconds"]
 

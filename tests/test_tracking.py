@@ -36,13 +36,19 @@ def storage(tmp_path: Path, tables: Path) -> Path:
     return folder
 
 
+SWEEP = tracking.Sweep("sweep", "i0")
+MEMORY = "system/system_memory_usage_percentage"
+
+
 class Sweep:
     """A tracker, and what a ledger would hold of its runs."""
 
-    def __init__(self, uri: str, name: str = "lds", known: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, uri: str, name: str = "lds", known: dict[str, str] | None = None, identity: str = "i1"
+    ) -> None:
         self.ids = dict(known or {})
         self.made: list[str] = []
-        self.tracker = tracking.Tracker(uri, name, dict(self.ids), self.record)
+        self.tracker = tracking.Tracker(uri, tracking.Sweep(name, identity), dict(self.ids), self.record)
 
     def record(self, key: str, run: str) -> None:
         self.ids[key] = run
@@ -51,6 +57,10 @@ class Sweep:
 
 def history(client, run: str, name: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in client.get_metric_history(run, name)]
+
+
+def client(uri: str):
+    return store.open_client(uri)
 
 
 def closed_port() -> int:
@@ -122,7 +132,7 @@ def test_a_resumed_sweep_goes_on_in_the_same_runs(storage, caplog):
     second.tracker.end_trial("1", "COMPLETE", {"val/all/mae": 2.0}, [])
     second.tracker.end_sweep("COMPLETE", {}, [])
     assert second.tracker.close(30) == 0
-    assert second.made == []
+    assert second.made == ["", "1"]  # what the ledger is told again, and of what it had lost
     assert "keeps its first value of lr" in caplog.text
 
     client = store.open_client(uri)
@@ -155,7 +165,7 @@ def test_a_resumed_sweep_tells_of_what_a_dead_driver_did_not_deliver(storage, tm
 
     found, known = {}, {}
     for _ in range(2):  # the second time there is nothing left to tell of trial 0
-        tracker = tracking.Tracker(uri, "sweep", dict(known), known.__setitem__)
+        tracker = tracking.Tracker(uri, SWEEP, dict(known), known.__setitem__)
         tracker.start_sweep({})
         book = Book(spec, folder.path, Ledger.open(folder), tracker, logged(USUAL_METRICS))
         book.start("1")
@@ -171,15 +181,71 @@ def test_a_resumed_sweep_tells_of_what_a_dead_driver_did_not_deliver(storage, tm
 
     assert set(found) == {"sweep", "trial 0", "trial 1"}
     assert (found["trial 0"].info.status, found["trial 1"].info.status) == ("FINISHED", "SCHEDULED")
-    assert found["trial 0"].data.tags["data_hash"] == "abc"
+    tags = {"data_hash": "abc", "sweep": "sweep", "dataset": "tiny", "method": "two_stage", "seed": "0"}
+    assert found["trial 0"].data.tags.items() >= tags.items()
     assert history(client, known["0"], "val/all/mae") == [(1, 4.0), (1, 3.0)]
     assert history(client, known["1"], "val/all/mae") == [(1, 4.0), (2, 2.0)]
 
 
+def test_a_trial_that_went_on_from_another_is_named_after_it(storage, tmp_path):
+    spec, folder, uri = sweeping.spec(tmp_path), Folder(tmp_path / "sweep"), tracking.default_uri(storage)
+    hashes = {"spec": spec.hash, "data": "abc", "constraints": "", "git": ""}
+    ledger = Ledger.create(folder, **hashes, method_version=1, trials=3)
+    known: dict[str, str] = {}
+    tracker = tracking.Tracker(uri, SWEEP, {}, known.__setitem__)
+    tracker.start_sweep({})
+    book = Book(spec, folder.path, ledger, tracker, logged(USUAL_METRICS))
+    numbers = {"of": 2, "stage": "stage1", "seconds": 1.0}
+    for key, donor in (("0", ""), ("1", "sweep/0"), ("2", "earlier/7")):
+        assert book.ask(30) == key
+        book.start(key)
+        reused = {"reused": True, "forked_from": donor} if donor else {}
+        book.report(key, {"epoch": 1, **numbers, **reused}, {"val/all/mae": 4.0})
+    folder.put("trials/1/config.json", b"{}")
+    folder.put("trials/1/pictures/norms.svg", b"<svg/>")
+    book.tell("1", "COMPLETE", metrics={"val/all/mae": 3.0}, epoch=2, seconds=2.0)
+    book.close()
+    tracker.end_sweep("OPEN", {}, [])
+    assert tracker.close(30) == 0
+
+    client = store.open_client(uri)
+    runs = {key: client.get_run(run) for key, run in known.items()}
+    assert {key: (run.info.run_name, run.data.tags.get("forked_from")) for key, run in runs.items()} == {
+        "": ("sweep", None),
+        "0": ("trial 0", None),
+        "1": ("trial 1 (stage 1 of 0)", "0"),
+        "2": ("trial 2 (stage 1 of earlier/7)", "earlier/7"),
+    }
+    assert (runs["1"].info.status, runs["2"].info.status) == ("FINISHED", "SCHEDULED")
+    shown = {file.path for place in ("", "pictures") for file in client.list_artifacts(known["1"], place)}
+    assert shown == {"config.json", "pictures", "pictures/norms.svg"}
+    kept = sweeping.trials(folder.path)
+    assert [trial.forked_from for trial in kept.values()] == ["", "sweep/0", "earlier/7"]
+    assert runs["0"].info.start_time == round(1000 * kept["0"].begun)
+
+
+def test_a_sweep_is_found_again_by_its_identity_whatever_it_is_called(storage):
+    uri = tracking.default_uri(storage)
+    first = Sweep(uri)
+    first.tracker.start_sweep({})
+    first.tracker.start_trial("0", {}, {})
+    assert first.tracker.close(30) == 0
+    again = Sweep(uri, name="renamed")  # its ledger knows of no run
+    again.tracker.start_trial("0", {}, {"seed": "3"})
+    again.tracker.end_sweep("COMPLETE", {}, [])
+    assert again.tracker.close(30) == 0
+    assert again.ids == first.ids
+    assert {experiment.name for experiment in store.open_client(uri).search_experiments()} == {
+        "Default",
+        "lds",
+    }
+
+
 def test_another_sweep_of_the_same_name_gets_an_experiment_of_its_own(storage, caplog):
     uri = tracking.default_uri(storage)
-    for known in ({}, {"": "0" * 32}):  # the second resumes a sweep that was tracked elsewhere
-        sweep = Sweep(uri, known=known)
+    # the second resumes a sweep that was tracked elsewhere
+    for known, identity in (({}, "i1"), ({"": "0" * 32}, "i2")):
+        sweep = Sweep(uri, known=known, identity=identity)
         sweep.tracker.start_sweep({})
         assert sweep.tracker.close(30) == 0
         assert sweep.made == [""]
@@ -238,8 +304,8 @@ def test_one_run_that_mlflow_refuses_does_not_hold_up_the_others(storage, caplog
     sweep = Sweep(tracking.default_uri(storage))
     sweep.tracker.start_sweep({})
     sweep.tracker.start_trial("0", {}, {})
-    wait_until(lambda: "0" in sweep.ids)
     client = store.open_client(tracking.default_uri(storage))
+    wait_until(lambda: "0" in sweep.ids and "status" in client.get_run(sweep.ids["0"]).data.tags)
     client.delete_run(sweep.ids["0"])
     sweep.tracker.log_epoch("0", {"val/all/mae": 1.0}, 1)
     sweep.tracker.start_trial("1", {}, {})
@@ -249,11 +315,26 @@ def test_one_run_that_mlflow_refuses_does_not_hold_up_the_others(storage, caplog
     assert "trial 0" in caplog.text
 
 
+def test_the_load_of_the_machine_is_recorded_beside_the_sweep(storage):
+    uri = tracking.default_uri(storage)
+    sweep = Sweep(uri)
+    sweep.tracker.start_sweep({})
+    with tracking.watched(sweep.tracker, time.time() - 100, every=0.1):
+        wait_until(lambda: "" in sweep.ids and history(client(uri), sweep.ids[""], MEMORY))
+    assert sweep.tracker.close(30) == 0
+    metrics = client(uri).get_run(sweep.ids[""]).data.metrics
+    assert metrics.keys() >= {MEMORY, "system/cpu_utilization_percentage"}
+    assert 0 < metrics[MEMORY] < 100
+    steps = [step for step, _ in history(client(uri), sweep.ids[""], MEMORY)]
+    assert steps == sorted(steps)
+    assert steps[0] >= 1000  # periods since the sweep began, so that a resumed one goes on
+
+
 def test_a_run_id_that_cannot_be_recorded_stops_nothing(storage, caplog):
     def full(key: str, run: str) -> None:
         raise OSError(28, "No space left on device")
 
-    broken = tracking.Tracker(tracking.default_uri(storage), "lds", {}, full)
+    broken = tracking.Tracker(tracking.default_uri(storage), SWEEP, {}, full)
     broken.start_sweep({})
     broken.end_sweep("COMPLETE", {}, [])
     assert broken.close(30) == 0
@@ -323,7 +404,8 @@ try:
     tracking.check(f"http://127.0.0.1:{sys.argv[3]}")
 except ValueError:
     pass
-tracker = tracking.Tracker(tracking.default_uri(Path(sys.argv[1])), "lds", {}, lambda key, run: None)
+sweep = tracking.Sweep("lds", sys.argv[4])
+tracker = tracking.Tracker(tracking.default_uri(Path(sys.argv[1])), sweep, {}, lambda key, run: None)
 tracker.start_sweep({})
 tracker.end_sweep("COMPLETE", {"x": 1.0}, [Path(sys.argv[2])])
 assert tracker.close(60) == 0
@@ -340,14 +422,14 @@ def test_sweeps_that_start_at_once_share_a_new_store_in_silence_and_without_tele
     command = [sys.executable, "-c", QUIET, str(tmp_path), __file__, str(closed_port())]
     both = [
         subprocess.Popen(
-            command,
+            [*command, identity],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=tmp_path,
             env=environment,
         )
-        for _ in range(2)
+        for identity in ("i1", "i2")
     ]
     said = [process.communicate(timeout=90)[0] for process in both]
     assert said == ["", ""]

@@ -48,6 +48,7 @@ from dirsweep.config.feature import (
     RankSim,
 )
 from dirsweep.config.files import read_trial, read_yaml, with_dataset_file, with_searched_files
+from dirsweep.config.method import method_key
 from dirsweep.config.names import Knob, knobs
 from dirsweep.config.ordinality import (
     KL,
@@ -166,6 +167,7 @@ __all__ = [
     "explain",
     "knobs",
     "merged",
+    "method_key",
     "nearest",
     "read_trial",
     "read_yaml",

@@ -16,7 +16,7 @@ from dirsweep.ledger import Ledger, State, TrialRecord, budget, trials
 from dirsweep.search.core import Search
 from dirsweep.search.model import SweepSpec
 from dirsweep.storage import Folder
-from dirsweep.sweep import provenance
+from dirsweep.sweep import told
 from dirsweep.sweep.controls import Control, record_config
 from dirsweep.sweep.store import store_of
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
 
 TRIALS = "trials"
-TRACKED_AT_THE_END = ("fit/r2", "train/all/spearman", "train/all/out_of_order", "seconds")
-"""Final metrics that the tracker keeps beside those of an epoch: its pages slow down with many."""
 
 
 class Book:
@@ -50,13 +48,12 @@ class Book:
         self._search = Search(spec, ledger)
         self._tracker = tracker
         self._tracked: set[str] = set()
-        self._tags = provenance.tags(spec, ledger.opening) if tracker else {}
         self._logged = logged
         self._ask: Future[tuple[int, dict[str, Any]]] | None = None
         self._tells: list[tuple[TrialRecord, Future[State]]] = []
         if tracker:
-            told = [record for record in self.records.values() if record.state != "OPEN"]
-            tracker.catch_up({record.trial: partial(self._track_end, record) for record in told})
+            ended = [record for record in self.records.values() if record.state != "OPEN"]
+            tracker.catch_up({record.trial: partial(self._track_end, record) for record in ended})
 
     def config(self, key: str) -> TrialConfig:
         """The configuration of a trial or control. ValueError if its values do not go together."""
@@ -112,7 +109,8 @@ class Book:
         """A worker has taken up the trial."""
         record = self.records[key]
         record.attempts += 1
-        self.ledger.write("start", trial=key, attempt=record.attempts)
+        written = self.ledger.write("start", trial=key, attempt=record.attempts)
+        record.begun = record.begun or written["time"]
         self._track(record)
 
     def report(self, key: str, result: Mapping[str, Any], metrics: Mapping[str, float]) -> bool:
@@ -122,12 +120,16 @@ class Book:
             return False
         kept = {name: metrics[name] for name in self._logged if name in metrics}
         fields = {name: result[name] for name in ("epoch", "of", "stage", "seconds")}
-        fields |= {"reused": True} if result.get("reused") else {}
-        record.reports.append(self.ledger.write("report", trial=key, **fields, metrics=kept))
+        fields |= {name: result[name] for name in ("reused", "forked_from") if result.get(name)}
+        written = self.ledger.write("report", trial=key, **fields, metrics=kept)
+        record.reports.append(written)
         record.epoch, record.seconds, record.metrics = result["epoch"], result["seconds"], kept
         if self._tracker:
             numbers = {**kept, "seconds": record.seconds}
-            self._tracker.log_epoch(key, numbers, record.epoch, result["stage"])
+            self._tracker.log_epoch(key, numbers, record.epoch, result["stage"], written["time"])
+            if not record.forked_from and written.get("forked_from"):
+                record.forked_from = written["forked_from"]
+                told.forked(self._tracker, self.folder.name, record)
         return True
 
     def tell(
@@ -149,15 +151,15 @@ class Book:
         record.metrics = record.metrics if metrics is None else dict(metrics)
         record.epoch = record.epoch if epoch is None else epoch
         record.seconds = record.seconds if seconds is None else seconds
-        told: Future[State]
+        entered: Future[State]
         if record.kind == "ask":
-            told = self._search.submit_tell(
+            entered = self._search.submit_tell(
                 int(key), state, record.metrics, epoch=record.epoch, seconds=record.seconds, reason=reason
             )
         else:
-            told = Future()
-            told.set_result(self._tell_control(record))
-        self._tells.append((record, told))
+            entered = Future()
+            entered.set_result(self._tell_control(record))
+        self._tells.append((record, entered))
 
     def _tell_control(self, record: TrialRecord) -> State:
         lacking = [
@@ -173,8 +175,8 @@ class Book:
         """Trials whose tell is written by now; what went wrong in the search thread is raised here."""
         settled = []
         while self._tells and (wait or self._tells[0][1].done()):
-            record, told = self._tells.pop(0)
-            record.state = told.result()
+            record, entered = self._tells.pop(0)
+            record.state = entered.result()
             if record.state != "COMPLETE" and record.attempts:
                 self._discard_checkpoints(record.trial)
             self._track_end(record)
@@ -191,23 +193,13 @@ class Book:
         if self._tracker is None or record.trial in self._tracked:
             return
         self._tracked.add(record.trial)
-        tags = self._tags | {"control": record.control, "of": record.of}
-        if record.is_repeat:
-            tags["seed"] = str(self.config(record.trial).seed)
-        self._tracker.start_trial(
-            record.trial, record.params, {name: tag for name, tag in tags.items() if tag}
-        )
-        self._tracker.log_past(record.trial, record.reports)
+        told.begin(self._tracker, self.spec, self.ledger.opening, self.folder.name, record)
 
     def _track_end(self, record: TrialRecord) -> None:
         if self._tracker is None:
             return
         self._track(record)
-        table = self.trial_folder(record.trial).path / "bins.csv"
-        kept = (*self._logged, *TRACKED_AT_THE_END)
-        final = {name: record.metrics[name] for name in kept if name in record.metrics}
-        files = [table] if table.exists() else []
-        self._tracker.end_trial(record.trial, record.state, final, files, record.reason)
+        told.end(self._tracker, self.spec, self.trial_folder(record.trial).path, record)
 
     def _discard_checkpoints(self, key: str) -> None:
         from dirsweep import checkpoint  # torch, which a sweep of trials that all finish does without

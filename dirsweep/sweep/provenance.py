@@ -1,6 +1,7 @@
 """What a sweep was made with: the facts of the ledger's `open` record and the tracker's tags."""
 
 import hashlib
+import json
 import platform
 import subprocess
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from typing import Any
 
 import dirsweep
 from dirsweep import METHOD_VERSION
+from dirsweep.config import Labelled, method_key
 from dirsweep.data import Dataset
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import encoder_files
@@ -33,15 +35,20 @@ def opening(spec: SweepSpec, dataset: Dataset, resources: Resources) -> dict[str
     }
 
 
-def tags(spec: SweepSpec, opened: dict[str, Any]) -> dict[str, str]:
-    """Tags of the sweep and of each of its trials, from the ledger's `open` record."""
+def tags(spec: SweepSpec, opened: dict[str, Any], name: str) -> dict[str, str]:
+    """Tags of the sweep and of each of its trials, from the ledger's `open` record and the folder's name."""
     config = spec.default_config()
+    dataset = config.dataset
     return {
+        "sweep": name,
+        "dataset": Path(dataset.path).stem if isinstance(dataset, Labelled) else dataset.name,
+        "method": method_key(config),
         "git_commit": opened["git"],
         "data_hash": opened["data"],
         "constraints_hash": opened["constraints"],
         "spec_hash": opened["spec"],
         "method_version": str(opened["method_version"]),
+        "versions": json.dumps(opened.get("versions", {})),
         "seed": str(config.seed),
         "device": config.device,
     }

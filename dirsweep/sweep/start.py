@@ -1,6 +1,7 @@
 """Run a sweep, or go on with one."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import FILE, check_data, encoder_files, read_spec
 from dirsweep.search.warm import Warm, gather
 from dirsweep.storage import Folder
-from dirsweep.sweep import lock, provenance, pruning, stopping, store
-from dirsweep.sweep.progress import OnChange, Progress, logged, progress
+from dirsweep.sweep import lock, provenance, pruning, stopping, store, told
+from dirsweep.sweep.progress import OnChange, Progress, progress
 from dirsweep.sweep.session import Resources, ray_session
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def run(
     resources: Resources | None = None,
     tracking_uri: str | None = None,
     tracking: bool = True,
+    system_metrics: bool = False,
     on_change: OnChange = lambda progress: None,
     trial: Callable[[Any], None] = trainable.trial,
 ) -> Outcome:
@@ -58,6 +60,7 @@ def run(
     Args:
         resources: what a trial takes and how many run at once.
         tracking_uri: an MLflow store; by default the embedded one beside the folder.
+        system_metrics: also record CPU, memory and GPUs of this machine there, on the sweep's parent run.
         on_change: is handed each change, and a sign of life every second.
         trial: what a worker runs; takes an `Assignment`.
 
@@ -82,7 +85,7 @@ def run(
         Folder(folder).put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
         records = Ledger.create(Folder(folder), **opening)
         _warm_up(records, warm, spec, on_change)
-        return _drive(spec, folder, records, resources, uri, on_change, trial)
+        return _drive(spec, folder, records, resources, uri, system_metrics, on_change, trial)
 
 
 def resume(
@@ -92,6 +95,7 @@ def resume(
     resources: Resources | None = None,
     tracking_uri: str | None = None,
     tracking: bool = True,
+    system_metrics: bool = False,
     on_change: OnChange = lambda progress: None,
     trial: Callable[[Any], None] = trainable.trial,
 ) -> Outcome:
@@ -121,7 +125,8 @@ def resume(
             _warm_up(records, gather(spec, records.opening["data"]), spec, on_change)
         if extra_trials:
             records.write("budget", trials=extra_trials)
-        return _drive(spec, folder, records, resources or Resources(), uri, on_change, trial)
+        resources = resources or Resources()
+        return _drive(spec, folder, records, resources, uri, system_metrics, on_change, trial)
 
 
 def _warm_up(records: Ledger, warm: Warm, spec: SweepSpec, on_change: OnChange) -> None:
@@ -154,6 +159,7 @@ def _drive(
     records: Ledger,
     resources: Resources,
     uri: str | None,
+    system_metrics: bool,
     on_change: OnChange,
     trial: Callable[[Any], None],
 ) -> Outcome:
@@ -161,16 +167,14 @@ def _drive(
     from dirsweep.sweep.book import Book  # these bring Optuna, which `status` and `stop` do without
     from dirsweep.sweep.driver import Driver
 
-    rule = pruning.rule(spec)
-    kept = tuple(dict.fromkeys((*logged(spec.metrics), *((rule.metric,) if rule else ()))))
     tracker = _tracker(uri, spec, folder, records) if uri else None
     try:
-        book = Book(spec, folder, records, tracker, kept)
+        book = Book(spec, folder, records, tracker, told.kept(spec))
         on_change(progress(book.records.values(), book.total, message="Ray and its workers start"))
-        with ray_session(resources) as workers:
+        with _watched(tracker, records, system_metrics), ray_session(resources) as workers:
             from dirsweep.sweep.tune import drive  # Ray, which reads its settings when it is imported
 
-            driver = Driver(book, rule, workers, on_change)
+            driver = Driver(book, pruning.rule(spec), workers, on_change)
             try:
                 with driver.stop.on_signals():
                     drive(driver, trial, resources)
@@ -182,9 +186,9 @@ def _drive(
             Folder(folder).put(BEST, yaml.safe_dump(config, sort_keys=False).encode())
         records.write("end", why=driver.why)
         if tracker:
-            summary = {f"best/{name}": best.metrics[name] for name in spec.objectives} if best else {}
             files = [folder / name for name in (SPEC, BEST) if (folder / name).exists()]
-            tracker.end_sweep("COMPLETE" if driver.why == "finished" else "OPEN", summary, files)
+            state = "COMPLETE" if driver.why == "finished" else "OPEN"
+            tracker.end_sweep(state, told.summary(spec, best), files)
     except BaseException:  # a failure, or a second Ctrl-C
         if tracker:
             tracker.end_sweep("OPEN", {}, [])
@@ -204,15 +208,28 @@ def _tracking_uri(folder: Path, given: str | None) -> str:
 
 
 def _tracker(uri: str, spec: SweepSpec, folder: Path, records: Ledger) -> "Tracker":
+    from dirsweep.sweep import place
     from dirsweep.tracking import Tracker
 
     def on_run(key: str, run: str) -> None:
-        records.write("run", trial=key, id=run)
+        fields = {"trial": key, "id": run, **({} if key else place.entry(folder, uri))}
+        last = ledger.sweep_run(records.records) or {}
+        if key or any(last.get(name) != value for name, value in fields.items()):
+            records.write("run", **fields)
 
-    known = {record["trial"]: record["id"] for record in records.records if record["kind"] == "run"}
-    tracker = Tracker(uri, folder.name, known, on_run)
-    tracker.start_sweep(provenance.tags(spec, records.opening))
+    sweep = place.sweep_of(folder, records)
+    tracker = Tracker(uri, sweep, place.run_ids(records.records), on_run)
+    tracker.start_sweep(provenance.tags(spec, records.opening, sweep.name), records.opening["time"])
     return tracker
+
+
+def _watched(tracker: "Tracker | None", records: Ledger, wanted: bool) -> AbstractContextManager[None]:
+    """Record this machine's load inside the block, if that is wanted."""
+    if tracker is None or not wanted:
+        return nullcontext()
+    from dirsweep.tracking import watched
+
+    return watched(tracker, records.opening["time"])
 
 
 def _winner(spec: SweepSpec, records: Mapping[str, TrialRecord]) -> TrialRecord | None:

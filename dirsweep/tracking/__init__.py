@@ -5,8 +5,25 @@ are the truth, so a tracking failure is told once, retried and counted, and neve
 this imports no MLflow; the tracker's own thread does that while the first trials already run.
 """
 
-from dirsweep.tracking.store import check, default_uri
+from dirsweep.tracking.calls import Calls
+from dirsweep.tracking.machine import watched
+from dirsweep.tracking.runs import Sweep
+from dirsweep.tracking.store import check, database_path, default_uri, shown
 from dirsweep.tracking.tracker import Tracker
-from dirsweep.tracking.ui import serve_ui, ui_command
+from dirsweep.tracking.ui import address, serve_ui, ui_command
+from dirsweep.tracking.writer import Writer
 
-__all__ = ["Tracker", "check", "default_uri", "serve_ui", "ui_command"]
+__all__ = [
+    "Calls",
+    "Sweep",
+    "Tracker",
+    "Writer",
+    "address",
+    "check",
+    "database_path",
+    "default_uri",
+    "serve_ui",
+    "shown",
+    "ui_command",
+    "watched",
+]

@@ -7,11 +7,12 @@ half way, or a driver that died before the ledger had the run's id, leaves nothi
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dirsweep.tracking import store
+from dirsweep.tracking.owed import PARENT, Owed
 
 logger = logging.getLogger(__name__)
 
@@ -19,43 +20,20 @@ LONGEST = 6000  # characters of a parameter that MLflow takes
 POINTS, PARAMS = 800, 100  # in one batch; MLflow takes 1000 entries, 100 of them parameters
 ENDED = {"FINISHED", "KILLED", "FAILED"}
 
-PARENT = ""  # the sweep's own key
+IDENTITY = "sweep_id"
+"""The tag of the experiment and the parent run by which a sweep is found again, whatever it is called."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """One value of a metric; `epoch` None belongs to the last epoch that the run has."""
+class Sweep:
+    """Which sweep it is.
+
+    name: of its folder; a new experiment takes it (with -2, -3 ... if another sweep has the name).
+    identity: what no other sweep has (`ledger.identity`).
+    """
 
     name: str
-    value: float
-    milliseconds: int
-    epoch: int | None
-
-
-@dataclass
-class Owed:
-    """What a run has not been given yet, from `items` calls, the first of them at `since` (unix ms)."""
-
-    since: int
-    items: int = 0
-    tags: dict[str, str] = field(default_factory=dict)
-    params: dict[str, str] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
-    told: dict[str, Callable[[], None]] = field(default_factory=dict)  # see `Tracker.catch_up`
-    status: str = ""
-    at: int = 0
-
-    def add(self, later: "Owed") -> None:
-        """Append what came later."""
-        self.items += later.items
-        self.tags |= later.tags
-        self.params |= later.params
-        self.points += later.points
-        self.files += later.files
-        self.told |= later.told
-        if later.status:
-            self.status, self.at = later.status, later.at
+    identity: str
 
 
 @dataclass
@@ -63,6 +41,7 @@ class Run:
     """What the store has of a run."""
 
     id: str
+    name: str
     status: str
     epoch: int
     params: dict[str, str]
@@ -73,48 +52,44 @@ class Runs:
     """The runs of one sweep in an open store. `known` and `on_run` as in `Tracker`."""
 
     def __init__(
-        self, uri: str, sweep: str, known: dict[str, str], on_run: Callable[[str, str], None]
+        self, uri: str, sweep: Sweep, known: dict[str, str], on_run: Callable[[str, str], None]
     ) -> None:
         self.uri, self.sweep, self.on_run = uri, sweep, on_run
         self.client = store.open_client(uri)
         self.experiment = ""
         self.runs: dict[str, Run] = {}
-        if PARENT in known:
-            self._find(known)
+        self._find(known)
 
     def deliver(self, key: str, owed: Owed) -> list[Path]:
         """Give the run of `key` all that it is owed; the files among it that are gone."""
         run = self._run(key, owed)
         self._log(run, owed)
         for file in owed.files:
-            if file.is_file():
-                self.client.log_artifact(run.id, str(file))
+            if file.path.is_file():
+                self.client.log_artifact(run.id, str(file.path), file.below or None)
+        name = owed.name if owed.name != run.name else ""
+        status = owed.status if owed.status != run.status else ""
+        if name or (status and status not in ENDED):
+            self.client.update_run(run.id, status if status not in ENDED else None, name or None)
         if owed.status in ENDED:
             self.client.set_terminated(run.id, owed.status, owed.at)
-        elif owed.status and owed.status != run.status:
-            self.client.update_run(run.id, owed.status)
-        run.status = owed.status or run.status
+        run.status, run.name = owed.status or run.status, owed.name or run.name
         for trial, tell_again in owed.told.items():
             if trial not in self.runs or self.runs[trial].status not in ENDED:
                 tell_again()
-        return [file for file in owed.files if not file.is_file()]
+        return [file.path for file in owed.files if not file.path.is_file()]
 
     def _find(self, known: dict[str, str]) -> None:
-        """Look up the parent run that the ledger names, and its children by their tags."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            parent = self.client.get_run(known[PARENT])
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            parent = None
-        if parent is None or parent.info.lifecycle_stage != "active":
-            where = store.shown(self.uri)
-            logger.warning("tracking: no run %s (ledger) in %s; tracked anew there", known[PARENT], where)
+        """Look up the parent run: by the ledger's id, else by the sweep's identity; its children by tags."""
+        parent = self._named(known[PARENT]) if PARENT in known else None
+        parent = parent or self._identified()
+        if parent is None:
+            if PARENT in known:
+                where = store.shown(self.uri)
+                logger.warning("tracking: no run %s (ledger) in %s; tracked anew there", known[PARENT], where)
             return
         self.experiment = parent.info.experiment_id
-        self.runs[PARENT] = _described(parent)
+        self._take_in(PARENT, parent, known)
         children = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
         token = None
         while True:
@@ -122,28 +97,61 @@ class Runs:
             for run in page:
                 key = run.data.tags.get("trial", "")
                 if key not in self.runs or run.info.run_id == known.get(key):
-                    self.runs[key] = _described(run)
+                    self._take_in(key, run, known)
             token = page.token
             if not token:
                 return
+
+    def _named(self, run_id: str) -> Any:
+        """MLflow's run of that id; None if there is none, if it was deleted, or if it is another sweep's."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        ours = (
+            found.data.tags.get(IDENTITY, self.sweep.identity) == self.sweep.identity
+        )  # early ones say nothing
+        return found if ours and found.info.lifecycle_stage == "active" else None
+
+    def _identified(self) -> Any:
+        """The parent run by the sweep's identity, or None; the experiment may be there by itself."""
+        same = f"tags.`{IDENTITY}` = '{self.sweep.identity}'"
+        for experiment in self.client.search_experiments(filter_string=same):
+            self.experiment = experiment.experiment_id
+            for run in self.client.search_runs([self.experiment], same, max_results=1):
+                return run
+        return None
+
+    def _take_in(self, key: str, run: Any, known: dict[str, str]) -> None:
+        self.runs[key] = _described(run)
+        if key == PARENT or known.get(key) != run.info.run_id:
+            self._say(key, run.info.run_id)
+
+    def _say(self, key: str, run_id: str) -> None:
+        try:
+            self.on_run(key, run_id)
+        except Exception:  # the caller's trouble, not MLflow's
+            logger.warning("tracking: the id of run %s was not recorded", run_id, exc_info=True)
 
     def _run(self, key: str, owed: Owed) -> Run:
         """The run of `key`, made if there is none; so are the parent and the experiment."""
         if key in self.runs:
             return self.runs[key]
-        tags = {}
         if key != PARENT:
             tags = {"trial": key, "mlflow.parentRunId": self._run(PARENT, owed).id}
-        elif not self.experiment:
-            self.experiment = self._new_experiment()
-        name = self.sweep if key == PARENT else f"trial {key}" if key.isdigit() else key
+        else:
+            tags = {IDENTITY: self.sweep.identity}
+            self.experiment = self.experiment or self._new_experiment()
+        usual = self.sweep.name if key == PARENT else f"trial {key}" if key.isdigit() else key
+        name = owed.name or usual
         made = self.client.create_run(self.experiment, start_time=owed.since, tags=tags, run_name=name)
-        run = self.runs[key] = _described(made)
-        try:
-            self.on_run(key, run.id)
-        except Exception:  # the caller's trouble, not MLflow's
-            logger.warning("tracking: the id of run %s was not recorded", run.id, exc_info=True)
-        return run
+        self.runs[key] = _described(made)
+        self._say(key, made.info.run_id)
+        return self.runs[key]
 
     def _new_experiment(self) -> str:
         """An experiment with the sweep's name, or with -2, -3 ... if another sweep has it."""
@@ -151,9 +159,10 @@ class Runs:
 
         number = 1
         while True:
-            name = self.sweep if number == 1 else f"{self.sweep}-{number}"
+            name = self.sweep.name if number == 1 else f"{self.sweep.name}-{number}"
+            place, tags = store.artifact_location(self.uri), {IDENTITY: self.sweep.identity}
             try:
-                return str(self.client.create_experiment(name, store.artifact_location(self.uri)))
+                return str(self.client.create_experiment(name, place, tags=tags))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -183,8 +192,9 @@ class Runs:
         named = owed.tags | ({"epoch": str(epoch)} if epoch > run.epoch else {})
         tags = [RunTag(name, _short(value)) for name, value in named.items()]
         while metrics or new or tags:
-            self.client.log_batch(run.id, metrics[:POINTS], new[:PARAMS], tags)
-            metrics, new, tags = metrics[POINTS:], new[PARAMS:], []
+            last = len(metrics) <= POINTS and len(new) <= PARAMS  # the tag `epoch` says that all is there
+            self.client.log_batch(run.id, metrics[:POINTS], new[:PARAMS], tags if last else [])
+            metrics, new, tags = metrics[POINTS:], new[PARAMS:], [] if last else tags
         run.epoch, run.latest, run.params = epoch, latest, params | run.params
 
 
@@ -192,7 +202,9 @@ def _described(run: Any) -> Run:
     """What the store has of a run, from MLflow's own object."""
     data = run.data
     epoch = int(data.tags.get("epoch", 0))
-    return Run(run.info.run_id, run.info.status, epoch, dict(data.params), dict(data.metrics))
+    return Run(
+        run.info.run_id, run.info.run_name, run.info.status, epoch, dict(data.params), dict(data.metrics)
+    )
 
 
 def _short(value: str) -> str:

@@ -8,6 +8,8 @@ queue, where the sweep's end can still count it; MLflow's own seven retries take
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +18,10 @@ from dirsweep.storage import Folder
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
+NOTE = "mlflow.note.content"  # the tag that the UI shows as a description
 TIMEOUT = 5  # seconds for one request to a server
+
+LOGIN = ("UNAUTHENTICATED", "PERMISSION_DENIED")  # MLflow's codes for 401 and 403
 
 TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
@@ -39,16 +44,16 @@ def shown(uri: str) -> str:
     return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri
 
 
-def check(uri: str) -> None:
+def check(uri: str, option: str = "--tracking-uri") -> None:
     """See that `uri` names a store that we can write to and, if it is a server, that it answers.
 
     Raises:
-        ValueError: not an sqlite or http(s) URI, no place to put the sqlite file, or no answer from the
-            server within `TIMEOUT` seconds.
+        ValueError: not an sqlite or http(s) URI, no place to put the sqlite file, no answer from the
+            server within `TIMEOUT` seconds, or a login that is missing. Names the `option` that gave it.
     """
-    database = database_path(uri)
+    database = database_path(uri, option)
     if database is not None:
-        _check_database(uri, database)
+        _check_database(uri, database, option)
         return
     quiet()
     from mlflow.exceptions import MlflowException
@@ -56,13 +61,38 @@ def check(uri: str) -> None:
     try:
         open_client(uri).search_experiments(max_results=1)
     except MlflowException as error:
+        if error.error_code in LOGIN:
+            raise ValueError(f"{option} {shown(uri)}: {_login(error)}") from error
         raise ValueError(
-            f"--tracking-uri {shown(uri)}: no MLflow tracking server answers there ({brief(error, uri)}); "
+            f"{option} {shown(uri)}: no MLflow tracking server answers there ({brief(error, uri)}); "
             "start it, correct the address, or leave the option out to track in a file beside the sweep"
         ) from error
 
 
-def database_path(uri: str) -> Path | None:
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn what a store raises into a ValueError that names it."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as error:
+        said = _login(error) if error.error_code in LOGIN else brief(error, uri)
+        raise ValueError(f"{shown(uri)}: {said}") from error
+    except (OSError, SQLAlchemyError) as error:  # among the first are those of an upload
+        raise ValueError(f"{shown(uri)}: {brief(error, uri)}") from error
+
+
+def _login(error: Any) -> str:
+    what = "asks for a login" if error.error_code == LOGIN[0] else "does not let this login do that"
+    return (
+        f"the server {what}; MLflow reads MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+        "MLFLOW_TRACKING_TOKEN, from the environment"
+    )
+
+
+def database_path(uri: str, option: str = "--tracking-uri") -> Path | None:
     """The file of an sqlite URI, None for a server's.
 
     Raises:
@@ -74,23 +104,21 @@ def database_path(uri: str) -> Path | None:
         return None
     plain = "" if ":" in uri.removeprefix("file:") else uri.removeprefix("file:").removeprefix("//")
     raise ValueError(
-        f"--tracking-uri {shown(uri)}: neither an sqlite file nor a server (MLflow writes no folders of "
+        f"{option} {shown(uri)}: neither an sqlite file nor a server (MLflow writes no folders of "
         f"runs any more); use sqlite:///{Path(plain).absolute() / DATABASE} or http://HOST:PORT of an "
         "`mlflow server`"
     )
 
 
-def _check_database(uri: str, database: Path) -> None:
+def _check_database(uri: str, database: Path, option: str) -> None:
     if database.exists():
         with database.open("rb") as file:
             head = file.read(16)
         if head not in (b"", b"SQLite format 3\0"):
-            raise ValueError(
-                f"--tracking-uri {uri}: the file exists and is not an sqlite database; name another"
-            )
+            raise ValueError(f"{option} {uri}: the file exists and is not an sqlite database; name another")
     place = next(folder for folder in database.absolute().parents if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
-        raise ValueError(f"--tracking-uri {uri}: cannot write in {place}; name a file in a folder of yours")
+        raise ValueError(f"{option} {uri}: cannot write in {place}; name a file in a folder of yours")
 
 
 def artifact_location(uri: str) -> str | None:

@@ -6,17 +6,16 @@ keeps up, fewer when it lags, the same curves either way.
 """
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from dirsweep.storage import Record
 from dirsweep.tracking import store
-from dirsweep.tracking.runs import PARENT, Owed, Point, Runs
+from dirsweep.tracking.calls import Calls
+from dirsweep.tracking.owed import PARENT, Owed
+from dirsweep.tracking.runs import Runs, Sweep
 
 logger = logging.getLogger(__name__)
 
@@ -25,31 +24,24 @@ SHARE = 0.25
 """Of its time the thread works at most this: MLflow and Tune share one interpreter, and trials come first."""
 FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0  # seconds; doubled from the one to the other
 
-STATUS = {
-    "RUNNING": "RUNNING",
-    "COMPLETE": "FINISHED",
-    "PRUNED": "KILLED",
-    "FAIL": "FAILED",
-    # not RUNNING, for nothing works on it; not KILLED, which means pruned: `dirsweep resume` goes on with it
-    "OPEN": "SCHEDULED",
-}
 HOPELESS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 """MLflow's codes of errors that would come again; everything else may pass and is retried."""
 
 
-class Tracker:
+class Tracker(Calls):
     """A sweep's way to MLflow. No call waits for MLflow, none raises because of it.
 
     Args:
         uri: the store, as `store.check` accepts it.
-        sweep: the sweep's name; a new experiment takes it (with -2, -3 ... if another sweep has the name).
+        sweep: which sweep it is.
         known: trial key -> run id, from the ledger; "" is the sweep's parent run. A parent that the store
             has is continued with all its trials; one that it has not (another store, deleted) starts anew.
-        on_run: told the key and id of each run that is made, in the tracker's thread.
+        on_run: told the key and id of the parent run and of each run that `known` does not name so, in the
+            tracker's thread.
     """
 
     def __init__(
-        self, uri: str, sweep: str, known: dict[str, str], on_run: Callable[[str, str], None]
+        self, uri: str, sweep: Sweep, known: dict[str, str], on_run: Callable[[str, str], None]
     ) -> None:
         self._open_runs = lambda: Runs(uri, sweep, known, on_run)
         self._uri = uri
@@ -61,13 +53,9 @@ class Tracker:
         self._failures = 0  # in a row
         self._closing = False
         self._abandoned = False
-        self._running: set[str] = set()  # trials that were started and have not ended
+        self._running: set[str] = set()  # what was started and has not ended
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
-
-    def start_sweep(self, tags: dict[str, str]) -> None:
-        """Begin, or go on with, the sweep's parent run."""
-        self._add(PARENT, tags=tags, state="RUNNING")
 
     def catch_up(self, told: Mapping[str, Callable[[], None]]) -> None:
         """Tell again of the trials, among those that ended before, whose run has not: a driver died too soon.
@@ -75,48 +63,22 @@ class Tracker:
         Args:
             told: by trial key, what makes the calls of that trial again. Called in the tracker's thread.
         """
-        self._add(PARENT, told={key: partial(self._all_at_once, calls) for key, calls in told.items()})
+        again = {key: partial(self._all_at_once, calls) for key, calls in told.items()}
+        self._say(PARENT, 0.0, told=again)
 
     def _all_at_once(self, calls: Callable[[], None]) -> None:
         """Make several calls that `end_sweep` does not come between."""
         with self._changed:
             calls()
 
-    def start_trial(self, key: str, params: dict[str, Any], tags: dict[str, str]) -> None:
-        """Begin, or go on with, a trial's run; `params` by dotted name."""
-        self._running.add(key)
-        self._add(
-            key, params={name: str(value) for name, value in params.items()}, tags=tags, state="RUNNING"
-        )
-
-    def log_epoch(self, key: str, metrics: dict[str, float], epoch: int, stage: str = "") -> None:
-        """Give a trial's numbers of an epoch (1, 2, ... over the whole trial), once."""
-        points = _points(metrics, int(time.time() * 1000), epoch)
-        self._add(key, points=points, tags={"stage": stage} if stage else {})
-
-    def log_past(self, key: str, reports: Sequence[Record]) -> None:
-        """Give a trial's earlier epochs, as the ledger reports them; its run passes over those it has."""
-        points: list[Point] = []
-        for report in reports:
-            numbers = {**report["metrics"], "seconds": report["seconds"]}
-            points += _points(numbers, int(report["time"] * 1000), report["epoch"])
-        if reports:
-            self._add(key, points=points, tags={"stage": reports[-1]["stage"]})
-
-    def end_trial(
-        self, key: str, state: str, metrics: dict[str, float], files: list[Path], reason: str = ""
+    def end_sweep(
+        self, state: str, summary: Mapping[str, float], files: Sequence[Path], at: float = 0.0
     ) -> None:
-        """End a trial's run as COMPLETE, PRUNED, FAIL or OPEN, with its final numbers and files."""
-        self._running.discard(key)
-        points = _points(metrics, int(time.time() * 1000))
-        self._add(key, points=points, files=files, tags={"reason": reason} if reason else {}, state=state)
-
-    def end_sweep(self, state: str, summary: dict[str, float], files: list[Path]) -> None:
-        """End the parent run as COMPLETE, FAIL or OPEN; trials that have not ended are left OPEN."""
+        """As said in `Calls`; trials that have not ended are left OPEN."""
         with self._changed:
-            for key in sorted(self._running):
+            for key in sorted(self._running - {PARENT}):
                 self.end_trial(key, "OPEN", {}, [])
-        self._add(PARENT, points=_points(summary, int(time.time() * 1000)), files=files, state=state)
+        super().end_sweep(state, summary, files, at)
 
     def close(self, timeout: float) -> int:
         """Deliver what waits, for at most `timeout` seconds; the number of items that did not arrive."""
@@ -132,29 +94,19 @@ class Tracker:
             logger.warning("tracking: %d items did not reach %s", missing, store.shown(self._uri))
         return missing
 
-    def _add(
-        self,
-        key: str,
-        *,
-        tags: dict[str, str] | None = None,
-        params: dict[str, str] | None = None,
-        points: list[Point] | None = None,
-        files: list[Path] | None = None,
-        state: str = "",
-        told: Mapping[str, Callable[[], None]] | None = None,
-    ) -> None:
-        now = int(time.time() * 1000)
-        later = Owed(
-            now, 1, dict(tags or {}), params or {}, points or [], list(files or []), dict(told or {})
-        )
-        if state:
-            later.tags["status"] = state
-            later.status, later.at = STATUS[state], now
+    def _add(self, key: str, owed: Owed) -> None:
         with self._changed:
-            if not state and self._waiting >= LIMIT:
+            if owed.status == "RUNNING":
+                self._running.add(key)
+            elif owed.status:
+                self._running.discard(key)
+            elif self._waiting >= LIMIT:
                 self._lose(1, f"more than {LIMIT} items wait")
                 return
-            self._owed.setdefault(key, Owed(now)).add(later)
+            if key in self._owed:
+                self._owed[key].add(owed)
+            else:
+                self._owed[key] = owed
             self._waiting += 1
             self._changed.notify_all()
 
@@ -225,11 +177,3 @@ class Tracker:
                 where = store.shown(self._uri)
                 logger.warning("tracking: not in %s (%s); more of these are only counted", where, reason)
             self._lost += items
-
-
-def _points(metrics: Mapping[str, float], milliseconds: int, epoch: int | None = None) -> list[Point]:
-    return [
-        Point(name, float(value), milliseconds, epoch)
-        for name, value in metrics.items()
-        if math.isfinite(value)  # an empty shot has no error, and MLflow's charts draw NaN as 0
-    ]

@@ -9,31 +9,55 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import IO
 
 from dirsweep.tracking import store
+from dirsweep.tracking.runs import Runs, Sweep
 
 START = 60  # seconds that MLflow may take to start
 
 
-def ui_command(storage: Path, port: int, uri: str) -> list[str]:
-    """The command that serves the store `uri` on 127.0.0.1:`port`."""
+def ui_command(database: Path, port: int) -> list[str]:
+    """The command that serves the store in the sqlite file `database` on 127.0.0.1:`port`."""
     return [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
-        *("--workers", "1", "--backend-store-uri", uri),
-        *("--artifacts-destination", str(storage.resolve() / store.ARTIFACTS)),
+        *("--workers", "1", "--backend-store-uri", f"sqlite:///{database}"),
+        *("--artifacts-destination", str(database.absolute().parent / store.ARTIFACTS)),
     ]
 
 
-def serve_ui(storage: Path, port: int, uri: str, announce: Callable[[str], None]) -> None:
+def address(uri: str, sweep: Sweep, known: dict[str, str]) -> str:
+    """The page of a sweep in the UI of a store, from the # on; "" if the store has no such sweep.
+
+    Args:
+        known: run ids by trial, from the ledger.
+
+    Raises ValueError if the store cannot be read.
+    """
+    with store.explained(uri):
+        found = Runs(uri, sweep, known, lambda key, run: None).experiment
+    return f"#/experiments/{found}" if found else ""
+
+
+def serve_ui(
+    storage: Path,
+    port: int,
+    uri: str,
+    announce: Callable[[str], None],
+    page: Callable[[], str] = lambda: "",
+) -> None:
     """Serve the UI until Ctrl-C; `announce` gets its address once it answers.
 
     Args:
         storage: the folder of sweeps.
         port: 0 takes a free one.
         uri: the store to show.
-        announce: called with http://127.0.0.1:PORT.
+        announce: called with http://127.0.0.1:PORT, and the page after it if there is one.
+        page: the page to open at, from the # on; looked up while the server starts.
 
     Raises:
         ValueError: a server's URI (it has a UI), no store there, a port in use, or MLflow ended by itself.
@@ -44,46 +68,68 @@ def serve_ui(storage: Path, port: int, uri: str, announce: Callable[[str], None]
     if not database.is_file():
         raise ValueError(f"{database}: no tracking store there yet; run a sweep in {storage} first")
     port = _free_port(port)
+    with started(ui_command(database, port)) as server:
+        for wish in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(wish, _stop)  # also when a script or a closing terminal ends us
+        try:
+            opened = page()
+            server.wait_until_it_answers(port)
+            announce(f"http://127.0.0.1:{port}{f'/{opened}' if opened else ''}")
+            server.process.wait()
+        except KeyboardInterrupt:
+            return
+        raise ValueError(server.why_it_ended())
+
+
+@dataclass(frozen=True)
+class Server:
+    """A tracking server of our own, in a process with what it said so far."""
+
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def wait_until_it_answers(self, port: int) -> None:
+        """Wait until it answers on 127.0.0.1:`port`. ValueError if it ended, or takes too long."""
+        deadline = time.monotonic() + START
+        while self.process.poll() is None and time.monotonic() < deadline:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5),
+            ):
+                return
+            time.sleep(0.1)
+        if self.process.poll() is None:
+            raise ValueError(f"mlflow server did not answer on 127.0.0.1:{port} within {START} s")
+        raise ValueError(self.why_it_ended())
+
+    def why_it_ended(self) -> str:
+        """Its status and its last line."""
+        self.log.seek(0)
+        said = self.log.read().decode(errors="replace").strip().splitlines() or ["nothing"]
+        return f"mlflow server ended with status {self.process.returncode}; it said last: {said[-1]}"
+
+
+@contextlib.contextmanager
+def started(command: list[str], settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
+    """Run a tracking server inside the block; `settings` go into its environment."""
     # jobs are MLflow's evaluations of language models; they would start further processes
     environment = os.environ | store.TELEMETRY_OFF | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            ui_command(storage, port, uri),
-            env=environment,
+            command,
+            env=environment | dict(settings),
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C reaches us alone, and we end MLflow with its own children
         )
-        for wish in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(wish, _stop)  # also when a script or a closing terminal ends us
         try:
-            _wait_until_it_answers(process, port)
-            announce(f"http://127.0.0.1:{port}")
-            process.wait()
-        except KeyboardInterrupt:
-            return
+            yield Server(process, log)
         finally:
             _end(process)
-        log.seek(0)
-        said = log.read().decode(errors="replace").strip().splitlines() or ["nothing"]
-    raise ValueError(f"mlflow server ended with status {process.returncode}; it said last: {said[-1]}")
 
 
 def _stop(number: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START
-    while process.poll() is None and time.monotonic() < deadline:
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5),
-        ):
-            return
-        time.sleep(0.1)
-    if process.poll() is None:
-        raise ValueError(f"mlflow server did not answer on 127.0.0.1:{port} within {START} s")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

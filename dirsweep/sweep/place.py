@@ -1,0 +1,40 @@
+"""Where a sweep is tracked: the store that its ledger names, wherever the sweep's folder lies by now."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dirsweep import tracking
+from dirsweep.ledger import Ledger, identity, sweep_run
+from dirsweep.storage import Record
+
+
+def entry(folder: Path, uri: str) -> dict[str, object]:
+    """What the ledger says of the store of the sweep in `folder`, without credentials."""
+    return {"uri": tracking.shown(uri), "beside": uri == beside(folder)}
+
+
+def own_store(folder: Path, records: Sequence[Record]) -> str | None:
+    """The store of the sweep in `folder`; None for an untracked one.
+
+    The embedded store beside the sweeps is the one beside them now, for folders are moved and copied. Where
+    the ledger names no store, as earlier versions wrote it, it is taken for that one.
+    """
+    named = sweep_run(records)
+    if named is None:
+        return None
+    return beside(folder) if named.get("beside", True) else str(named["uri"])
+
+
+def beside(folder: Path) -> str:
+    """The embedded store of the storage folder that holds the sweep in `folder`."""
+    return tracking.default_uri(folder.absolute().parent)
+
+
+def sweep_of(folder: Path, ledger: Ledger) -> tracking.Sweep:
+    """Which sweep lies in a folder, for a store."""
+    return tracking.Sweep(folder.absolute().name, identity(ledger.opening))
+
+
+def run_ids(records: Sequence[Record]) -> dict[str, str]:
+    """Run ids by trial, "" for the sweep, as the ledger has them last."""
+    return {record["trial"]: record["id"] for record in records if record["kind"] == "run"}
