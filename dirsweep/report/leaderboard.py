@@ -1,9 +1,6 @@
 """The leaderboard: the top trials beside the controls that a win is measured against (METHOD section 6)."""
 
-import math
-import shlex
 from pathlib import Path
-from statistics import stdev
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -13,20 +10,28 @@ from rich.text import Text
 from dirsweep.ledger import TrialRecord
 from dirsweep.report import forecast
 from dirsweep.report.load import DEFAULT, SweepReport, damage
-from dirsweep.report.numbers import SHOTS, digits, duration, headed, written
+from dirsweep.report.numbers import SHOTS, digits, headed, written
 from dirsweep.report.spent import in_words
 from dirsweep.report.trial import ordinality_line
-from dirsweep.search.best import knee
+from dirsweep.report.words import (
+    ENDED,
+    against,
+    best_trade,
+    decisive,
+    optimistic,
+    shell_path,
+    trials_counted,
+    why_no_winner,
+)
 
 TOP = 5
 SHORT = {"pearson": "r"}
 """What a metric is called over a column, where its name is too wide."""
-ENDED = {"OPEN": "open", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 def leaderboard(report: SweepReport) -> RenderableType:
     """The whole report of a sweep; fits 80 columns where names and numbers are of usual length."""
-    head = [Text(report.spec.question.strip(), style="bold"), Text(_trials_in_words(report))]
+    head = [Text(report.spec.question.strip(), style="bold"), Text(trials_counted(report))]
     if said := in_words(report.spent):
         head.append(Text(f"{said}."))
     if report.forecast is not None:
@@ -34,35 +39,9 @@ def leaderboard(report: SweepReport) -> RenderableType:
     if report.dropped:
         head.append(Text(damage(report)))
     if report.best is None:
-        return Group(*head, Text(_why_no_winner(report)))
+        return Group(*head, Text(why_no_winner(report)))
     table = _table(report, report.best)
     return Group(*head, table, *_notes(report, report.best), *_winner(report, report.best))
-
-
-def _trials_in_words(report: SweepReport) -> str:
-    counts, asked = report.states, len(report.asked)
-    parts = [
-        f"{counts['COMPLETE']} complete",
-        f"{counts['PRUNED']} pruned",
-        f"{counts['FAIL']} failed",
-        f"{counts['OPEN']} open",
-    ]
-    if report.spec.constraints and not report.unranked:
-        parts.append(f"{counts['COMPLETE'] - len(report.ranked)} complete but over a constraint")
-    spent = duration(sum(trial.seconds for trial in report.trials.values()))
-    noun = "trial" if asked == 1 else "trials"
-    return f"{asked} {noun}: {', '.join(parts)}; {spent} of training, controls included."
-
-
-def _why_no_winner(report: SweepReport) -> str:
-    failed = next((trial for trial in report.asked if trial.state == "FAIL"), None)
-    if report.unranked:
-        return f"No winner yet: {report.unranked}"
-    if report.states["COMPLETE"]:
-        return "No winner: every complete trial is over a constraint; loosen `constraints`."
-    if failed is not None:
-        return f"No winner: no trial is complete. Trial {failed.trial} failed: {failed.reason}"
-    return "No winner yet: no trial is complete."
 
 
 def _table(report: SweepReport, best: TrialRecord) -> Table:
@@ -110,20 +89,21 @@ def _label(report: SweepReport, trial: TrialRecord) -> str:
 
 def _notes(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
     """What a reader must know to read the table."""
-    tried = report.states["COMPLETE"] + report.states["PRUNED"]
+    from dirsweep.search.importance import importance  # Optuna takes a while
+
     goals = ", ".join(report.spec.objectives)
     lines = [
         f"Errors on val, in label units; minimised: {goals}.{_shots(report)} plain: without norm ordinality "
         f"and stage 2; mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed part.",
         *(
-            _against(report.trials[best.trial], control, report.spec.metrics[0])
+            against(report.trials[best.trial], control, report.spec.metrics[0])
             for control in report.controls(best.trial)
             if control.state == "COMPLETE"
         ),
-        f"The best of {tried} trials, so its val figure is optimistic; {_seeds(report)}.",
+        optimistic(report),
         f"Trial {best.trial}'s {ordinality_line(best.metrics)}.",
-        *_knee(report),
-        *_importance(report),
+        *best_trade(report),
+        *decisive(importance(report.spec, report.trials)),
     ]
     return [Text(line) for line in lines]
 
@@ -135,69 +115,16 @@ def _shots(report: SweepReport) -> str:
     return f"{named} {said}" if said else named
 
 
-def _seeds(report: SweepReport) -> str:
-    """With how many seeds trials ran, and how far a repeated one's figures lie apart."""
-    goal, asked = report.spec.objectives[0], report.spec.repeats.seeds
-    again = dict.fromkeys(trial.of for trial in report.trials.values() if trial.is_repeat)
-    if not again:
-        return "each trial ran with one seed"
-    repeated = {trial.trial: report.seeds(trial) for trial in report.ranked}
-    spreads = [
-        f"{name}: {written(stdev(one.metrics[goal] for one in seeds))} ({len(seeds)})"
-        for name, seeds in repeated.items()
-        if len(seeds) > 1
-    ]
-    if report.best is not None and len(report.seeds(report.best)) == asked:
-        said = f"trials that ran with {asked} seeds come first, by their means"
-    else:
-        said = (
-            f"none of the trials that were to run with {asked} seeds ({', '.join(again)}) is complete with "
-            "all of them and keeps the constraints by its means, so the best of the others leads"
-        )
-    said += ", and controls ran with the first seed, so they are held against that of the trial"
-    return said + (
-        f". Standard deviation of {goal} over seeds (how many): {', '.join(spreads)}" if spreads else ""
-    )
-
-
-def _knee(report: SweepReport) -> list[str]:
-    """Which trial of the Pareto set is the best trade, where there is one."""
-    found = knee(report.spec, report.trials) if len(report.spec.objectives) > 1 else None
-    return [f"The best trade between the objectives, the knee, is trial {found.trial}."] if found else []
-
-
-def _importance(report: SweepReport) -> list[str]:
-    """What decided each objective, the three most important names; nothing while trials are few."""
-    from dirsweep.search.importance import importance  # Optuna takes a while
-
-    found = importance(report.spec, report.trials)
-    return [
-        f"What decided {goal} most: "
-        + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:3])
-        + f" (PED-ANOVA, {found.trials} trials)."
-        for goal, shares in found.shares.items()
-    ]
-
-
-def _against(best: TrialRecord, control: TrialRecord, metric: str) -> str:
-    changes = []
-    for shot in SHOTS:
-        ours, theirs = (trial.metrics.get(_name(metric, shot), math.nan) for trial in (best, control))
-        change = round(100 * (ours / theirs - 1), 1) + 0.0 if theirs else math.nan  # + 0.0: no "-0.0"
-        changes.append(f"{shot} {'-' if math.isnan(change) else f'{change:+.1f}%'}")
-    return f"{headed(metric)} of {best.trial} against {control.trial}: {', '.join(changes)}."
-
-
 def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
     params = Table(box=None, show_header=False, pad_edge=False, title="", padding=(0, 2, 0, 2))
     for name, value in best.params.items():
         params.add_row(name, Text(written(value) if isinstance(value, float) else str(value)))
     folder = report.folder
     where = [
-        f"train it again   dirsweep train {_short(folder / 'best.yaml')}",
-        f"its records      {_short(folder / 'trials' / best.trial)}/ (bins.csv, val_predictions.csv, ...)",
-        f"the sweep's      {_short(folder)}/ (ledger.jsonl, spec.yaml, trials/)",
-        f"browse them      make ui, or dirsweep ui --storage {_short(folder.parent)}",
+        f"train it again   dirsweep train {shell_path(folder / 'best.yaml')}",
+        f"its records      {shell_path(folder / 'trials' / best.trial)}/ (bins.csv, val_predictions.csv, ...)",
+        f"the sweep's      {shell_path(folder)}/ (ledger.jsonl, spec.yaml, trials/)",
+        f"browse them      make ui, or dirsweep ui --storage {shell_path(folder.parent)}",
         f"the verdict      {_verdict(folder)}",
     ]
     paths = Text("\n".join(where), no_wrap=True, overflow="ignore")
@@ -208,12 +135,7 @@ def _verdict(folder: Path) -> str:
     """Where it is, or the command that makes it."""
     page = folder / "finalize" / "verdict.md"
     return (
-        _short(page) if page.exists() else f"dirsweep finalize {_short(folder)} (on test, over fresh seeds)"
+        shell_path(page)
+        if page.exists()
+        else f"dirsweep finalize {shell_path(folder)} (on test, over fresh seeds)"
     )
-
-
-def _short(path: Path) -> str:
-    """A path from where the user is, if it lies below; quoted as a shell wants it."""
-    here = Path.cwd()
-    whole = path.resolve()
-    return shlex.quote(str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole))

@@ -1,0 +1,109 @@
+"""What a report says of a sweep in sentences, in the terminal and on the page alike."""
+
+import math
+import shlex
+from pathlib import Path
+from statistics import stdev
+from typing import TYPE_CHECKING
+
+from dirsweep.ledger import TrialRecord
+from dirsweep.report.load import SweepReport
+from dirsweep.report.numbers import SHOTS, duration, headed, written
+from dirsweep.search.best import knee
+
+if TYPE_CHECKING:
+    from dirsweep.search.importance import Importance  # Optuna takes a while
+
+ENDED = {"OPEN": "open", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+def trials_counted(report: SweepReport) -> str:
+    """How many trials there are, how they ended, and what they cost."""
+    counts, asked = report.states, len(report.asked)
+    parts = [
+        f"{counts['COMPLETE']} complete",
+        f"{counts['PRUNED']} pruned",
+        f"{counts['FAIL']} failed",
+        f"{counts['OPEN']} open",
+    ]
+    if report.spec.constraints and not report.unranked:
+        parts.append(f"{counts['COMPLETE'] - len(report.ranked)} complete but over a constraint")
+    spent = duration(sum(trial.seconds for trial in report.trials.values()))
+    noun = "trial" if asked == 1 else "trials"
+    return f"{asked} {noun}: {', '.join(parts)}; {spent} of training, controls included."
+
+
+def why_no_winner(report: SweepReport) -> str:
+    """The reason, for a report without a best trial."""
+    failed = next((trial for trial in report.asked if trial.state == "FAIL"), None)
+    if report.unranked:
+        return f"No winner yet: {report.unranked}"
+    if report.states["COMPLETE"]:
+        return "No winner: every complete trial is over a constraint; loosen `constraints`."
+    if failed is not None:
+        return f"No winner: no trial is complete. Trial {failed.trial} failed: {failed.reason}"
+    return "No winner yet: no trial is complete."
+
+
+def optimistic(report: SweepReport) -> str:
+    """That a best figure flatters, and with how many seeds trials ran."""
+    tried = report.states["COMPLETE"] + report.states["PRUNED"]
+    return f"The best of {tried} trials, so its val figure is optimistic; {_seeds(report)}."
+
+
+def _seeds(report: SweepReport) -> str:
+    """With how many seeds trials ran, and how far a repeated one's figures lie apart."""
+    goal, asked = report.spec.objectives[0], report.spec.repeats.seeds
+    again = dict.fromkeys(trial.of for trial in report.trials.values() if trial.is_repeat)
+    if not again:
+        return "each trial ran with one seed"
+    repeated = {trial.trial: report.seeds(trial) for trial in report.ranked}
+    spreads = [
+        f"{name}: {written(stdev(one.metrics[goal] for one in seeds))} ({len(seeds)})"
+        for name, seeds in repeated.items()
+        if len(seeds) > 1
+    ]
+    if report.best is not None and len(report.seeds(report.best)) == asked:
+        said = f"trials that ran with {asked} seeds come first, by their means"
+    else:
+        said = (
+            f"none of the trials that were to run with {asked} seeds ({', '.join(again)}) is complete with "
+            "all of them and keeps the constraints by its means, so the best of the others leads"
+        )
+    said += ", and controls ran with the first seed, so they are held against that of the trial"
+    return said + (
+        f". Standard deviation of {goal} over seeds (how many): {', '.join(spreads)}" if spreads else ""
+    )
+
+
+def best_trade(report: SweepReport) -> list[str]:
+    """Which trial of the Pareto set is the best trade, where there is one."""
+    found = knee(report.spec, report.trials) if len(report.spec.objectives) > 1 else None
+    return [f"The best trade between the objectives, the knee, is trial {found.trial}."] if found else []
+
+
+def decisive(found: "Importance") -> list[str]:
+    """What decided each objective, the three most important names; nothing while trials are few."""
+    return [
+        f"What decided {goal} most: "
+        + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:3])
+        + f" (PED-ANOVA, {found.trials} trials)."
+        for goal, shares in found.shares.items()
+    ]
+
+
+def against(best: TrialRecord, control: TrialRecord, metric: str) -> str:
+    """By how much an error changes from a control to a trial, on each shot."""
+    changes = []
+    for shot in SHOTS:
+        ours, theirs = (trial.metrics.get(f"val/{shot}/{metric}", math.nan) for trial in (best, control))
+        change = round(100 * (ours / theirs - 1), 1) + 0.0 if theirs else math.nan  # + 0.0: no "-0.0"
+        changes.append(f"{shot} {'-' if math.isnan(change) else f'{change:+.1f}%'}")
+    return f"{headed(metric)} of {best.trial} against {control.trial}: {', '.join(changes)}."
+
+
+def shell_path(path: Path) -> str:
+    """A path from where the user is, if it lies below; quoted as a shell wants it."""
+    here = Path.cwd()
+    whole = path.resolve()
+    return shlex.quote(str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole))
