@@ -146,6 +146,7 @@ def _predictions(trial: Trial) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "sample": val.sample,
+            "group": val.group,
             "bin": val.bin,
             "shot": trial.dataset.shots.names[val.bin],
             "target": val.label,

@@ -11,15 +11,16 @@ import pandas as pd
 import pytest
 from real_data import NEEDED
 
+import dirsweep.published
 from dirsweep import reproduce
 from dirsweep.config import TrialConfig
 from dirsweep.finalize.plan import Row
 from dirsweep.finalize.training import Run
 from dirsweep.ledger import Ledger
+from dirsweep.published import TITLES, adds_up, misses, published
 from dirsweep.reproduce import recipe as recipes
 from dirsweep.reproduce.generated import drawn, to_draw
 from dirsweep.reproduce.observation import _together
-from dirsweep.reproduce.published import TITLES, adds_up, misses, published
 from dirsweep.reproduce.run import _require_pairs
 from dirsweep.reproduce.tuning import Line, Table
 from dirsweep.search.spec import check_data
@@ -66,7 +67,7 @@ def test_every_source_of_a_method_is_there_and_families_are_apart():
 
 @pytest.mark.parametrize("name", TITLES)
 def test_published_figures_are_numbers_and_their_sources_are_told(name: str):
-    place = Path(reproduce.__file__).parent / "published"
+    place = Path(dirsweep.published.__file__).parent
     told = (place / "SOURCES.md").read_text()
     for line in csv.DictReader((place / f"{name}.csv").read_text().splitlines()):
         assert line["source"].partition(",")[0] in told

@@ -158,6 +158,15 @@ def check_writable(storage: Path, option: str = "--storage") -> None:
         raise ValueError(f"{option} {storage}: cannot write in {place}; name a folder of yours")
 
 
+def check_file(file: Path, option: str = "--html") -> None:
+    """ValueError that names the option if no file can be written there."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"{option} {file}: there is no folder {folder}; make it, or name another")
+    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise ValueError(f"{option} {file}: cannot write there; name a file of yours")
+
+
 def _tell_of_damage(folder: Path) -> None:
     from dirsweep import report
 
@@ -230,18 +239,30 @@ def stop(sweep: Sweep, storage: Storage = SWEEPS) -> None:
 def report(
     sweep: Sweep,
     as_json: Annotated[bool, typer.Option("--json", help="Every trial as one JSON object.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page for the browser, in one file.")
+    ] = None,
     storage: Storage = SWEEPS,
 ) -> None:
-    """Print a sweep's leaderboard, beside its controls.
+    """Print a sweep's leaderboard beside its controls, or write a page with all of it.
 
-    Example: dirsweep report all-1 --json
+    Example: dirsweep report all-1 --html all-1.html
     """
     import json
 
     from dirsweep import report as reports
 
+    if as_json and html is not None:
+        raise ValueError("--json prints one report and --html writes another; leave one out")
+    if html is not None:
+        check_file(html)
     found = reports.load(sweep_folder(sweep, storage))
-    if as_json:
+    if html is not None:
+        from dirsweep.report.html import page
+
+        html.write_text(page(found))
+        typer.echo(f"wrote {html}")
+    elif as_json:
         typer.echo(json.dumps(reports.as_json(found), indent=1, allow_nan=False))
     else:
         show(reports.leaderboard(found))

@@ -119,10 +119,10 @@ def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
     params = Table(box=None, show_header=False, pad_edge=False, title="", padding=(0, 2, 0, 2))
     for name, value in best.params.items():
         params.add_row(name, Text(written(value) if isinstance(value, float) else str(value)))
-    folder = report.folder
+    folder, trial = report.folder, shell_path(report.folder / "trials" / best.trial)
     where = [
         f"train it again   dirsweep train {shell_path(folder / 'best.yaml')}",
-        f"its records      {shell_path(folder / 'trials' / best.trial)}/ (bins.csv, val_predictions.csv, ...)",
+        f"its records      {trial}/ (bins.csv, val_predictions.csv, ...)",
         f"the sweep's      {shell_path(folder)}/ (ledger.jsonl, spec.yaml, trials/)",
         f"browse them      make ui, or dirsweep ui --storage {shell_path(folder.parent)}",
         f"the verdict      {_verdict(folder)}",

@@ -4,7 +4,7 @@
 once, set our table beside the published one.
 """
 
-from dirsweep.reproduce.published import published_page
+from dirsweep.reproduce.listing import published_page
 from dirsweep.reproduce.recipe import chosen, names, read, with_values
 from dirsweep.reproduce.run import reproduce
 

@@ -7,10 +7,10 @@ from markdown_it import MarkdownIt
 from dirsweep.finalize.judge import Judged, ShotError
 from dirsweep.finalize.text import bullets, wrapped
 from dirsweep.finalize.training import Run
+from dirsweep.published import SHARE, Published
 from dirsweep.report.numbers import headed
 from dirsweep.reproduce.facts import Facts
 from dirsweep.reproduce.observation import Observed
-from dirsweep.reproduce.published import SHARE, Published
 from dirsweep.reproduce.recipe import FAMILIES
 from dirsweep.reproduce.tables import beside, orders, ours, pairs
 from dirsweep.reproduce.tuning import Table

@@ -16,6 +16,7 @@ from dirsweep.finalize.notes import failures
 from dirsweep.finalize.opening import content, elsewhere, predict_test, record
 from dirsweep.finalize.training import Run
 from dirsweep.ledger import FILE, Ledger
+from dirsweep.published import published
 from dirsweep.report.numbers import SHOTS
 from dirsweep.reproduce import tuning
 from dirsweep.reproduce.facts import Facts
@@ -24,7 +25,6 @@ from dirsweep.reproduce.observation import observed
 from dirsweep.reproduce.page import html, page
 from dirsweep.reproduce.per_seed import per_seed
 from dirsweep.reproduce.picture import norms_picture
-from dirsweep.reproduce.published import published
 from dirsweep.reproduce.recipe import TWO_STAGE, Recipe, Size, alone, check
 from dirsweep.reproduce.tuning import Table
 from dirsweep.storage import Folder

@@ -8,10 +8,10 @@ import numpy as np
 from dirsweep.finalize.judge import Judged, ShotError
 from dirsweep.finalize.text import between, places, shown, table
 from dirsweep.finalize.training import Run
+from dirsweep.published import Published, adds_up
 from dirsweep.report.numbers import SHOTS, digits, duration, written
 from dirsweep.reproduce.facts import Facts
 from dirsweep.reproduce.observation import Observed
-from dirsweep.reproduce.published import Published, adds_up
 from dirsweep.reproduce.recipe import TWO_STAGE, Recipe
 from dirsweep.reproduce.tuning import SHOTS as COMPARED
 from dirsweep.reproduce.tuning import Line, Table

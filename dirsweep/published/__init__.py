@@ -7,13 +7,13 @@ several.
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from dirsweep.finalize.text import table, wrapped
-from dirsweep.report.numbers import SHOTS, headed
+from dirsweep.shots import NAMES
 
+SHOTS = ("all", *NAMES)
 TEST = {
     "agedb_dir": {"many": 1530, "median": 448, "few": 162},
     "sts_b_dir": {"many": 756, "median": 170, "few": 74},
@@ -43,7 +43,7 @@ class Published:
 
 def published(name: str | None, family: str) -> list[Published]:
     """The rows of a benchmark of one recipe family; none without a name."""
-    return [row for row in _read(name) if row.recipe == family] if name is not None else []
+    return [row for row in every(name) if row.recipe == family] if name is not None else []
 
 
 def misses(name: str | None, row: Published) -> float | None:
@@ -63,43 +63,9 @@ def adds_up(name: str | None, row: Published) -> str:
     return f"no ({miss:+.2f})" if abs(miss) > SHARE * row.values["all"] else "yes"
 
 
-def published_page(name: str) -> str:
-    """All published figures of a benchmark, as Markdown. ValueError if there is none of that name."""
-    name = name.replace("-", "_")
-    if name not in TITLES:
-        raise ValueError(f"no published table of {name!r}; there are {', '.join(TITLES)}")
-    rows = _read(name)
-    parts = [f"# Published figures of {TITLES[name]}"]
-    for recipe in dict.fromkeys(row.recipe for row in rows):
-        for metric in dict.fromkeys(row.metric for row in rows if row.recipe == recipe):
-            chosen = [row for row in rows if (row.recipe, row.metric) == (recipe, metric)]
-            parts += [f"## {headed(metric)}, recipe family {recipe}", _table(name, chosen)]
-    parts.append(
-        wrapped(
-            "adds up: whether the error over all labels is that of the shots, weighted by their test "
-            f"samples, within {SHARE:.0%}. evidence: primary, read in the authors' own code, log or README; "
-            "secondary, in another paper's table or a note; recalled, not checked."
-        )
-    )
-    return "\n\n".join(parts) + "\n"
-
-
-def _table(name: str, rows: Sequence[Published]) -> str:
-    lines = [
-        (
-            row.method,
-            row.source,
-            *(row.written[shot] for shot in SHOTS),
-            adds_up(name, row),
-            row.evidence,
-        )
-        for row in rows
-    ]
-    return table(("method", "source", *SHOTS, "adds up", "evidence"), lines, left={0, 1, 6, 7})
-
-
-def _read(name: str) -> list[Published]:
-    text = files(__package__).joinpath("published", f"{name}.csv").read_text()
+def every(name: str) -> list[Published]:
+    """All rows of a benchmark, a key of `TITLES`."""
+    text = files(__package__).joinpath(f"{name}.csv").read_text()
     return [
         Published(
             recipe=line["recipe"],

@@ -1,0 +1,154 @@
+"""The leaderboard of the page: every ranked trial and the controls, with what was searched."""
+
+from collections.abc import Sequence
+
+from dirsweep.ledger import TrialRecord
+from dirsweep.report.html.markup import Html, joined, tag
+from dirsweep.report.html.table import Cell, Column, Row, table
+from dirsweep.report.html.values import shown
+from dirsweep.report.load import DEFAULT, SweepReport
+from dirsweep.report.numbers import SHOTS, digits, headed, written
+
+REFERENCE = f"{DEFAULT}-plain"
+
+
+def leaderboard(report: SweepReport) -> Html:
+    """Trials best first, each control where its first objective would rank it, the unranked last."""
+    spec = report.spec
+    usual = [f"val/{shot}/{metric}" for metric in spec.metrics for shot in SHOTS]
+    further = [name for name in _judged(report) if name not in usual]
+    names = [*usual, *further]
+    listed = _listed(report)
+    if not listed:
+        return tag("p", "No trial is complete yet.")
+    decimals = {name: digits(trial.metrics.get(name) for _, trial in listed) for name in names}
+    reference = report.trials.get(REFERENCE)
+    known = reference if reference is not None and reference.state == "COMPLETE" else None
+    against = [f"val/{shot}/{spec.metrics[0]}" for shot in ("all", "few")] if known else []
+    repeats = any(trial.is_repeat for trial in report.trials.values())
+    knobs = list(spec.searched)
+    columns = [
+        Column("trial", numeric=False),
+        Column("place"),
+        *(Column(_counted(report, name), group=headed(name.rpartition("/")[2])) for name in usual),
+        *(Column(name, group="judged too") for name in further),
+        *(Column(name.split("/")[1], group=f"against {REFERENCE}") for name in against),
+        *([Column("seeds")] if repeats else []),
+        Column("trainer seconds"),
+        *(Column(name, group="searched", numeric=_is_numeric(report, name)) for name in knobs),
+    ]
+    rows = []
+    for place, trial in listed:
+        cells = [_name(report, trial), _place(report, trial, place)]
+        cells += [_number(trial.metrics.get(name), decimals[name]) for name in names]
+        cells += [_change(trial, known, name) for name in against if known is not None]
+        if repeats:
+            count = len(report.seeds(trial)) if trial.kind == "ask" else 1
+            cells.append(Cell(str(count), count))
+        cells.append(_number(trial.seconds or None, 1))
+        cells += [_value(trial, name) for name in knobs]
+        is_control = trial.kind == "control"
+        is_best = report.best is not None and trial.trial == report.best.trial
+        kind = (
+            "control"
+            if is_control
+            else "best"
+            if is_best
+            else "pareto"
+            if trial.trial in report.pareto
+            else ""
+        )
+        rows.append(Row(cells, kind, pinned=is_control or is_best))
+    return joined(table("table-leaderboard", _caption(report), columns, rows, sorted_by=1), _note(report))
+
+
+def _judged(report: SweepReport) -> list[str]:
+    """Metrics that decide: objectives and constraints."""
+    return list(dict.fromkeys([*report.spec.objectives, *(one.metric for one in report.spec.constraints)]))
+
+
+def _listed(report: SweepReport) -> list[tuple[float, TrialRecord]]:
+    """Complete trials and controls with a sort key: whole for a place, between two for a control."""
+    goal = report.spec.objectives[0]
+    ranked = [(float(place), trial) for place, trial in enumerate(report.ranked, 1)]
+    names = {trial.trial for trial in report.ranked}
+    values = [trial.metrics[goal] for trial in report.ranked]
+    of = {report.best.trial, DEFAULT} if report.best is not None else {DEFAULT}
+    controls = [
+        (sum(value < trial.metrics[goal] for value in values) + 0.5, trial)
+        for trial in report.trials.values()
+        if trial.kind == "control" and not trial.is_repeat and trial.of in of and goal in trial.metrics
+        if trial.state == "COMPLETE"
+    ]
+    others = [trial for trial in report.asked if trial.state == "COMPLETE" and trial.trial not in names]
+    others.sort(key=lambda trial: trial.metrics[goal])
+    last = [(len(ranked) + 1.0 + place, trial) for place, trial in enumerate(others)]
+    return sorted([*ranked, *controls, *last], key=lambda pair: pair[0])
+
+
+def _name(report: SweepReport, trial: TrialRecord) -> Cell:
+    key: float | str = int(trial.trial) if trial.kind == "ask" else trial.trial
+    if trial.kind == "control":
+        return Cell(f"{trial.trial} (control)", key)
+    marks = []
+    if report.best is not None and trial.trial == report.best.trial:
+        marks.append("best")
+    if trial.trial in report.pareto:
+        marks.append("pareto")
+    return Cell(f"{trial.trial} ({', '.join(marks)})" if marks else trial.trial, key)
+
+
+def _place(report: SweepReport, trial: TrialRecord, place: float) -> Cell:
+    if trial.kind == "control":
+        return Cell("-", place)
+    is_ranked = place <= len(report.ranked)
+    return Cell(f"{place:.0f}" if is_ranked else "unranked", place)
+
+
+def _number(value: float | None, decimals: int) -> Cell:
+    is_number = value is not None and value == value
+    return Cell(written(value, decimals), value if is_number else None)
+
+
+def _change(trial: TrialRecord, reference: TrialRecord, name: str) -> Cell:
+    ours, theirs = trial.metrics.get(name), reference.metrics.get(name)
+    if not theirs or ours is None or ours != ours or theirs != theirs:
+        return Cell("-")
+    change = round(100 * (ours / theirs - 1), 1) + 0.0
+    return Cell(f"{change:+.1f}%", change)
+
+
+def _value(trial: TrialRecord, name: str) -> Cell:
+    """A searched value; of a control that of the configuration it belongs to, which it may not use."""
+    if name not in trial.params or trial.kind == "control":
+        return Cell("-")
+    value = trial.params[name]
+    key = value if isinstance(value, int | float) and not isinstance(value, bool) else shown(value)
+    return Cell(shown(value), key)
+
+
+def _is_numeric(report: SweepReport, name: str) -> bool:
+    return type(report.spec.searched[name]).__name__ != "Choice"
+
+
+def _counted(report: SweepReport, name: str) -> str:
+    """A shot with its number of val samples."""
+    shot = name.split("/")[1]
+    first = next((trial for trial in report.trials.values() if trial.state == "COMPLETE"), None)
+    count = None if first is None else first.metrics.get(f"val/{shot}/count")
+    return shot if count is None else f"{shot} ({count:,.0f})"
+
+
+def _caption(report: SweepReport) -> str:
+    return f"Leaderboard: {len(report.ranked):,} ranked trials and the controls, on val"
+
+
+def _note(report: SweepReport) -> Html:
+    said: Sequence[str] = [
+        f"Errors on val, in label units, with the number of samples of each shot; minimised: "
+        f"{', '.join(report.spec.objectives)}. plain: without norm ordinality and stage 2; mu0: stage 2 "
+        f"without its norm term; {DEFAULT}: the space's fixed part. A dash under a searched name: that trial "
+        "was not asked for it.",
+        report.spec.default_config().dataset.shot_note,
+    ]
+    return tag("p", " ".join(filter(None, said)), class_="note")
