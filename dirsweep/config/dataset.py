@@ -67,6 +67,7 @@ class Diamonds(Config):
     """The diamonds table that is shipped: price in dollars, bins of $250, one fixed split."""
 
     kind: ClassVar = "tables"
+    label_unit: ClassVar = "dollars"
     metrics: ClassVar = USUAL_METRICS
     shot_note: ClassVar = ""
     name: Literal["diamonds"] = "diamonds"
@@ -123,6 +124,7 @@ class Csv(Labelled):
     """Any table with a numeric target."""
 
     kind: ClassVar = "tables"
+    label_unit: ClassVar = ""
     metrics: ClassVar = USUAL_METRICS
     shot_note: ClassVar = ""
     name: Literal["csv"] = "csv"
@@ -136,6 +138,7 @@ class Images(Labelled):
     """A folder of images with a table of labels; `dirsweep data prepare FILE` decodes them once."""
 
     kind: ClassVar = "images"
+    label_unit: ClassVar = ""
     metrics: ClassVar = USUAL_METRICS
     shot_note: ClassVar = ""
     name: Literal["images"] = "images"
@@ -161,6 +164,7 @@ class Faces(Config):
     """A benchmark of faces: age in bins of a year, the benchmark's own split."""
 
     kind: ClassVar = "images"
+    label_unit: ClassVar = "years"
     metrics: ClassVar = USUAL_METRICS
     shot_note: ClassVar = ""
     size: PositiveInt = 224
@@ -186,6 +190,7 @@ class StsBDir(Config):
     """STS-B-DIR: 7,249 sentence pairs, similarity 0 to 5 in bins of 0.1, the benchmark's own split."""
 
     kind: ClassVar = "sentence pairs"
+    label_unit: ClassVar = ""
     metrics: ClassVar = ("mse", "pearson")
     name: Literal["sts_b_dir"] = "sts_b_dir"
     path: str | None = None

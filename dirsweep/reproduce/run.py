@@ -16,6 +16,7 @@ from dirsweep.finalize.notes import failures
 from dirsweep.finalize.opening import content, elsewhere, predict_test, record
 from dirsweep.finalize.training import Run
 from dirsweep.ledger import FILE, Ledger
+from dirsweep.pictures import norms_of_runs
 from dirsweep.published import published
 from dirsweep.report.numbers import SHOTS
 from dirsweep.reproduce import tuning
@@ -24,7 +25,6 @@ from dirsweep.reproduce.generated import drawn, to_draw
 from dirsweep.reproduce.observation import observed
 from dirsweep.reproduce.page import html, page
 from dirsweep.reproduce.per_seed import per_seed
-from dirsweep.reproduce.picture import norms_picture
 from dirsweep.reproduce.recipe import TWO_STAGE, Recipe, Size, alone, check
 from dirsweep.reproduce.tuning import Table
 from dirsweep.storage import Folder
@@ -94,7 +94,7 @@ def reproduce(
             published(recipe.published, recipe.family),
             observed(table, done),
         )
-        picture = norms_picture(dataset.target, _pictured(table, done))
+        picture = norms_of_runs(_pictured(table, done))
         files = Folder(folder)
         files.put(SEEDS, per_seed(table, done, errors, unsealed))
         files.put(PICTURE, picture)
