@@ -7,6 +7,7 @@ this imports no MLflow; the tracker's own thread does that while the first trial
 
 from dirsweep.tracking.calls import Calls
 from dirsweep.tracking.machine import watched
+from dirsweep.tracking.model import register_model, registered_name
 from dirsweep.tracking.runs import Sweep
 from dirsweep.tracking.store import check, database_path, default_uri, shown
 from dirsweep.tracking.tracker import Tracker
@@ -22,6 +23,8 @@ __all__ = [
     "check",
     "database_path",
     "default_uri",
+    "register_model",
+    "registered_name",
     "serve_ui",
     "shown",
     "ui_command",

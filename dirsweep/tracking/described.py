@@ -1,0 +1,103 @@
+"""What the registry says of a model: its version's tags, its errors, what it needs to be loaded."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from dirsweep import __version__
+from dirsweep.config import BiLSTM, Custom, EncoderConfig, SentenceEncoder, TrialConfig
+from dirsweep.storage import Folder
+from dirsweep.tracking import rows
+
+SHOWN = ("sweep", "trial", "dataset", "seed", "data_hash", "git_commit")
+"""Tags of the run that the version gets too, where the run has them."""
+LONGEST = 5000  # characters of a description that MLflow's tables take
+
+
+@dataclass(frozen=True)
+class Described:
+    """A trial as the registry shows it.
+
+    target: the label's column; inputs: what predictions rest on, for people.
+    errors: on val, by metric's name ("val/few/mae").
+    """
+
+    config: TrialConfig
+    target: str
+    inputs: str
+    errors: dict[str, float]
+    tags: dict[str, str]
+
+    @property
+    def first_line(self) -> str:
+        """What it predicts."""
+        return f"Predicts {self.target} from {self.inputs}; from the sweep {self.tags['sweep']}."
+
+    def page(self, name: str, alias: str) -> str:
+        """Markdown: whose model it is, its errors, what it needs, how it is loaded."""
+        metrics = self.config.dataset.metrics
+        shots = list(dict.fromkeys(key.split("/")[1] for key in self.errors))
+        table = [["val", *(metric.upper() for metric in metrics)], ["---"] * (1 + len(metrics))]
+        table += [[shot, *(self._error(f"val/{shot}/{metric}") for metric in metrics)] for shot in shots]
+        lines = [
+            f"{self.first_line} Trial {self.tags['trial']}, method version {self.tags['method_version']}.",
+            "",
+            *(f"| {' | '.join(cells)} |" for cells in table),
+            "",
+            "Errors in label units; where val chose the trial they are optimistic.",
+            "",
+            f"To be loaded it needs dirsweep {__version__} {_further(self.config.encoder)}.",
+            "",
+            "The input example is made up from means, deviations and categories of the training rows; it is "
+            "no row of them.",
+            "",
+            f'`mlflow.pyfunc.load_model("models:/{name}@{alias}")`, or '
+            f"`mlflow models serve -m models:/{name}@{alias} --env-manager local`",
+        ]
+        return "\n".join(lines)[:LONGEST]
+
+    def _error(self, key: str) -> str:
+        return f"{self.errors[key]:.4g}" if key in self.errors else "-"
+
+
+def described(client: Any, run: Any, trial: Folder) -> Described:
+    """The finished trial of a run, which an `MlflowClient` has looked up."""
+    from dirsweep.checkpoint import unpack
+
+    config = TrialConfig.model_validate_json(trial.read("config.json"))
+    metrics = json.loads(trial.read("metrics.json"))
+    wanted = re.compile(rf"val/[^/]+/({'|'.join(config.dataset.metrics)})")
+    errors = {key: float(value) for key, value in metrics.items() if wanted.fullmatch(key)}
+    _, notes = unpack(trial.read("model.safetensors"))
+    tags = {key: run.data.tags[key] for key in SHOWN if key in run.data.tags}
+    tags.setdefault("sweep", client.get_experiment(run.info.experiment_id).name)
+    tags.setdefault("trial", trial.path.name)
+    tags |= {key: f"{value:.6g}" for key, value in errors.items()}
+    tags |= {"method_version": str(notes["method_version"]), "dirsweep_version": __version__}
+    target = json.loads(trial.read("inputs.json"))["target"]
+    return Described(config, target, rows.encoding(trial).summary, errors, tags)
+
+
+def requirement(encoder: EncoderConfig) -> str:
+    """What pip would have to install, with the extra that the encoder's own packages are in."""
+    match encoder:
+        case SentenceEncoder():
+            return f"dirsweep[sentences]=={__version__}"
+        case BiLSTM() if encoder.vectors == BiLSTM().vectors:
+            return f"dirsweep[vectors]=={__version__}"
+    return f"dirsweep=={__version__}"
+
+
+def _further(encoder: EncoderConfig) -> str:
+    match encoder:
+        case BiLSTM():
+            return f"and the word vectors {encoder.vectors!r}, which are not in its folder"
+        case SentenceEncoder():
+            return f"and the sentence model {encoder.model!r}, which is not in its folder"
+        case Custom():
+            return (
+                f"and the code of {encoder.path!r} as it was, in the folder that it is loaded from or on "
+                "PYTHONPATH, for it is not in the model's own"
+            )
+    return "and nothing else"
