@@ -18,6 +18,7 @@ from dirsweep.checkpoint import read_records
 from dirsweep.ledger import Ledger
 from dirsweep.pictures.finished import read_finished
 from dirsweep.pictures.sheet import plain, round_counts
+from dirsweep.report.numbers import written
 from dirsweep.search.spec import read_spec
 from dirsweep.shots import NAMES
 from dirsweep.storage import Folder
@@ -163,8 +164,9 @@ def test_without_a_stage_2_there_is_one_panel_without_a_line(trained, drawn):
 def test_several_trials_stand_side_by_side_each_on_its_own_scale(trained):
     runs = {"vanilla": Folder(trained["plain"]), "two-stage": Folder(trained["staged"])}
     picture = Svg(pictures.norms_of_runs(runs))
-    assert {"vanilla", "two-stage", "label"} <= set(picture.texts)
-    for number, name in enumerate(("plain", "staged")):
+    for number, (title, name) in enumerate((("vanilla", "plain"), ("two-stage", "staged"))):
+        rho = metrics_of(trained[name])["train/all/spearman"]
+        assert f"{title} (Spearman {rho:.2f})" in picture.texts
         bins = bins_of(trained[name])
         own = bins[bins["shot"] == "many"][["centre", "norm"]]
         assert points(picture, f"run{number}-norm-many") == pytest.approx(own.to_numpy(), rel=1e-3)
@@ -221,7 +223,7 @@ def test_a_sample_of_val_is_a_mark_and_the_diagonal_is_where_they_are_right(trai
         assert points(picture, f"prediction-{shot}") == pytest.approx(
             own[["target", "prediction"]].to_numpy(), abs=0.1
         )
-        mae = f"{(own['prediction'] - own['target']).abs().mean():.3g}"
+        mae = written((own["prediction"] - own["target"]).abs().mean())
         assert f"{shot}-shot: {len(own)} samples, MAE {mae}" in picture.texts
     for x, y in picture.line("diagonal"):
         assert x == pytest.approx(y, abs=0.1)
@@ -325,16 +327,12 @@ def test_one_epoch_and_negative_labels_in_few_bins_are_drawn(tmp_path):
     )
     folder = Folder(tmp_path / "trial")
     pipeline.run_trial(config.plain(), folder, lambda record: None)
-    found = read(folder, pictures.draw(folder, TITLE))
-    assert sorted(x for shot in NAMES for x, _ in points_if_any(found["norms"], f"end-norm-{shot}")) == (
-        pytest.approx([-15, -5, 20], abs=0.05)
-    )
-    assert "the result: epoch 1" in found["curves"].texts
-    assert found["curves"].texts[:2] == ["1", "epoch"]  # there are no other ticks
-
-
-def points_if_any(picture: Svg, name: str) -> np.ndarray:
-    return points(picture, name) if name in picture.ids else np.empty((0, 2))
+    norms, curves = one(folder, "norms"), one(folder, "curves")
+    groups = [f"end-norm-{shot}" for shot in NAMES if f"end-norm-{shot}" in norms.ids]
+    centres = sorted(x for group in groups for x, _ in points(norms, group))
+    assert centres == pytest.approx([-15, -5, 20], abs=0.05)
+    assert "the result: epoch 1" in curves.texts
+    assert curves.texts[:2] == ["1", "epoch"]  # there are no other ticks
 
 
 def test_the_label_has_its_unit_where_the_data_set_knows_one(copied):
@@ -371,9 +369,9 @@ def test_the_title_says_which_trial_and_what_its_stages_are(drawn):
             assert TITLE in picture.root.findtext("{http://www.w3.org/2000/svg}title", "")
 
 
-def test_the_same_trial_gives_the_same_bytes_whatever_matplotlib_was_told(trained):
+def test_the_same_trial_gives_the_same_bytes_whatever_matplotlib_was_told(trained, drawn):
     folder = Folder(trained["staged"])
-    first = {name: folder.read(name) for name in pictures.draw(folder, TITLE)}
+    first = {name: folder.read(name) for name in folder.list("pictures")}
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "svg.fonttype": "none"}):
         again = {name: folder.read(name) for name in pictures.draw(folder, TITLE)}
         assert matplotlib.rcParams["font.size"] == 20
@@ -479,7 +477,7 @@ def test_draw_prints_where_the_pictures_are(sweep, capsys):
     ]
     assert all(Path(line).exists() for line in lines)
     assert "Feature norms: weight-1, trial 15 (best of 4)" in Svg(Path(lines[0]).read_bytes()).texts
-    assert "Feature norms: weight-1, 15-mu0 (a control of trial 15)" in Svg(Path(lines[4]).read_bytes()).texts
+    assert "Feature norms: weight-1, 15-mu0 (control of trial 15)" in Svg(Path(lines[4]).read_bytes()).texts
 
 
 def run(*arguments: str) -> None:
@@ -493,7 +491,7 @@ def test_draw_of_a_control_that_was_not_trained_draws_the_one_it_equals(sweep, c
     first, *paths = capsys.readouterr().out.splitlines()
     assert first == "15-plain has the configuration of default-plain, so these are its pictures:"
     assert paths[0] == f"{sweep}/trials/default-plain/pictures/norms.svg"
-    said = b"<title>Feature norms: weight-1, default-plain (a control of the default configuration): stage 1"
+    said = b"<title>Feature norms: weight-1, default-plain (control of the default): stage 1"
     assert said in Path(paths[0]).read_bytes()
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 FEW_EPOCHS = 40
 """Up to so many, each epoch has a mark of its own."""
-SHORT = 0.2
-"""Share of the epochs below which the name of a phase is too wide for it."""
 STYLES = {"all": (ALL, "."), **{shot: (COLOURS[shot], LETTERS[MARKS[shot]]) for shot in NAMES}}
 
 
@@ -65,7 +63,7 @@ def draw_curves(trial: Finished, title: str) -> bytes:
         style(axes, "epoch", f"MAE on val ({trial.unit})")
         every = np.concatenate(list(curves.values()))
         low, high = float(np.nanmin(every)), float(np.nanmax(every))
-        if low > 0 and high > 20 * low:
+        if low > 0 and high > 100 * low:
             ticks(axes.yaxis, low / 1.2, high * 1.6, log=True)
         else:
             ticks(axes.yaxis, 0.0, 1.15 * high or 1.0)
@@ -104,10 +102,9 @@ def _handed_on(trial: Finished) -> list[int]:
 
 
 def _phases(axes: "Axes", records: list[Record]) -> None:
-    """A line where a phase begins, and its name at the top; in two rows where a phase is short."""
+    """A line where a phase begins, and its name at the top; in two rows where names are long."""
     phases = [(stage, len(list(own))) for stage, own in groupby(records, lambda record: str(record["stage"]))]
     several = any("then" in stage for stage, _ in phases)
-    short = min(epochs for _, epochs in phases) < SHORT * len(records)
     first = 0
     for number, (stage, epochs) in enumerate(phases):
         if first:
@@ -116,7 +113,7 @@ def _phases(axes: "Axes", records: list[Record]) -> None:
             _phase_name(stage, several=several),
             (first + (epochs + 1) / 2, 1.0),
             xycoords=axes.get_xaxis_transform(),
-            xytext=(0, -15 if short and number % 2 else -3),
+            xytext=(0, -15 if several and number % 2 else -3),
             textcoords="offset points",
             ha="center",
             va="top",

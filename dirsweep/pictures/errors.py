@@ -105,7 +105,8 @@ def _errors(axes: "Axes", scored: pd.DataFrame, staged: bool) -> None:
         )
     shown = scored[["val_mae", "val_mae_stage1"] if staged else ["val_mae"]]
     low, high = float(shown.min(axis=None)), float(shown.max(axis=None))
-    if low > 0 and high > 100 * low:
+    usual = np.nanquantile(shown, [0.1, 0.9])
+    if low > 0 and usual[1] > 100 * usual[0]:
         ticks(axes.yaxis, low / 1.3, high * 1.3, log=True)
     else:
         ticks(axes.yaxis, 0.0, 1.06 * high or 1.0)
@@ -150,4 +151,4 @@ def _legend(bins: pd.DataFrame, scored: pd.DataFrame, staged: bool) -> list[list
                 (handle("circle", QUIET), "after stage 2"),
             ]
         )
-    return [*columns, size_handles(scored["val_count"], "val samples")]
+    return [*columns, size_handles(scored["val_count"], "val sample")]

@@ -1,10 +1,11 @@
 """The method's central picture: the mean feature norm of every bin over its label.
 
-Whether norms are ordinal shows where marks rise from left to right; whether the majority bins foretell the
-rare ones shows in how close those lie to the dashed part of the line. Filled marks are the bins that the
-line was fitted on.
+Norms are ordinal where marks rise from left to right, and Spearman's rho says how far they do over all bins;
+whether the majority bins foretell the rare ones shows in how close those lie to the dashed part of the line.
+Filled marks are the bins that the line was fitted on.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,9 +52,8 @@ def draw_norms(trial: Finished, title: str) -> bytes:
     if trial.config.stage2 is None:
         panels = [Panel("end", "at the end of training", trial)]
     else:
-        epochs = trial.config.stage2.schedule.epochs
-        after = f"after stage 2 ({epochs} epoch{'' if epochs == 1 else 's'})"
-        panels = [Panel("stage1", "after stage 1", trial, "norm_stage1"), Panel("end", after, trial)]
+        before = Panel("stage1", "after stage 1", trial, "norm_stage1")
+        panels = [before, Panel("end", "after stage 2", trial)]
     return _picture(f"Feature norms: {title}", in_words(trial.config), panels, one_scale=True)
 
 
@@ -77,11 +77,18 @@ def _picture(title: str, below: str, panels: Sequence[Panel], *, one_scale: bool
         for axes, panel, (low, high) in zip(every, panels, limits, strict=True):
             _panel(axes, panel)
             style(axes, panel.trial.label, "mean feature norm of a bin" if axes is every[0] else "")
-            axes.set_title(panel.title, size=10)
+            axes.set_title(_headed(panel), size=10)
             ticks(axes.yaxis, low, high)
         legend(figure, _legend(panels))
 
     return svg(Sheet(title, below, (width, HEIGHT)), draw)
+
+
+def _headed(panel: Panel) -> str:
+    """The panel's title, with how far norms rise with the label."""
+    stage = "stage1/" if panel.column == "norm_stage1" else ""
+    rho = panel.trial.metrics.get(f"{stage}train/all/spearman", math.nan)
+    return panel.title if math.isnan(rho) else f"{panel.title} (Spearman {rho:.2f})"
 
 
 def _limits(panel: Panel) -> tuple[float, float]:
@@ -100,18 +107,18 @@ def _limits(panel: Panel) -> tuple[float, float]:
 def _panel(axes: "Axes", panel: Panel) -> None:
     bins = panel.trial.bins
     _line(axes, panel)
-    fit = panel.trial.fitted is not None
     for shot in NAMES:
         own = bins[(bins["shot"] == shot) & bins[panel.column].notna()]
         if own.empty:
             continue
+        filled = own["majority"] | (panel.trial.fitted is None)
         axes.scatter(
             own["centre"],
             own[panel.column],
             s=area(own["train_count"], bins["train_count"].max()),
-            facecolors=[COLOURS[shot] if inside or not fit else "white" for inside in own["majority"]],
-            edgecolors=COLOURS[shot],
-            linewidths=1.1,
+            facecolors=[COLOURS[shot] if full else "white" for full in filled],
+            edgecolors=["white" if full else COLOURS[shot] for full in filled],
+            linewidths=[0.3 if full else 1.1 for full in filled],
             marker=LETTERS[MARKS[shot]],
             rasterized=len(bins) > AS_SHAPES,
             gid=f"{panel.key}-norm-{shot}",
@@ -126,7 +133,7 @@ def _panel(axes: "Axes", panel: Panel) -> None:
 
 
 def _line(axes: "Axes", panel: Panel) -> None:
-    """The majority fit: solid from its first to its last majority bin, dashed where it extrapolates."""
+    """The majority fit: solid from its first to its last bin, dashed where it extrapolates."""
     bins, fitted = panel.trial.bins, panel.trial.fitted
     if fitted is None:
         return
@@ -140,7 +147,13 @@ def _line(axes: "Axes", panel: Panel) -> None:
     for name, (part, dashes) in parts.items():
         if len(x[part]) > 1:
             axes.plot(
-                x[part], fitted[part], dashes, color=LINE, linewidth=1.4, gid=f"{panel.key}-{name}", zorder=2
+                x[part],
+                fitted[part],
+                dashes,
+                color=LINE,
+                linewidth=1.2,
+                gid=f"{panel.key}-{name}",
+                zorder=4 if name == "line" else 2,
             )
     floored = bins[_floored(panel.trial)]
     if len(floored):
@@ -180,4 +193,4 @@ def _legend(panels: Sequence[Panel]) -> list[list[tuple[Any, str]]]:
         if not sampled["majority"].all():
             used.append((handle("circle", filled=False), "bin outside the fit"))
         columns += [lines, used]
-    return [*columns, size_handles(sampled["train_count"], "training samples")]
+    return [*columns, size_handles(sampled["train_count"], "training sample")]

@@ -4,13 +4,14 @@ Up to 1,000 samples are drawn one by one as shapes; more become an image inside 
 100,000 samples stays below 1 MB.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dirsweep.pictures.colours import COLOURS, LINE, MARKS
 from dirsweep.pictures.finished import Finished, in_words
-from dirsweep.pictures.sheet import AS_SHAPES, LETTERS, Sheet, handle, legend, plain, style, svg, ticks
+from dirsweep.pictures.sheet import AS_SHAPES, LETTERS, Sheet, handle, legend, style, svg, ticks
 from dirsweep.shots import NAMES, Floats
 
 if TYPE_CHECKING:
@@ -85,7 +86,12 @@ def _legend(trial: Finished) -> list[tuple[object, str]]:
     for shot in NAMES:
         own = error[trial.predictions["shot"] == shot]
         if len(own):
-            mae = plain(float(f"{own.mean():.3g}"), 0.0)
-            text = f"{shot}-shot: {len(own):,} samples, MAE {mae}"
+            noun = "sample" if len(own) == 1 else "samples"
+            text = f"{shot}-shot: {len(own):,} {noun}, MAE {_three_digits(float(own.mean()))}"
             entries.append((handle(MARKS[shot], COLOURS[shot]), text))
     return entries
+
+
+def _three_digits(value: float) -> str:
+    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:,.{min(6, max(0, decimals))}f}"

@@ -59,7 +59,7 @@ def svg(sheet: Sheet, draw: Callable[["Figure"], None]) -> bytes:
 def _head(figure: "Figure", sheet: Sheet) -> None:
     """Write the title, and leave the rest of the figure to the axes."""
     width, height = sheet.size
-    lines = [(line, 11, "bold", "black") for line in textwrap.wrap(sheet.title, int(9.5 * width))]
+    lines = [(line, 11, "bold", "black") for line in textwrap.wrap(sheet.title, int(11 * width))]
     lines += [(line, 9, "normal", QUIET) for line in textwrap.wrap(sheet.below, int(14.5 * width))]
     for number, (text, size, weight, colour) in enumerate(lines):
         y = 1 - (0.08 + LINE_HEIGHT * number) / height
@@ -86,7 +86,7 @@ def ticks(axis: "Axis", low: float, high: float, *, log: bool = False, whole: bo
     if log:
         axis._set_axes_scale("log")  # type: ignore[attr-defined]
         decades = np.log10(high / low)
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,), numticks=12))
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.5 else (1.0,), numticks=12))
         axis.set_minor_formatter(NullFormatter())
     else:
         axis.set_major_locator(MaxNLocator(7, integer=whole, steps=[1, 2, 2.5, 5, 10], min_n_ticks=1))
@@ -104,7 +104,7 @@ def plain(value: float, large: float) -> str:
 
 def area(count: Any, largest: float) -> Any:
     """Area of a mark, in points squared, for a number of samples."""
-    return 14 + 86 * (np.asarray(count, dtype=np.float64) / max(largest, 1.0)) ** 0.5
+    return 18 + 52 * (np.asarray(count, dtype=np.float64) / max(largest, 1.0)) ** 0.5
 
 
 def round_counts(smallest: float, largest: float) -> list[int]:
@@ -144,13 +144,17 @@ def shot_handles(shots: Sequence[str]) -> list[tuple[Any, str]]:
 
 
 def size_handles(counts: Any, what: str) -> list[tuple[Any, str]]:
-    """Entries of a legend for the sizes of marks, by (K,) counts."""
+    """Entries of a legend for the sizes of marks, by (K,) counts of `what` (one of them)."""
     smallest, largest = int(np.min(counts)), int(np.max(counts))
     if largest < 2 * smallest:
         span = f"{largest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
-        return [(handle("circle", QUIET, size=float(area(largest, largest)) ** 0.5), f"{span} {what}")]
+        said = f"{span} {what}{'' if largest == 1 else 's'}"
+        return [(handle("circle", QUIET, size=float(area(largest, largest)) ** 0.5), said)]
     return [
-        (handle("circle", QUIET, size=float(area(count, largest)) ** 0.5), f"{count:,} {what}")
+        (
+            handle("circle", QUIET, size=float(area(count, largest)) ** 0.5),
+            f"{count:,} {what}{'' if count == 1 else 's'}",
+        )
         for count in round_counts(smallest, largest)
     ]
 

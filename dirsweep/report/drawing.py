@@ -52,11 +52,11 @@ def draw_trial(report: SweepReport, trial: TrialRecord) -> list[Path]:
 
 
 def titled(report: SweepReport, trial: TrialRecord) -> str:
-    """Sweep and trial, for people: "all-1, 5-mu0 (a control of trial 5)"."""
+    """Sweep and trial, for people: "all-1, 5-mu0 (control of trial 5)"."""
     sweep = report.folder.resolve().name
     if trial.kind == "ask":
         best = report.best is not None and report.best.trial == trial.trial
         return f"{sweep}, trial {trial.trial}{f' (best of {len(report.asked)})' if best else ''}"
-    of = "the default configuration" if trial.of == DEFAULT else f"trial {trial.of}"
-    said = f"{of} with another seed" if trial.is_repeat else f"a control of {of}"
+    of = "the default" if trial.of == DEFAULT else f"trial {trial.of}"
+    said = f"{of} with another seed" if trial.is_repeat else f"control of {of}"
     return f"{sweep}, {trial.trial} ({said})"
