@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dirsweep.checkpoint import RECORDS, read_records
 from dirsweep.config import NoNormOrdinality, TrialConfig, settings
 from dirsweep.shots import Floats
 from dirsweep.storage import Folder, Record
@@ -75,6 +74,8 @@ class Finished:
 
 def read_finished(folder: Folder) -> Finished:
     """What a finished trial left. ValueError that names the folder or the damaged file, and what to do."""
+    from dirsweep.checkpoint import RECORDS, read_records  # loads PyTorch, which the palette needs not
+
     if not folder.exists(FINISHED):
         raise ValueError(
             f"{folder.path}: no finished trial (it has no {FINISHED}), so there is nothing to draw; "
