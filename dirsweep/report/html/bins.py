@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.report.html.colours import COLOURS, MARKS
+from dirsweep.pictures.colours import COLOURS, MARKS
 from dirsweep.report.html.figure import Figure, Figures, axis, drawn, figure, text
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.trials import BINS, csv, folder_of

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 
 from dirsweep.ledger import TrialRecord
+from dirsweep.pictures.colours import COLOURS, MARKS
 from dirsweep.report import verdict as verdicts
-from dirsweep.report.html.colours import COLOURS, MARKS
 from dirsweep.report.html.differences import Difference, Repeated
 from dirsweep.report.html.figure import Figure, Figures, axis, drawn, figure, text
 from dirsweep.report.html.markup import Html, joined, tag

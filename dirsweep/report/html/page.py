@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from dirsweep.ledger import Ledger
+from dirsweep.pictures.colours import COLOURS
 from dirsweep.report import verdict as verdicts
 from dirsweep.report.html.bins import errors, norms, tables
 from dirsweep.report.html.board import leaderboard
-from dirsweep.report.html.colours import COLOURS
 from dirsweep.report.html.comparison import comparison
 from dirsweep.report.html.cost import cost
 from dirsweep.report.html.decisive import importance_section
