@@ -269,6 +269,35 @@ def report(
 
 
 @app.command()
+def compare(
+    sweeps: Annotated[
+        list[str], typer.Argument(metavar="SWEEP...", help="Sweeps' folders, or their names in --storage.")
+    ],
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page for the browser, in one file.")
+    ] = None,
+    storage: Storage = SWEEPS,
+) -> None:
+    """Print several sweeps' winners beside one another, with a benchmark's published figures.
+
+    Example: dirsweep compare all-1 strength-1 --html compare.html
+    """
+    from dirsweep import report as reports
+    from dirsweep.report import compare as comparing
+
+    if html is not None:
+        check_file(html)
+    groups = comparing.comparable([reports.load(sweep_folder(one, storage)) for one in sweeps])
+    if html is None:
+        show(comparing.comparison(groups))
+        return
+    from dirsweep.report.html import compare_page
+
+    html.write_text(compare_page(groups))
+    typer.echo(f"wrote {html}")
+
+
+@app.command()
 def ui(
     storage: Storage = SWEEPS,
     port: Annotated[

@@ -168,7 +168,7 @@ def primary_sentence(found: Verdict) -> str:
         f"{label(one.ours)} against {label(one.theirs)} on {one.shot}: {one.verdict.upper()}. Difference of "
         f"test {found.metric.upper()} {written(one.difference)} (95% interval {written(one.low)} to "
         f"{written(one.high)}, p {written(one.p_value, 3)}), over {one.seeds} seeds and {one.samples:,} "
-        f"samples; {one.method}."
+        "samples."
     )
 
 

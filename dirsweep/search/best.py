@@ -52,7 +52,7 @@ def promising(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialR
 
 def complete_seeds(trial: TrialRecord, trials: Mapping[str, TrialRecord]) -> list[TrialRecord]:
     """A complete trial and its complete repeats."""
-    again = [other for other in trials.values() if other.is_repeat and other.of == trial.trial]
+    again = [other for other in trials.values() if other.of == trial.trial and other.is_repeat]
     return [trial, *(other for other in again if other.state == "COMPLETE")]
 
 

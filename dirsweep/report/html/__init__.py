@@ -1,5 +1,6 @@
-"""A sweep as one HTML file for people, which needs no network: `page` is the way in."""
+"""A sweep, or several beside one another, as one HTML file that needs no network."""
 
 from dirsweep.report.html.page import page
+from dirsweep.report.html.versus import compare_page
 
-__all__ = ["page"]
+__all__ = ["compare_page", "page"]

@@ -219,7 +219,7 @@ def _errors(table: Table, target: str, top: float) -> Figure:
                 "marker": {
                     "color": COLOURS[shot],
                     "symbol": MARKS[shot],
-                    "size": 8,
+                    "size": 10 if shot == "few" else 8,
                     "line": {"width": 1, "color": "@paper"},
                 },
                 "text": [

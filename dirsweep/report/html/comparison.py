@@ -103,7 +103,7 @@ def differences_figure(lines: Sequence[Line], metric: str) -> Figure:
                     "width": 4,
                 },
                 "marker": {
-                    "size": 9,
+                    "size": 11 if shot == "few" else 9,
                     "color": COLOURS.get(shot, "@ink"),
                     "symbol": MARKS.get(shot, "diamond"),
                 },
@@ -132,14 +132,19 @@ def differences_figure(lines: Sequence[Line], metric: str) -> Figure:
 
 
 def _hover(line: Line, low: float, high: float) -> str:
-    ends = f" ({100 * low:+.1f}% to {100 * high:+.1f}%)" if high > low else ""
-    return f"{line[1]}, against {text(line[0])}<br>{100 * line[2]:+.1f}%{ends}{line[5]}"
+    ends = f" ({percent(low)} to {percent(high)})" if high > low else ""
+    return f"{line[1]}, against {text(line[0])}<br>{percent(line[2])}{ends}{line[5]}"
+
+
+def percent(share: float) -> str:
+    """A change with its sign; "+0.0%" and not "-0.0%"."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}%"
 
 
 def _summary(lines: Sequence[Line], best: TrialRecord, where: str) -> str:
     said = []
     for control in dict.fromkeys(line[0] for line in lines):
-        own = [f"{shot} {100 * share:+.1f}%" for name, shot, share, *_ in lines if name == control]
+        own = [f"{shot} {percent(share)}" for name, shot, share, *_ in lines if name == control]
         said.append(f"{control}: {', '.join(own)}")
     return (
         f"Trial {best.trial} against each control on {where}, in % of the control's error; left of 0 the "
@@ -165,7 +170,7 @@ def _val_table(report: SweepReport, best: TrialRecord, found: Sequence[Differenc
                 f"{one.samples:,}",
                 written(one.theirs, places),
                 written(one.ours, places),
-                f"{100 * one.share:+.1f}%",
+                percent(one.share),
                 "-" if one.interval is None else _between(one.interval.low, one.interval.high, places + 1),
             )
         )
@@ -196,7 +201,7 @@ def _val_table(report: SweepReport, best: TrialRecord, found: Sequence[Differenc
         if trial.kind == "control" and trial.state == "COMPLETE" and trial.reason
     ]
     return joined(
-        plain_table(f"Trial {best.trial} against its controls, on val", heads, rows, left=2),
+        plain_table(f"Trial {best.trial} against its controls, on val", heads, rows, texts=(0, 1)),
         tag("p", note, " ".join(twins), class_="note"),
     )
 
@@ -219,7 +224,7 @@ def _test_table(verdict: Verdict) -> Html:
     caption = (
         f"Verdict: {verdicts.label(verdict.winner)} against its controls, on test, over {verdict.seeds} seeds"
     )
-    return plain_table(caption, heads, rows, left=2)
+    return plain_table(caption, heads, rows, texts=(0, 1, 6))
 
 
 def _errors(verdict: Verdict) -> list[Html]:
@@ -234,7 +239,9 @@ def _errors(verdict: Verdict) -> list[Html]:
         for one in verdict.errors
     ]
     heads = ("configuration", "shot", headed(verdict.metric), "spread over seeds", "95% interval")
-    return [_folded("Test errors of every configuration", plain_table("Test errors", heads, rows, left=2))]
+    return [
+        _folded("Test errors of every configuration", plain_table("Test errors", heads, rows, texts=(0, 1)))
+    ]
 
 
 def _notes(verdict: Verdict) -> Html:
@@ -242,6 +249,7 @@ def _notes(verdict: Verdict) -> Html:
         f"Differences of test {headed(verdict.metric)}, paired by seed and by sample: below 0 is better. p "
         "is adjusted for the number of comparisons (Holm). * is the primary comparison, named before test "
         "was opened; it stands alone and is not adjusted.",
+        *([f"The primary interval: {verdict.primary.method}."] if verdict.primary else []),
         f"{verdict.test:,} test rows; openings of test in all, this one included: {verdict.openings}.",
         *verdict.notes,
     ]
@@ -277,7 +285,7 @@ def _repeats(found: Sequence[Repeated], metric: str, asked: int) -> Html:
     )
     methods = dict.fromkeys(one.error.method for one in found if one.error is not None)
     return joined(
-        plain_table("Trials that ran with several seeds, on val", heads, rows, left=2),
+        plain_table("Trials that ran with several seeds, on val", heads, rows, texts=(0, 1)),
         tag("p", f"How the intervals are made: {'; '.join(methods)}." if methods else "", class_="note"),
     )
 

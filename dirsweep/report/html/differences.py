@@ -90,7 +90,8 @@ def differences(report: SweepReport, best: TrialRecord) -> list[Difference]:
 def repeated(report: SweepReport) -> list[Repeated]:
     """The ranked trials that have several complete seeds, the winner first, in each shot."""
     name, found = report.spec.metrics[0], []
-    several = [trial for trial in report.ranked if len(report.seeds(trial)) > 1]
+    again = {trial.of for trial in report.trials.values() if trial.is_repeat}
+    several = [trial for trial in report.ranked if trial.trial in again and len(report.seeds(trial)) > 1]
     tables = {trial.trial: _of_seeds(report, trial) for trial in several}
     for trial in several:
         own, first = tables[trial.trial], tables[several[0].trial]

@@ -17,8 +17,10 @@ Trace = dict[str, Any]
 Figures = dict[str, Figure]
 """By the id of the element that each is drawn in."""
 
-WIDE = 4.0
-"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+SHARE = 0.75
+"""Of the values that an axis shows at least; a few hopeless trials would press the others flat."""
+FAR = 3.0
+"""Spans of what must be in view up to which all values are."""
 
 
 def text(value: object) -> str:
@@ -31,12 +33,36 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": text(title)}, **more}
 
 
-def spread_axis(title: str, values: Iterable[float], **more: Any) -> dict[str, Any]:
-    """An axis for errors: logarithmic, and said to be, where a few large ones would press the others flat."""
-    finite = [value for value in values if math.isfinite(value)]
-    if finite and min(finite) > 0 and max(finite) > WIDE * min(finite):
-        return axis(f"{title} (log scale)", type="log", nticks=8, minexponent=5, **more)
-    return axis(title, **more)
+def focused(title: str, values: Sequence[float], needed: Iterable[float], **more: Any) -> dict[str, Any]:
+    """An axis for errors that begins at the bulk of them; a double click shows all.
+
+    Args:
+        values: all there are; where the largest lie far off, at least three quarters are in view.
+        needed: values that must be in view: the front's, the controls'.
+    """
+    top, low = upper(values, needed), min(values, default=0.0)
+    if top >= max(values, default=0.0):
+        return axis(title, **more)
+    pad = 0.06 * (top - low) or 0.06 * abs(top)
+    return axis(title, range=[low - pad, top + pad], **more)
+
+
+def upper(values: Sequence[float], needed: Iterable[float]) -> float:
+    """The largest value in view: all of them, unless that were over `FAR` times the span that is needed."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    low, bulk = ordered[0], ordered[math.ceil(SHARE * len(ordered)) - 1]
+    least = max([bulk, *needed])
+    return ordered[-1] if ordered[-1] - low <= FAR * (least - low) else least
+
+
+def outside(count: int) -> str:
+    """A sentence on trials that are not in view; "" where all are."""
+    if not count:
+        return ""
+    are = "trial has larger errors and lies" if count == 1 else "trials have larger errors and lie"
+    return f" {count} {are} outside the picture; a double click shows all."
 
 
 def figure(traces: Sequence[Trace], height: int, **layout: Any) -> Figure:

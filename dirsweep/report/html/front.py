@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.report.html.figure import Figures, configuration, drawn, figure, spread_axis, text
+from dirsweep.report.html.figure import Figures, configuration, drawn, figure, focused, outside, text
 from dirsweep.report.html.markup import Html, tag
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import written
@@ -20,7 +20,7 @@ HEIGHT = 460
 def front(report: SweepReport, figures: Figures) -> Html:
     """The section's content; its figure goes into `figures`."""
     first, second = axes(report)
-    trials = [trial for trial in report.ranked if _has(trial, first, second)]
+    trials = [trial for trial in report.ranked if has(trial, first, second)]
     if not trials:
         return tag("p", f"No ranked trial has both {first} and {second}.")
     edge = undominated(trials, first, second)
@@ -29,7 +29,7 @@ def front(report: SweepReport, figures: Figures) -> Html:
         control
         for name in of
         for control in report.controls(name)
-        if control.state == "COMPLETE" and _has(control, first, second)
+        if control.state == "COMPLETE" and has(control, first, second)
     ]
     best = report.best
     inner = [trial for trial in trials if trial not in edge and trial is not best]
@@ -78,16 +78,27 @@ def front(report: SweepReport, figures: Figures) -> Html:
             }
         )
     traces += _controls(controls, first, second)
-    everything = [*trials, *controls]
-    figures[PLOT] = figure(
-        traces,
-        HEIGHT,
-        xaxis=spread_axis(f"{first}, in label units", [trial.metrics[first] for trial in everything]),
-        yaxis=spread_axis(f"{second}, in label units", [trial.metrics[second] for trial in everything]),
-        hovermode="closest",
-    )
-    summary = _summary(report, edge, first, second)
+    kept = [*edge, *controls]
+    scales = [
+        focused(
+            f"{name}, in label units",
+            [trial.metrics[name] for trial in (*trials, *controls)],
+            [trial.metrics[name] for trial in kept],
+        )
+        for name in (first, second)
+    ]
+    figures[PLOT] = figure(traces, HEIGHT, xaxis=scales[0], yaxis=scales[1], hovermode="closest")
+    hidden = sum(is_beyond(scales, trial, (first, second)) for trial in trials)
+    summary = _summary(report, edge, first, second) + outside(hidden)
     return drawn(PLOT, summary, height=HEIGHT)
+
+
+def is_beyond(scales: Sequence[dict[str, Any]], trial: TrialRecord, names: Sequence[str]) -> bool:
+    """Whether a trial lies outside what one of the axes shows."""
+    return any(
+        "range" in scale and trial.metrics[name] > scale["range"][1]
+        for scale, name in zip(scales, names, strict=True)
+    )
 
 
 def _controls(controls: Sequence[TrialRecord], first: str, second: str) -> list[dict[str, Any]]:
@@ -108,7 +119,7 @@ def _controls(controls: Sequence[TrialRecord], first: str, second: str) -> list[
                     "y": [y for _, y in places],
                     "marker": {"color": "@ink", "symbol": symbol, "size": 10, "line": {"width": 2}},
                     "text": [text(" = ".join(one.trial for one in own)) for own in places.values()],
-                    "textposition": "top center",
+                    "textposition": "top center" if kind == "plain" else "bottom center",
                     "textfont": {"size": 11},
                     "cliponaxis": False,
                     "customdata": [_hover(own[0], first, second) for own in places.values()],
@@ -136,7 +147,8 @@ def undominated(trials: Sequence[TrialRecord], first: str, second: str) -> list[
     return found
 
 
-def _has(trial: TrialRecord, *names: str) -> bool:
+def has(trial: TrialRecord, *names: str) -> bool:
+    """Whether a trial has a number by each of these names."""
     values = [trial.metrics.get(name) for name in names]
     return all(value is not None and value == value for value in values)
 

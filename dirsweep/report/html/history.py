@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.report.html.figure import Figures, axis, drawn, figure, spread_axis, text
+from dirsweep.report.html.figure import Figures, axis, drawn, figure, focused, text, upper
 from dirsweep.report.html.markup import Html, tag
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import written
@@ -23,12 +23,15 @@ def history(report: SweepReport, figures: Figures) -> Html:
     strip = STRIP if ended else 0
     height = 90 + PANEL * len(goals) + strip
     inner, traces, layout = height - 90, list[dict[str, Any]](), dict[str, Any]()
+    hidden = 0
     for place, goal in enumerate(goals):
         suffix = "" if place == 0 else str(place + 1)
         top = 1 - place * PANEL / inner
         traces += _panel(report, goal, f"y{suffix}", is_first=place == 0)
-        values = [trial.metrics.get(goal, math.nan) for trial in report.asked]
-        layout[f"yaxis{suffix}"] = spread_axis(goal, values, domain=[top - (PANEL - 30) / inner, top])
+        values = [trial.metrics[goal] for trial in report.asked if _shown(trial, goal)]
+        domain = [top - (PANEL - 30) / inner, top]
+        layout[f"yaxis{suffix}"] = focused(goal, values, _needed(report, goal), domain=domain)
+        hidden += sum(value > upper(values, _needed(report, goal)) for value in values)
     if ended:
         traces.append(_failed(ended, f"y{len(goals) + 1}"))
         layout[f"yaxis{len(goals) + 1}"] = {
@@ -43,7 +46,8 @@ def history(report: SweepReport, figures: Figures) -> Html:
     lowest = f"y{len(goals) + 1}" if ended else f"y{len(goals)}" if len(goals) > 1 else "y"
     layout["xaxis"] = axis("trial, by the order asked", anchor=lowest, zeroline=False)
     figures[PLOT] = figure(traces, height, hovermode="closest", **layout)
-    return drawn(PLOT, _summary(report), height=height)
+    said = f" {hidden} larger values lie outside the picture; a double click shows all." if hidden else ""
+    return drawn(PLOT, _summary(report) + said, height=height)
 
 
 def _panel(report: SweepReport, goal: str, y: str, *, is_first: bool) -> list[dict[str, Any]]:
@@ -120,6 +124,17 @@ def _reference(report: SweepReport, goal: str, common: dict[str, Any]) -> list[d
             "hovertemplate": f"{control.trial} %{{y}}<extra></extra>",
         }
     ]
+
+
+def _shown(trial: TrialRecord, goal: str) -> bool:
+    """Whether a trial has a mark: it is complete, or was pruned after an epoch that was measured."""
+    return trial.state in ("COMPLETE", "PRUNED") and _figure(trial, goal)
+
+
+def _needed(report: SweepReport, goal: str) -> list[float]:
+    """What must be in view: the best and the reference."""
+    known = [report.trials.get(f"{DEFAULT}-plain"), report.best]
+    return [one.metrics[goal] for one in known if one is not None and _shown(one, goal)]
 
 
 def _failed(trials: list[TrialRecord], y: str) -> dict[str, Any]:

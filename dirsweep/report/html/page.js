@@ -20,7 +20,7 @@
     return Object.fromEntries(pairs.map(([key, item]) => [key, AS_IS.has(key) ? item : dressed(item, style)]));
   }
 
-  function layoutOf(figure, style) {
+  function layoutOf(figure, style, place) {
     const ink = style.getPropertyValue("--ink").trim();
     const rule = style.getPropertyValue("--rule").trim();
     const own = dressed(figure.layout, style);
@@ -33,6 +33,7 @@
       margin: { l: 62, r: 12, t: 44, b: 52 },
       dragmode: matchMedia("(pointer: fine)").matches ? "zoom" : false,
       autosize: true,
+      ...(root.classList.contains("printing") ? { width: place.clientWidth } : {}),
       ...own,
     };
     for (const key of Object.keys(layout).filter((name) => /^[xy]axis/.test(name))) {
@@ -52,7 +53,7 @@
     const place = byId(id);
     const style = getComputedStyle(root);
     const traces = dressed(figures[id].data, style);
-    return Plotly.react(place, traces, layoutOf(figures[id], style), config);
+    return Plotly.react(place, traces, layoutOf(figures[id], style, place), config);
   }
 
   const drawn = new Set();
@@ -100,12 +101,18 @@
     const more = document.querySelector(`[data-table="${table.id}"]`);
     const state = byId(`${table.id}-state`);
     const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    const made = new Map();
     let order = rows;
     let all = false;
 
+    function rowFor(row) {
+      if (!made.has(row)) made.set(row, rowOf(columns, row));
+      return made.get(row);
+    }
+
     function fill() {
       const shown = all ? order : order.filter((row, place) => place < first || row[1]);
-      table.tBodies[0].replaceChildren(...shown.map((row) => rowOf(columns, row)));
+      table.tBodies[0].replaceChildren(...shown.map(rowFor));
       more.textContent = all ? `Show the first ${first} rows` : `Show all ${rows.length.toLocaleString("en")} rows`;
     }
 

@@ -22,7 +22,10 @@ from dirsweep.search.distribution import Choice, Distribution, Int, Log, encoded
 PLOT = "plot-parallel"
 HEIGHT = 480
 ABSENT = -0.14
-CLASSES = 5
+FIFTHS, FEWER_BEST = (20, 40, 60, 80, 100), (5, 20, 40, 70, 100)
+"""Percent of the trials, best first, at which the colour changes."""
+MANY = 200
+"""Trials from which a fifth of them would be too many lines to follow."""
 SHADES = ("#009E73", "#56B4E9", "#999999", "#E69F00", "#CC79A7")
 WIDTHS = (2.4, 1.6, 1.2, 1.0, 0.8)
 
@@ -63,7 +66,7 @@ class Axis:
                 for value in (self.low, self.high)
                 if all(abs(self._gap(value, one)) > 0.06 for one in found)
             ]
-            return [(self.height(value), f"{value:g}") for value in (*ends, *found)]
+            return [(self.height(value), f"{value:.4g}") for value in (*ends, *found)]
         middle = (self.low + self.high) / 2
         return [(self.height(value), f"{value:.4g}") for value in (self.low, middle, self.high)]
 
@@ -85,12 +88,12 @@ def parallel(report: SweepReport, figures: Figures) -> Html:
         Axis(goal, min(values), max(values), min(values) > 0 and max(values) > 4 * min(values), (), False)
     )
     classes = _classes(trials)
+    thin = 1.0 if len(trials) < MANY else 0.6
+    steps = (len(SHADES) - 1) / max(1, len(classes) - 1)
     traces = [
-        _lines(
-            axes, own, goal, f"{_rank(place, len(classes))}: {_span(own, goal)}", SHADES[shade], WIDTHS[shade]
-        )
-        for place, own in reversed(list(enumerate(classes)))
-        for shade in [round(place * (CLASSES - 1) / max(1, len(classes) - 1))]
+        _lines(axes, own, goal, f"{name}: {_span(own, goal)}", SHADES[shade], thin * WIDTHS[shade])
+        for place, (name, own) in reversed(list(enumerate(classes)))
+        for shade in [round(place * steps)]
     ]
     best = report.best
     if best is not None:
@@ -138,17 +141,16 @@ def _axis(name: str, asked: Distribution, trials: Sequence[TrialRecord]) -> Axis
     return Axis(name, min(numbers), max(numbers), is_log, (), absent)
 
 
-def _classes(trials: Sequence[TrialRecord]) -> list[Sequence[TrialRecord]]:
-    """The trials, best first, in at most five groups of about one size."""
-    count = min(CLASSES, len(trials))
-    ends = [round(len(trials) * place / count) for place in range(count + 1)]
-    return [trials[low:high] for low, high in pairwise(ends)]
-
-
-def _rank(place: int, count: int) -> str:
-    if count < CLASSES:
-        return f"{place + 1} of {count}"
-    return ("best fifth", "second fifth", "third fifth", "fourth fifth", "worst fifth")[place]
+def _classes(trials: Sequence[TrialRecord]) -> list[tuple[str, Sequence[TrialRecord]]]:
+    """The trials, best first, in at most five groups, each with its name."""
+    if len(trials) < len(FIFTHS):
+        return [(f"{place} of {len(trials)}", [trial]) for place, trial in enumerate(trials, 1)]
+    cuts = FIFTHS if len(trials) < MANY else FEWER_BEST
+    ends = [0, *(round(len(trials) * cut / 100) for cut in cuts)]
+    return [
+        (f"best {high}%" if low == 0 else f"{low} to {high}%", trials[first:last])
+        for (low, high), (first, last) in zip(pairwise((0, *cuts)), pairwise(ends), strict=True)
+    ]
 
 
 def _span(trials: Sequence[TrialRecord], goal: str) -> str:
@@ -238,8 +240,8 @@ def _summary(axes: Sequence[Axis], trials: Sequence[TrialRecord], goal: str) -> 
     )
     return (
         f"A line for each of {len(trials):,} complete trials over the {len(axes) - 1} searched names; the "
-        f"last axis is {goal}, in label units, lowest is best. Colours by fifths of {goal}, the best are "
-        f"thickest.{some}"
+        f"last axis is {goal}, in label units, lowest is best. Colours by rank, the best are thickest "
+        f"and on top.{some}"
     )
 
 

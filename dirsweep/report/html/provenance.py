@@ -41,7 +41,7 @@ def provenance(report: SweepReport, records: Sequence[Record]) -> Html:
     rows = [(name, tag("code", value) if value else "not recorded") for name, value in facts]
     spec = (report.folder / FILE).read_text(errors="replace")
     return joined(
-        plain_table("Provenance", ("fact", "value"), rows, left=2),
+        plain_table("Provenance", ("fact", "value"), rows, texts=(0, 1)),
         tag("details", tag("summary", f"The search space ({FILE})"), tag("pre", spec, tabindex="0")),
     )
 

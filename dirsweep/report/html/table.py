@@ -3,7 +3,7 @@
 All rows lie in the page as JSON; the first are also markup, so that the page reads without its script.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -85,16 +85,16 @@ def table(
 
 
 def plain_table(
-    caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, left: int = 1
+    caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, texts: Collection[int] = (0,)
 ) -> Html:
-    """A short table that needs no sorting; the first `left` columns are text, the others numbers."""
+    """A short table that needs no sorting; columns in `texts` hold text, the others numbers."""
 
     def cell(place: int, value: object) -> Html:
         if place == 0:
             return tag("th", value, scope="row")
-        return tag("td", value, class_=None if place < left else "n")
+        return tag("td", value, class_=None if place in texts else "n")
 
-    head = [tag("th", name, scope="col", class_=None if k < left else "n") for k, name in enumerate(heads)]
+    head = [tag("th", name, scope="col", class_=None if k in texts else "n") for k, name in enumerate(heads)]
     body = [tag("tr", *(cell(place, value) for place, value in enumerate(row))) for row in rows]
     grid = tag(
         "table", tag("caption", tag("span", caption)), tag("thead", tag("tr", *head)), tag("tbody", *body)

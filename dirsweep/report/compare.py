@@ -1,0 +1,256 @@
+"""Several sweeps beside one another: winners and controls on val, and on test where it was opened.
+
+Only sweeps on the same data stand in one table. The data's hash covers rows, bins, shots and split: where
+any of them differs, so do the samples behind a figure, and a smaller number means nothing. A published figure
+is of test, so it stands beside our test figures alone, never beside val.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Group as Lines
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dirsweep.config.method import method_key
+from dirsweep.ledger import Ledger, TrialRecord
+from dirsweep.published import TITLES, Published, adds_up, every
+from dirsweep.report.load import DEFAULT, SweepReport
+from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.verdict import Verdict, label, primary_sentence, read, sentences
+from dirsweep.report.words import shell_path, why_no_winner
+from dirsweep.storage import Folder
+from dirsweep.sweep.controls import record_config
+
+PERCENT = {"pearson"}
+"""Metrics that are published in percent."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One sweep of a comparison."""
+
+    name: str
+    report: SweepReport
+    verdict: Verdict | None
+
+    @property
+    def method(self) -> str:
+        """That of the winner, in a word; "" without one."""
+        return "" if self.report.best is None else self.method_of(self.report.best)
+
+    def method_of(self, trial: TrialRecord) -> str:
+        """That of a trial or control, in a word."""
+        return method_key(record_config(self.report.spec, trial))
+
+    @property
+    def shown(self) -> list[TrialRecord]:
+        """The winner, its controls and the default's, as far as they are complete."""
+        best = self.report.best
+        own = [] if best is None else [best, *self.report.controls(best.trial)]
+        return [one for one in (*own, *self.report.controls(DEFAULT)) if one.state == "COMPLETE"]
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """Sweeps on the same rows, bins, shots and split.
+
+    data: the data's hash.
+    dataset: its name.
+    """
+
+    data: str
+    dataset: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def metrics(self) -> tuple[str, str]:
+        """What the field's tables show of the data."""
+        return self.entries[0].report.spec.metrics
+
+    @property
+    def published(self) -> list[Published]:
+        """The published rows of a benchmark, in these metrics; none of other data."""
+        rows = every(self.dataset) if self.dataset in TITLES else []
+        return [row for row in rows if row.metric in self.metrics]
+
+    @property
+    def title(self) -> str:
+        """The data in a few words."""
+        return f"{TITLES.get(self.dataset, self.dataset)} (data {self.data[:12]})"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A configuration's figures on test, by metric and shot as they are written.
+
+    name: whose; source: "ours, N seeds", or where it was published.
+    """
+
+    name: str
+    source: str
+    written: dict[tuple[str, str], str]
+    values: dict[tuple[str, str], float]
+    adds_up: str = ""
+
+
+def comparable(reports: Sequence[SweepReport]) -> list[Comparable]:
+    """The sweeps in groups that may stand in one table, in the order given.
+
+    Raises:
+        ValueError: a sweep is there twice, or a file of one is damaged.
+    """
+    found: dict[str, list[Entry]] = {}
+    names = [report.folder.resolve() for report in reports]
+    for report, place in zip(reports, names, strict=True):
+        if names.count(place) > 1:
+            raise ValueError(f"{report.folder}: the sweep is there twice; name each once")
+        twice = sum(other.name == place.name for other in names) > 1
+        entry = Entry(str(report.folder) if twice else place.name, report, read(report))
+        data = Ledger.open(Folder(report.folder)).opening.get("data", "")
+        found.setdefault(data, []).append(entry)
+    return [
+        Comparable(data, entries[0].report.spec.default_config().dataset.name, tuple(entries))
+        for data, entries in found.items()
+    ]
+
+
+def apart(groups: Sequence[Comparable]) -> str:
+    """Why sweeps stand in several tables; "" for one."""
+    if len(groups) < 2:
+        return ""
+    return (
+        f"{len(groups)} tables: these sweeps ran on different data, bins, shots or splits, so their errors "
+        "are of different samples and cannot be held against one another."
+    )
+
+
+def tested(group: Comparable) -> list[Tested]:
+    """Every configuration that a verdict judged, then every published row with all its metrics."""
+    found = []
+    for entry in group.entries:
+        if entry.verdict is None:
+            continue
+        for name in dict.fromkeys(one.name for one in entry.verdict.errors):
+            own = [one for one in entry.verdict.errors if one.name == name]
+            values = {}
+            for one in own:
+                for metric, value in zip(group.metrics, (one.value, one.second), strict=True):
+                    values[metric, one.shot] = value * (100 if metric in PERCENT else 1)
+            texts = {key: written(value) for key, value in values.items()}
+            found.append(
+                Tested(f"{entry.name}: {label(name)}", f"ours, {entry.verdict.seeds} seeds", texts, values)
+            )
+    return [*found, *_of_others(group)]
+
+
+def _of_others(group: Comparable) -> list[Tested]:
+    rows: dict[tuple[str, str], list[Published]] = {}
+    for row in group.published:
+        source = f"{row.source} ({row.recipe})" + ("" if row.evidence == "primary" else f" [{row.evidence}]")
+        rows.setdefault((row.method, source), []).append(row)
+    return [
+        Tested(
+            method.replace("_", "-"),
+            source,
+            {(one.metric, shot): one.written[shot] for one in ones for shot in SHOTS},
+            {(one.metric, shot): one.values[shot] for one in ones for shot in SHOTS},
+            next((adds_up(group.dataset, one) for one in ones if one.metric == group.metrics[0]), "-"),
+        )
+        for (method, source), ones in rows.items()
+    ]
+
+
+def verdict_lines(entry: Entry) -> list[str]:
+    """What was decided on a sweep, or that nothing was."""
+    command = f"`dirsweep finalize {shell_path(entry.report.folder)}` makes one"
+    if entry.report.best is None:
+        return [why_no_winner(entry.report)]
+    if entry.verdict is None:
+        return [f"no verdict, so val figures decide nothing; {command}."]
+    stale = (
+        "" if entry.verdict.current else f"on {label(entry.verdict.winner)}, which led then; {command} anew. "
+    )
+    return [
+        stale + primary_sentence(entry.verdict),
+        *(f"against {line}" for line in sentences(entry.verdict)),
+    ]
+
+
+def comparison(groups: Sequence[Comparable]) -> RenderableType:
+    """All of it for a terminal."""
+    parts: list[RenderableType] = [Text(said)] if (said := apart(groups)) else []
+    for group in groups:
+        parts += [Text(f"\n{group.title}", style="bold"), _on_val(group)]
+        for entry in group.entries:
+            parts += [Text(f"{entry.name}: {line}") for line in verdict_lines(entry)]
+        rows = tested(group)
+        if rows:
+            parts += [Text(f"\n{test_note(group)}"), _on_test(group, rows)]
+    return Lines(*parts)
+
+
+def val_note(group: Comparable) -> str:
+    """What the first table of a group shows."""
+    return (
+        f"Errors on val, in label units ({', '.join(map(headed, group.metrics))}). A winner is the best of "
+        "its sweep's trials, so its figure is optimistic, the more so the more trials there were."
+    )
+
+
+def test_note(group: Comparable) -> str:
+    """What the second table of a group shows."""
+    percent = " Pearson in percent." if "pearson" in group.metrics else ""
+    beside = (
+        " Published rows are of test too, of other code and other searches; [secondary] was read in another "
+        "paper, [recalled] was not checked. adds up: whether the shots give the error over all labels."
+        if group.published
+        else ""
+    )
+    ours = (
+        "ours are means over fresh seeds, from `dirsweep finalize`."
+        if any(entry.verdict for entry in group.entries)
+        else "no sweep here has opened test (`dirsweep finalize` does), so ours are missing; the val figures "
+        "above are of other samples."
+    )
+    return f"Errors on test: {ours}{beside}{percent}"
+
+
+def _on_val(group: Comparable) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption=val_note(group))
+    table.caption_justify = "left"
+    table.add_column("sweep, trial", no_wrap=True)
+    columns = [f"val/{shot}/{metric}" for metric in group.metrics for shot in SHOTS]
+    every_one = [one for entry in group.entries for one in entry.shown]
+    decimals = [digits(one.metrics.get(name) for one in every_one) for name in columns]
+    for metric in group.metrics:
+        for shot in SHOTS:
+            short = "r" if metric == "pearson" else headed(metric)
+            table.add_column(f"{short}\n{shot}", justify="right", no_wrap=True)
+    table.add_column("trainer\nseconds", justify="right", no_wrap=True)
+    for entry in group.entries:
+        count, seconds = len(entry.report.asked), written(entry.report.spent.trainer_seconds, 1)
+        head = f"{entry.name}: {entry.method or 'no winner'}, {count} trial{'' if count == 1 else 's'}"
+        table.add_row(Text(head, style="bold"), *("" for _ in columns), seconds)
+        for one in entry.shown:
+            name = f"  {one.trial} winner" if one is entry.report.best else f"  {one.trial}"
+            values = [one.metrics.get(column) for column in columns]
+            table.add_row(name, *map(written, values, decimals), written(one.seconds or None, 1))
+    return table
+
+
+def _on_test(group: Comparable, rows: Sequence[Tested]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("configuration")
+    table.add_column("source")
+    for metric in group.metrics:
+        for shot in SHOTS:
+            short = "r" if metric == "pearson" else headed(metric)
+            table.add_column(f"{short}\n{shot}", justify="right", no_wrap=True)
+    table.add_column("adds\nup")
+    for row in rows:
+        texts = [row.written.get((metric, shot), "-") for metric in group.metrics for shot in SHOTS]
+        table.add_row(row.name, row.source, *texts, row.adds_up)
+    return table

@@ -1,0 +1,172 @@
+"""Several sweeps beside one another: what may stand in one table, and what published figures stand beside."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ledgers
+import numpy as np
+import pytest
+from test_report_html import Seen
+from typer.testing import CliRunner
+
+from dirsweep import report
+from dirsweep.cli import app
+from dirsweep.ledger import Ledger
+from dirsweep.published import published
+from dirsweep.report import compare
+from dirsweep.report.html import compare_page
+from dirsweep.search.spec import read_spec
+from dirsweep.storage import Folder
+
+TABLE = """\
+question: Which weight is best?
+searched: {stage1.norm_ordinality.weight: {uniform: [0.0, 1.0]}}
+"""
+PAIRS = f"fixed: {{dataset: sts_b_dir}}\n{TABLE}objectives: [val/all/mse]\n"
+
+
+def sweep(folder: Path, *maes: float, data: str = "d" * 64, space: str = TABLE) -> Path:
+    """Trials with these errors over all labels, and the winner's plain control, which errs by 10."""
+    folder.mkdir(parents=True)
+    (folder / "spec.yaml").write_text(space)
+    ledger = Ledger.create(Folder(folder), spec=read_spec(folder / "spec.yaml").hash, trials=3, data=data)
+    names = [*map(str, range(len(maes))), *([f"{np.argmin(maes)}-plain"] if maes else [])]
+    for name, mae in zip(names, (*maes, 10.0), strict=False):
+        of, _, control = name.partition("-")
+        params = {"stage1.norm_ordinality.weight": 0.5}
+        if control:
+            ledger.write("control", trial=name, of=of, control=control, params=params)
+        else:
+            ledger.write("ask", trial=name, params=params, attrs={})
+        ledger.write("start", trial=name, attempt=1)
+        told = ledgers.metrics(mae, 2 * mae, np.random.default_rng(0))
+        told |= {f"val/{shot}/pearson": 0.75 for shot in ("all", "many", "median", "few")}
+        ledger.write("tell", trial=name, state="COMPLETE", epoch=3, seconds=1.5, metrics=told, reason="")
+    ledger.write("end", why="finished")
+    return folder
+
+
+def groups(*folders: Path) -> list[compare.Comparable]:
+    return compare.comparable([report.load(folder) for folder in folders])
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path) -> Callable[..., Any]:
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, ["compare", *arguments])
+
+
+def test_sweeps_on_the_same_data_stand_in_one_table(run, tmp_path):
+    sweep(tmp_path / "sweeps" / "a", 5.0, 4.0)
+    sweep(tmp_path / "sweeps" / "b", 3.0)
+    said = run("a", "b").output
+    assert said.count("MAE") >= 4
+    assert re.search(r"a: two_stage, 2 trials", said)
+    assert re.search(r"1 winner +4\.00", said)
+    assert re.search(r"0 winner +3\.00", said)
+    assert len(re.findall(r"-plain +10\.0", said)) == 2
+    assert "cannot be held against one another" not in said
+
+
+def test_sweeps_on_other_data_or_bins_stand_apart_and_it_says_why(run, tmp_path):
+    sweep(tmp_path / "sweeps" / "a", 5.0)
+    sweep(tmp_path / "sweeps" / "b", 3.0, data="e" * 64)
+    said = " ".join(run("a", "b").output.split())
+    assert "2 tables: these sweeps ran on different data, bins, shots or splits" in said
+    assert said.index("data dddddddddddd") < said.index("a: two_stage") < said.index("data eeeeeeeeeeee")
+
+
+def test_without_a_verdict_it_says_that_nothing_is_decided(run, tmp_path):
+    sweep(tmp_path / "sweeps" / "a", 5.0)
+    said = " ".join(run("a").output.split())
+    assert "a: no verdict, so val figures decide nothing; `dirsweep finalize sweeps/a` makes one." in said
+
+
+def test_a_sweep_without_a_winner_is_told_of(run, tmp_path):
+    sweep(tmp_path / "sweeps" / "a")
+    sweep(tmp_path / "sweeps" / "b", 3.0)
+    said = run("a", "b").output
+    assert "a: no winner, 0 trials" in said
+    assert "a: No winner yet: no trial is complete." in said
+
+
+def test_published_figures_are_of_test_and_stand_beside_no_val_figure(tmp_path):
+    (group,) = groups(sweep(tmp_path / "a", 0.9, space=PAIRS))
+    assert group.metrics == ("mse", "pearson")
+    rows = compare.tested(group)
+    assert {row.name for row in rows} >= {"vanilla", "ranksim"}
+    assert not [row for row in rows if row.source.startswith("ours")]  # no verdict, so none on test
+    vanilla = next(row for row in published("sts_b_dir", "dir") if row.method == "vanilla")
+    row = next(row for row in rows if row.name == "vanilla" and row.source.startswith(vanilla.source))
+    assert row.written["mse", "few"] == vanilla.written["few"]
+    assert row.written["pearson", "all"] == "74.2"
+    note = compare.test_note(group)
+    assert "no sweep here has opened test" in note
+    assert "Published rows are of test too" in note
+
+
+def test_our_own_data_have_no_published_figures(tmp_path):
+    (group,) = groups(sweep(tmp_path / "a", 0.9))
+    assert compare.tested(group) == []
+
+
+def test_our_test_figures_stand_beside_the_published_ones(tmp_path):
+    folder = sweep(tmp_path / "a", 0.9, space=PAIRS)
+    config = report.load(folder).spec.config({"stage1.norm_ordinality.weight": 0.5}).model_dump(mode="json")
+    estimate = {"estimate": 0.912, "low": 0.8, "high": 1.0, "spread": 0.01}
+    verdict = {
+        "facts": {"seeds": [1, 2, 3, 4, 5], "test": 1000, "seconds": 9.0, "notes": []},
+        "opening": {"number": 1, "elsewhere": 0},
+        "finalists": [{"name": "0", "config": config, "meaning": ""}],
+        "controls": [],
+        "ablation": [],
+        "left_out": [],
+        "errors": [
+            {"configuration": "0", "shot": "all", "mse": estimate, "pearson": estimate | {"estimate": 0.761}}
+        ],
+        "comparisons": [],
+    }
+    Folder(folder / "finalize").put("verdict.json", json.dumps(verdict).encode())
+    (group,) = groups(folder)
+    first = compare.tested(group)[0]
+    assert (first.name, first.source) == ("a: trial 0", "ours, 5 seeds")
+    assert first.written == {("mse", "all"): "0.912", ("pearson", "all"): "76.1"}  # published in percent
+
+
+def test_a_sweep_is_named_once(tmp_path):
+    folder = sweep(tmp_path / "a", 5.0)
+    with pytest.raises(ValueError, match="the sweep is there twice; name each once"):
+        groups(folder, folder)
+
+
+def test_sweeps_of_one_name_go_by_their_folders(tmp_path):
+    (group,) = groups(sweep(tmp_path / "x" / "a", 5.0), sweep(tmp_path / "y" / "a", 4.0))
+    assert [one.name for one in group.entries] == [str(tmp_path / "x" / "a"), str(tmp_path / "y" / "a")]
+
+
+def test_the_page_holds_a_section_for_each_kind_of_data(run, tmp_path):
+    a = sweep(tmp_path / "a", 5.0, 4.0)
+    b = sweep(tmp_path / "b", 0.9, space=PAIRS, data="e" * 64)
+    found = Seen(compare_page(groups(a, b)))
+    assert {"data-1", "data-2", "cost", "provenance"} <= set(found.ids)
+    assert set(found.data("figures")) <= set(found.ids)
+    rows = found.data("table-val-1-rows")["rows"]
+    assert [texts[:2] for _, _, texts, _ in rows] == [["a", "1 (winner)"], ["a", "1-plain (control)"]]
+    assert rows[0][3][3] == 4.0
+    front = found.data("figures")["plot-pareto-1"]["data"][0]
+    assert (front["x"], front["y"]) == ([4.0, 5.0], [8.0, 10.0])
+    published_rows = found.data("table-test-2-rows")["rows"]
+    assert any(texts[0] == "ranksim" for _, _, texts, _ in published_rows)
+    assert "table-test-1" not in found.ids
+    assert len(found.run) == 2
+
+
+def test_the_command_writes_the_page(run, tmp_path):
+    sweep(tmp_path / "sweeps" / "a", 5.0)
+    assert run("a", "--html", "c.html").output == "wrote c.html\n"
+    assert "dirsweep compare" in (tmp_path / "c.html").read_text()
+    refused = run("a", "--html", "nowhere/c.html").exception
+    assert "there is no folder" in str(refused)
