@@ -111,6 +111,21 @@ def test_a_name_that_was_fixed_then_has_the_value_it_had(tmp_path: Path):
     assert {trial["params"]["stage1.norm_ordinality.weight"] for trial in found.trials} == {had}
 
 
+def test_a_name_of_a_further_phase_has_the_value_it_had(tmp_path: Path):
+    fixed = {"stage1.then": [{"epochs": 2, "layers": "head"}]}
+    spec, folder = sweeping.spec(tmp_path, fixed, searched=SEARCHED), tmp_path / "phases"
+    folder.mkdir()
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
+    ledger = Ledger.create(Folder(folder), spec=spec.hash, data="d1", method_version=METHOD_VERSION, trials=1)
+    params = {"stage2.norm_weight": 1.0, "stage1.optimizer.lr": 1.0e-3}
+    ledger.write("ask", trial="0", params=params, attrs={})
+    fields = {"state": "COMPLETE", "epoch": 4, "seconds": 2.0, "reason": ""}
+    ledger.write("tell", trial="0", metrics={"val/all/mae": 5.0}, **fields)
+    searched = {**SEARCHED, "stage1.then.0.epochs": {"int": [1, 3]}}
+    present = sweeping.spec(tmp_path, fixed, searched=searched, warm_start=[str(folder)])
+    assert gather(present, "d1").trials[0]["params"] == params | {"stage1.then.0.epochs": 2}
+
+
 def test_what_was_fixed_otherwise_is_named(tmp_path: Path):
     source = earlier(tmp_path / "first")
     changed = sweeping.spec(

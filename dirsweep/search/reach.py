@@ -146,7 +146,10 @@ def above(name: str) -> list[str]:
 
 
 def below(tree: Any, name: str) -> Any:
-    """What stands at a dotted name in nested dicts; None where there is nothing."""
+    """What stands at a dotted name in nested dicts and lists; None where there is nothing."""
     for part in name.split("."):
-        tree = tree.get(part) if isinstance(tree, dict) else None
+        if isinstance(tree, list):
+            tree = dict(enumerate(tree)).get(int(part)) if part.isdigit() else None
+        else:
+            tree = tree.get(part) if isinstance(tree, dict) else None
     return tree
