@@ -41,6 +41,19 @@ def spec(folder: Path, config: dict[str, Any] | None = None, **fields: Any) -> S
     return parse_spec({**tree, **fields}, "spec")
 
 
+def conditional(folder: Path) -> dict[str, Any]:
+    """Fields of a space over four knobs of all kinds, one of them with a condition."""
+    fixed = tiny.config(folder).model_dump(mode="json")
+    del fixed["stage1"]["norm_ordinality"]  # would be lost where another name is picked
+    searched = {
+        "stage1.norm_ordinality.name": {"choice": ["kl", "hinge"]},
+        "stage1.norm_ordinality.tau": {"log": [0.1, 1.0], "when": {"stage1.norm_ordinality.name": "kl"}},
+        "stage2.norm_weight": {"uniform": [0.5, 2.0], "step": 0.5},
+        "stage2.schedule.epochs": {"int": [1, 3]},
+    }
+    return {"fixed": fixed, "searched": searched}
+
+
 def write(spec: SweepSpec, folder: Path) -> None:
     """Leave the spec where the process that runs the sweep in `folder` finds it."""
     tree = spec.model_dump(mode="json", by_alias=True)

@@ -13,9 +13,9 @@ import pandas as pd
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.pictures.colours import COLOURS, MARKS
+from dirsweep.report.files import BINS, csv, folder_of
 from dirsweep.report.html.figure import Figure, Figures, axis, drawn, figure, text
 from dirsweep.report.html.markup import Html, joined, tag
-from dirsweep.report.html.trials import BINS, csv, folder_of
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS, written
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dirsweep.intervals import Interval, Statistic, difference_interval, error_interval
 from dirsweep.ledger import TrialRecord
-from dirsweep.report.html.trials import PREDICTIONS, csv, folder_of
+from dirsweep.report.files import PREDICTIONS, csv, folder_of
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS
 

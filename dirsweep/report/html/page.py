@@ -12,6 +12,7 @@ from importlib.resources import files
 from dirsweep.ledger import Ledger
 from dirsweep.pictures.colours import COLOURS
 from dirsweep.report import verdict as verdicts
+from dirsweep.report.files import target
 from dirsweep.report.html.bins import errors, norms, tables
 from dirsweep.report.html.board import leaderboard
 from dirsweep.report.html.comparison import comparison
@@ -26,7 +27,6 @@ from dirsweep.report.html.history import history
 from dirsweep.report.html.markup import Html, data_block, joined, tag
 from dirsweep.report.html.parallel import parallel
 from dirsweep.report.html.provenance import provenance
-from dirsweep.report.html.trials import target
 from dirsweep.report.load import SweepReport
 from dirsweep.storage import Folder
 from dirsweep.sweep import status

@@ -1,4 +1,4 @@
-"""What a page reads from the folders of trials: tables of bins, predictions on val, the target's name.
+"""What a report reads from the folders of trials: tables of bins, predictions on val, the target's name.
 
 A control of a configuration that ran already has no folder of its own: its figures are that run's, and so are
 its files.
@@ -18,9 +18,9 @@ PREDICTIONS, BINS, INPUTS = "val_predictions.csv", "bins.csv", "inputs.json"
 
 
 def folder_of(report: SweepReport, trial: TrialRecord) -> Folder:
-    """The folder with a complete trial's files: its own, or that of the run whose configuration it has."""
+    """The folder with a trial's files: its own, or, if it never ran, that of the same configuration."""
     own = Folder(report.folder / "trials" / trial.trial)
-    if own.exists(BINS) or trial.attempts:
+    if own.exists(BINS) or trial.attempts or trial.state != "COMPLETE":
         return own
     others = [other for other in report.trials.values() if other.attempts]
     twin = same_config(report.spec, record_config(report.spec, trial), others)
