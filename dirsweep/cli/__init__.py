@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 from dirsweep import __version__
-from dirsweep.cli import datasets, finalize, inspect, pictures, plan, reproduce, store, sweeps, tables, trials
+from dirsweep.cli import (
+    datasets,
+    export,
+    finalize,
+    inspect,
+    pictures,
+    plan,
+    reproduce,
+    store,
+    sweeps,
+    tables,
+    trials,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,7 +32,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for commands in (tables, trials, plan, sweeps, pictures, finalize, reproduce, store, datasets, inspect):
+for commands in (
+    tables,
+    trials,
+    plan,
+    sweeps,
+    pictures,
+    export,
+    finalize,
+    reproduce,
+    store,
+    datasets,
+    inspect,
+):
     app.add_typer(commands.app)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dirsweep.ledger import Ledger, State, TrialRecord, trials
 from dirsweep.search import staged
@@ -63,6 +63,11 @@ class Search:
     def asked(self) -> int:
         """How many trials were asked so far."""
         return len(self._states)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """The study's trials: those of earlier sweeps, then the asked ones, which run until they are told."""
+        return self._study.get_trials()
 
     def submit_ask(self) -> "Future[tuple[int, dict[str, Any]]]":
         """Queue an ask; see `ask`."""
