@@ -1,6 +1,7 @@
 """What the registry says of a model: its version's tags, its errors, what it needs to be loaded."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -49,8 +50,7 @@ class Described:
             "",
             f"To be loaded it needs dirsweep {__version__} {_further(self.config.encoder)}.",
             "",
-            "The input example is made up from means, deviations and categories of the training rows; it is "
-            "no row of them.",
+            "The input example is made up; it is no row of the data.",
             "",
             f'`mlflow.pyfunc.load_model("models:/{name}@{alias}")`, or '
             f"`mlflow models serve -m models:/{name}@{alias} --env-manager local`",
@@ -69,6 +69,7 @@ def described(client: Any, run: Any, trial: Folder) -> Described:
     metrics = json.loads(trial.read("metrics.json"))
     wanted = re.compile(rf"val/[^/]+/({'|'.join(config.dataset.metrics)})")
     errors = {key: float(value) for key, value in metrics.items() if wanted.fullmatch(key)}
+    errors = {key: value for key, value in errors.items() if math.isfinite(value)}  # an empty shot has none
     _, notes = unpack(trial.read("model.safetensors"))
     tags = {key: run.data.tags[key] for key in SHOWN if key in run.data.tags}
     tags.setdefault("sweep", client.get_experiment(run.info.experiment_id).name)

@@ -34,7 +34,7 @@ def register_model(uri: str, run_id: str, folder: Path, name: str) -> str:
 
     Raises:
         ValueError: the trial is not finished; its encoder reads files that are not there or have changed; the
-            store has no such run, does not answer or refuses.
+            store has no such run, does not answer or cannot be written.
     """
     trial, known = Folder(folder), registered_name(name)
     client = store.open_client(uri)
@@ -48,7 +48,7 @@ def register_model(uri: str, run_id: str, folder: Path, name: str) -> str:
         if version is None:
             version = _new_version(client, known, run, trial)
         client.set_registered_model_alias(known, ALIAS, version)
-    except MlflowException as error:
+    except (MlflowException, OSError) as error:
         raise ValueError(f"{store.shown(uri)}: {store.brief(error, uri)}") from error
     return version
 
@@ -126,7 +126,7 @@ def _share_metrics(client: Any, run: Any, logged: Any, names: list[str]) -> None
 
 
 def _saved(place: Path, trial: Folder, logged: Any, of_trial: Described) -> Path:
-    """The model's folder, below `place`; it says nothing of this machine's folders."""
+    """The model's folder, below `place`; where its parts lay before is not told in it."""
     import numpy as np
 
     with warnings.catch_warnings():

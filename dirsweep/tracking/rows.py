@@ -82,7 +82,7 @@ def _cells(encoding: "TableEncoding") -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for column in encoding.columns:
         if isinstance(column, Categorical):
-            levels = [level for level in column.levels if level is not None] or [None]
+            levels: list[str | None] = [level for level in column.levels if level is not None] or [None]
             found[column.column] = [levels[row % len(levels)] for row in range(3)]
         else:
             values = (column.mean + step * column.std for step in (-1, 0, 1))
