@@ -124,8 +124,8 @@ def test_the_version_names_its_trial_and_its_errors(table):
     assert version.run_id == table.run
     assert version.tags.items() >= {"sweep": "my sweep", "trial": "7", "seed": "0"}.items()
     assert float(version.tags["val/few/mae"]) == pytest.approx(few, rel=1e-5)
-    assert f"| few | {few:.4g} |" in version.description
-    assert "| zero |" not in version.description  # no label of val is in it
+    assert f"- few: MAE {few:.4g}, GM" in version.description
+    assert "- zero:" not in version.description  # no label of val is in it
     assert "needs dirsweep 0.1.0 and nothing else" in version.description
     about = table.client.get_registered_model("my-sweep").description
     assert "Predicts label from size, weight, kind" in about

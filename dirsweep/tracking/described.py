@@ -11,7 +11,7 @@ from dirsweep.config import BiLSTM, Custom, EncoderConfig, SentenceEncoder, Tria
 from dirsweep.storage import Folder
 from dirsweep.tracking import rows
 
-SHOWN = ("sweep", "trial", "dataset", "seed", "data_hash", "git_commit")
+SHOWN = ("dataset", "seed")
 """Tags of the run that the version gets too, where the run has them."""
 LONGEST = 5000  # characters of a description that MLflow's tables take
 
@@ -37,16 +37,13 @@ class Described:
 
     def page(self, name: str, alias: str) -> str:
         """Markdown: whose model it is, its errors, what it needs, how it is loaded."""
-        metrics = self.config.dataset.metrics
         shots = list(dict.fromkeys(key.split("/")[1] for key in self.errors))
-        table = [["val", *(metric.upper() for metric in metrics)], ["---"] * (1 + len(metrics))]
-        table += [[shot, *(self._error(f"val/{shot}/{metric}") for metric in metrics)] for shot in shots]
         lines = [
             f"{self.first_line} Trial {self.tags['trial']}, method version {self.tags['method_version']}.",
             "",
-            *(f"| {' | '.join(cells)} |" for cells in table),
+            "On val, whose figures are optimistic where they chose the trial:",
             "",
-            "Errors in label units; where val chose the trial they are optimistic.",
+            *(f"- {shot}: {self._errors(shot)}" for shot in shots),  # MLflow shows tables without gaps
             "",
             f"To be loaded it needs dirsweep {__version__} {_further(self.config.encoder)}.",
             "",
@@ -57,8 +54,9 @@ class Described:
         ]
         return "\n".join(lines)[:LONGEST]
 
-    def _error(self, key: str) -> str:
-        return f"{self.errors[key]:.4g}" if key in self.errors else "-"
+    def _errors(self, shot: str) -> str:
+        found = {name: self.errors.get(f"val/{shot}/{name}") for name in self.config.dataset.metrics}
+        return ", ".join(f"{name.upper()} {value:.4g}" for name, value in found.items() if value is not None)
 
 
 def described(client: Any, run: Any, trial: Folder) -> Described:
@@ -71,11 +69,15 @@ def described(client: Any, run: Any, trial: Folder) -> Described:
     errors = {key: float(value) for key, value in metrics.items() if wanted.fullmatch(key)}
     errors = {key: value for key, value in errors.items() if math.isfinite(value)}  # an empty shot has none
     _, notes = unpack(trial.read("model.safetensors"))
-    tags = {key: run.data.tags[key] for key in SHOWN if key in run.data.tags}
-    tags.setdefault("sweep", client.get_experiment(run.info.experiment_id).name)
-    tags.setdefault("trial", trial.path.name)
-    tags |= {key: f"{value:.6g}" for key, value in errors.items()}
-    tags |= {"method_version": str(notes["method_version"]), "dirsweep_version": __version__}
+    first = config.dataset.metrics[0]
+    tags = {
+        "sweep": run.data.tags.get("sweep") or client.get_experiment(run.info.experiment_id).name,
+        "trial": run.data.tags.get("trial") or trial.path.name,
+        **{key: run.data.tags[key] for key in SHOWN if key in run.data.tags},
+        **{key: f"{value:.6g}" for key, value in errors.items() if key.endswith(f"/{first}")},
+        "method_version": str(notes["method_version"]),
+        "dirsweep_version": __version__,
+    }
     target = json.loads(trial.read("inputs.json"))["target"]
     return Described(config, target, rows.encoding(trial).summary, errors, tags)
 
