@@ -48,23 +48,29 @@ class Finished:
         return tracking.register_model(self.uri, self.run, self.trial, name)
 
 
-def finished(config: TrialConfig, folder: Path, uri: str) -> Finished:
-    """Train a trial in `folder` and track it as trial 7 of a sweep."""
-    trial = folder / "trials" / "7"
-    metrics = pipeline.run_trial(config, Folder(trial), lambda record: None)
-    ids: dict[str, str] = {}
-    tracker = tracking.Tracker(uri, "my sweep", {}, lambda key, run: ids.update({key: run}))
-    tracker.start_trial("7", {"stage1.epochs": 3}, {"seed": "0"})
-    tracker.end_trial("7", "COMPLETE", metrics, [])
-    assert tracker.close(60) == 0
-    return Finished(uri, ids["7"], trial)
+def finished(config: TrialConfig, folder: Path, uri: str, sweep: str) -> Finished:
+    """Train a trial in `folder` and give it a run."""
+    pipeline.run_trial(config, Folder(folder / "trials" / "7"), lambda record: None)
+    return tracked(folder / "trials" / "7", uri, sweep)
+
+
+def tracked(trial: Path, uri: str, sweep: str) -> Finished:
+    """A run for a finished trial, as trial 7 of a new sweep."""
+    client, metrics = store.open_client(uri), json.loads((trial / "metrics.json").read_text())
+    experiment = client.create_experiment(sweep, store.artifact_location(uri))
+    run = client.create_run(experiment, tags={"trial": "7", "seed": "0"}).info.run_id
+    client.log_param(run, "stage1.epochs", 3)
+    for name in ("val/all/mae", "val/few/mae"):
+        client.log_metric(run, name, metrics[name], step=5)
+    client.set_terminated(run)
+    return Finished(uri, run, trial)
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A trial on the tiny table, registered once."""
     folder = tmp_path_factory.mktemp("table")
-    made = finished(tiny.config(folder), folder, tracking.default_uri(folder))
+    made = finished(tiny.config(folder), folder, tracking.default_uri(folder), "my sweep")
     assert made.register() == "1"
     return made
 
@@ -115,6 +121,24 @@ def test_a_second_registration_of_a_run_makes_nothing_new(table, tmp_path, monke
     assert [made.version for made in table.client.search_model_versions("name = 'my-sweep'")] == [1]
     assert mlflow.get_tracking_uri() == before
     assert list(tmp_path.iterdir()) == []  # no store of MLflow's own
+
+
+def test_the_alias_means_what_was_registered_last(table):
+    first, second = (tracked(table.trial, table.uri, sweep) for sweep in ("one", "two"))
+    for made, version in ((first, "1"), (second, "2"), (first, "1")):
+        assert made.register("both") == version
+        best = table.client.get_model_version_by_alias("both", "best")
+        assert (str(best.version), best.run_id) == (version, made.run)
+
+
+def test_what_a_registration_that_broke_off_left_is_made_anew(table):
+    made = tracked(table.trial, table.uri, "broken off")
+    experiment = made.client.get_run(made.run).info.experiment_id
+    half = made.client.create_logged_model(experiment, "trial 7", made.run)
+    assert made.register("broken off") == "1"
+    (whole,) = made.client.search_logged_models([experiment])
+    assert whole.model_id != half.model_id
+    assert whole.status == "READY"
 
 
 def test_the_version_names_its_trial_and_its_errors(table):
@@ -239,7 +263,7 @@ def test_a_model_whose_code_has_changed_is_neither_loaded_nor_registered(
     config = tiny.config(tmp_path).model_dump(mode="json") | {
         "encoder": {"name": "custom", "path": "own_registered:Own"}
     }
-    made = finished(TrialConfig.model_validate(config), tmp_path, table.uri)
+    made = finished(TrialConfig.model_validate(config), tmp_path, table.uri, "own code")
     capfd.readouterr()
     made.register("own code")
     assert capfd.readouterr() == ("", "")  # no progress bars, no lines of MLflow
@@ -262,7 +286,7 @@ def test_images_are_sent_as_the_content_of_their_files(table, tmp_path, load):
     import mlflow
 
     dataset = pictures.prepared(tmp_path, numbers=["weight"])
-    made = finished(pictures.trial(dataset), tmp_path, table.uri)
+    made = finished(pictures.trial(dataset), tmp_path, table.uri, "images")
     made.register("images")
     named = pd.read_csv(tmp_path / "labels.csv", dtype={"name": "str"}).head(9)[["name", "weight"]]
     expected = pipeline.predict(Folder(made.trial), named, tmp_path / "pictures")
