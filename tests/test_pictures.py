@@ -279,7 +279,7 @@ def test_where_a_phase_begins_is_marked_and_named(drawn):
     picture = drawn["phases"]["curves"]
     begins = {name: picture.line(f"begin-{name}")[0][0] for name in ("stage1.then.0", "stage2")}
     assert begins == pytest.approx({"stage1.then.0": 4.5, "stage2": 7.5}, abs=0.01)
-    assert {"stage 1, phase 1", "stage 1, phase 2", "stage 2"} <= set(picture.texts)
+    assert {"stage 1, phase 1", "phase 2", "stage 2"} <= set(picture.texts)
     assert "stage 2" not in drawn["plain"]["curves"].texts
 
 

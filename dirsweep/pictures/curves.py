@@ -102,7 +102,7 @@ def _handed_on(trial: Finished) -> list[int]:
 
 
 def _phases(axes: "Axes", records: list[Record]) -> None:
-    """A line where a phase begins, and its name at the top; in two rows where names are long."""
+    """A line where a phase begins, and its name at the top; in three rows where there are several."""
     phases = [(stage, len(list(own))) for stage, own in groupby(records, lambda record: str(record["stage"]))]
     several = any("then" in stage for stage, _ in phases)
     first = 0
@@ -113,7 +113,7 @@ def _phases(axes: "Axes", records: list[Record]) -> None:
             _phase_name(stage, several=several),
             (first + (epochs + 1) / 2, 1.0),
             xycoords=axes.get_xaxis_transform(),
-            xytext=(0, -15 if several and number % 2 else -3),
+            xytext=(0, -3 - 12 * (number % 3 if several else 0)),
             textcoords="offset points",
             ha="center",
             va="top",
@@ -126,4 +126,6 @@ def _phase_name(stage: str, *, several: bool) -> str:
     if stage == "stage2":
         return "stage 2"
     number = 1 if stage == "stage1" else int(stage.rpartition(".")[2]) + 2
-    return f"stage 1, phase {number}" if several else "stage 1"
+    if number > 1:
+        return f"phase {number}"
+    return "stage 1, phase 1" if several else "stage 1"

@@ -13,9 +13,10 @@ from dirsweep.pictures.colours import COLOURS, MARKS, QUIET
 from dirsweep.pictures.finished import Finished, in_words
 from dirsweep.pictures.sheet import (
     AS_SHAPES,
+    CROWD,
     LETTERS,
     Sheet,
-    area,
+    areas,
     handle,
     legend,
     shot_handles,
@@ -67,7 +68,7 @@ def _errors(axes: "Axes", scored: pd.DataFrame, staged: bool) -> None:
         own = scored[scored["shot"] == shot]
         if own.empty:
             continue
-        size, mark = area(own["val_count"], scored["val_count"].max()), LETTERS[MARKS[shot]]
+        size, mark = areas(own["val_count"], scored["val_count"]), LETTERS[MARKS[shot]]
         if staged:
             axes.vlines(
                 own["centre"],
@@ -96,7 +97,7 @@ def _errors(axes: "Axes", scored: pd.DataFrame, staged: bool) -> None:
             own["val_mae"],
             facecolors=COLOURS[shot],
             edgecolors="white",
-            linewidths=0.5,
+            linewidths=0.5 if len(scored) <= CROWD else 0,
             rasterized=raster,
             gid=f"mae-{shot}",
             zorder=3,
@@ -133,7 +134,7 @@ def _counts(axes: "Axes", bins: pd.DataFrame) -> None:
                 bars,
                 facecolors=COLOURS[shot],
                 edgecolors="white",
-                linewidths=0.3,
+                linewidths=0.3 if len(bins) <= CROWD else 0,
                 rasterized=len(bins) > AS_SHAPES,
                 gid=f"count-{shot}",
             )

@@ -16,9 +16,10 @@ from dirsweep.pictures.colours import COLOURS, LINE, MARKS
 from dirsweep.pictures.finished import Finished, in_words, read_finished
 from dirsweep.pictures.sheet import (
     AS_SHAPES,
+    CROWD,
     LETTERS,
     Sheet,
-    area,
+    areas,
     handle,
     legend,
     shot_handles,
@@ -106,19 +107,21 @@ def _limits(panel: Panel) -> tuple[float, float]:
 
 def _panel(axes: "Axes", panel: Panel) -> None:
     bins = panel.trial.bins
+    sampled = bins[bins["train_count"] > 0]
+    around_full, around_hollow = (0.3, 1.1) if len(sampled) <= CROWD else (0.0, 0.5)
     _line(axes, panel)
     for shot in NAMES:
-        own = bins[(bins["shot"] == shot) & bins[panel.column].notna()]
+        own = sampled[sampled["shot"] == shot]
         if own.empty:
             continue
         filled = own["majority"] | (panel.trial.fitted is None)
         axes.scatter(
             own["centre"],
             own[panel.column],
-            s=area(own["train_count"], bins["train_count"].max()),
+            s=areas(own["train_count"], sampled["train_count"]),
             facecolors=[COLOURS[shot] if full else "white" for full in filled],
             edgecolors=["white" if full else COLOURS[shot] for full in filled],
-            linewidths=[0.3 if full else 1.1 for full in filled],
+            linewidths=[around_full if full else around_hollow for full in filled],
             marker=LETTERS[MARKS[shot]],
             rasterized=len(bins) > AS_SHAPES,
             gid=f"{panel.key}-norm-{shot}",

@@ -11,7 +11,7 @@ import numpy as np
 
 from dirsweep.pictures.colours import COLOURS, LINE, MARKS
 from dirsweep.pictures.finished import Finished, in_words
-from dirsweep.pictures.sheet import AS_SHAPES, LETTERS, Sheet, handle, legend, style, svg, ticks
+from dirsweep.pictures.sheet import AS_SHAPES, LETTERS, Sheet, handle, legend, plain, style, svg, ticks
 from dirsweep.shots import NAMES, Floats
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _samples(axes: "Axes", trial: Finished) -> int:
                 label[own],
                 shown[own],
                 s=float(np.clip(20_000 / len(table), 3, 16)),
-                alpha=float(np.clip(1000 / len(table), 0.1, 0.7)),
+                alpha=float(np.clip(1500 / len(table), 0.12, 0.7)),
                 color=COLOURS[shot],
                 marker=LETTERS[MARKS[shot]],
                 linewidths=0,
@@ -93,5 +93,6 @@ def _legend(trial: Finished) -> list[tuple[object, str]]:
 
 
 def _three_digits(value: float) -> str:
-    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
-    return f"{value:,.{min(6, max(0, decimals))}f}"
+    if not 1e-4 <= value < 1e6:
+        return plain(float(f"{value:.3g}"), 0.0)
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(value)))}f}"

@@ -22,6 +22,8 @@ LETTERS = {"circle": "o", "square": "s", "triangle-up": "^"}
 """Matplotlib's for the marks."""
 AS_SHAPES = 1000
 """More samples or bins than these become an image inside the SVG, which is small however many they are."""
+CROWD = 150
+"""Marks beyond which each is drawn smaller, and without an edge."""
 RASTER = 200
 """Dots per inch of that image."""
 LINE_HEIGHT = 0.22
@@ -102,9 +104,10 @@ def plain(value: float, large: float) -> str:
     return f"{value:,.10g}"
 
 
-def area(count: Any, largest: float) -> Any:
-    """Area of a mark, in points squared, for a number of samples."""
-    return 18 + 52 * (np.asarray(count, dtype=np.float64) / max(largest, 1.0)) ** 0.5
+def areas(counts: Any, of: Any) -> Any:
+    """Areas of marks, in points squared, for (n,) numbers of samples; smaller where (K,) others crowd."""
+    share = np.asarray(counts, dtype=np.float64) / max(float(np.max(of)), 1.0)
+    return (18 + 52 * share**0.5) * min(1.0, CROWD / len(of))
 
 
 def round_counts(smallest: float, largest: float) -> list[int]:
@@ -149,10 +152,10 @@ def size_handles(counts: Any, what: str) -> list[tuple[Any, str]]:
     if largest < 2 * smallest:
         span = f"{largest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
         said = f"{span} {what}{'' if largest == 1 else 's'}"
-        return [(handle("circle", QUIET, size=float(area(largest, largest)) ** 0.5), said)]
+        return [(handle("circle", QUIET, size=float(areas(largest, counts)) ** 0.5), said)]
     return [
         (
-            handle("circle", QUIET, size=float(area(count, largest)) ** 0.5),
+            handle("circle", QUIET, size=float(areas(count, counts)) ** 0.5),
             f"{count:,} {what}{'' if count == 1 else 's'}",
         )
         for count in round_counts(smallest, largest)
