@@ -29,8 +29,8 @@ format: .venv/installed-test  ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-ui: .venv/installed  ## open the records of ./sweeps in the browser
-	@$(BIN)/dirsweep ui
+ui: .venv/installed  ## MLflow's pages of the newest sweep in ./sweeps, or of SWEEP=NAME
+	@$(BIN)/dirsweep ui $(SWEEP)
 
 bench: .venv/installed-test  ## measure, as ratios of one run; takes about half an hour
 	@status=0; for script in tests/benchmarks/*.py; do echo; echo "$$script"; $(BIN)/python $$script || status=1; done; exit $$status

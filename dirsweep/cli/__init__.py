@@ -23,6 +23,7 @@ from dirsweep.cli import (
     store,
     sweeps,
     tables,
+    tracked,
     trials,
 )
 
@@ -37,6 +38,7 @@ for commands in (
     trials,
     plan,
     sweeps,
+    tracked,
     pictures,
     export,
     finalize,

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from dirsweep.cli.shared import SWEEPS, Cpus, Gpus, Storage, Sweep, Workers, given_resources, sweep_folder
+from dirsweep.cli.shared import (
+    SWEEPS,
+    Cpus,
+    Gpus,
+    Storage,
+    Sweep,
+    Workers,
+    given_resources,
+    publish,
+    sweep_folder,
+)
 
 app = typer.Typer()
 
@@ -56,3 +66,4 @@ def finalize(
         typer.echo("stopped; the same command goes on, and what is trained is kept", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"\n{text}", nl=False)
+    publish(folder)

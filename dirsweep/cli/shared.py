@@ -46,6 +46,18 @@ def sweep_folder(name: str, storage: Path) -> Path:
     raise ValueError(f"{name}: no sweep there, nor in {storage}/; `dirsweep list` shows those there are")
 
 
+def publish(folder: Path, uri: str | None = None) -> None:
+    """Bring the sweep's store, if it has one, up to date, and say what must be said; Ctrl-C skips it."""
+    from dirsweep import publish as publishing
+
+    try:
+        said = publishing.conclude(folder, uri)
+    except KeyboardInterrupt:
+        said = f"MLflow was left as it is; `dirsweep sync {folder}` goes on"
+    if said:
+        typer.echo(said)
+
+
 def shorter(path: Path) -> Path:
     """A path from where the user is, if it lies below."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,4 +1,4 @@
-"""Commands on sweeps: run, resume, watch, stop, report, browse."""
+"""Commands on sweeps: run, resume, watch, stop, report."""
 
 import os
 import shutil
@@ -20,6 +20,7 @@ from dirsweep.cli.shared import (
     checked_spec,
     given_resources,
     next_free,
+    publish,
     shorter,
     show,
     sweep_folder,
@@ -37,6 +38,15 @@ Uri = Annotated[
 Untracked = Annotated[bool, typer.Option("--no-tracking", help="Record nothing in MLflow.")]
 
 
+SystemMetrics = Annotated[
+    bool,
+    typer.Option(
+        "--system-metrics",
+        help="Record CPU, memory and GPUs of this machine, and of no other node, on the sweep's MLflow run.",
+    ),
+]
+
+
 @app.command()
 def run(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A search space (YAML).")],
@@ -47,6 +57,7 @@ def run(
     ] = None,
     tracking_uri: Uri = None,
     no_tracking: Untracked = False,
+    system_metrics: SystemMetrics = False,
     workers: Workers = None,
     cpus_per_trial: Cpus = 1,
     gpus_per_trial: Gpus = 0.0,
@@ -58,7 +69,7 @@ def run(
     chosen = next_free(storage, spec.stem) if name is None else name
     if chosen in ("", "..") or Path(chosen).name != chosen or not chosen.isprintable():
         raise ValueError(f"--name {chosen!r}: a sweep's name is the name of one folder, without a slash")
-    _refuse_both(tracking_uri, no_tracking)
+    _refuse_both(tracking_uri, system_metrics, no_tracking)
     check_writable(storage)
     folder = storage / chosen
     typer.echo(f"sweep {folder}: checking {spec}, then starting Ray (Ctrl-C stops; nothing is lost)")
@@ -78,9 +89,10 @@ def run(
             resources=given_resources(workers, cpus_per_trial, gpus_per_trial),
             tracking_uri=tracking_uri,
             tracking=not no_tracking,
+            system_metrics=system_metrics,
             on_change=on_change,
         )
-    _conclude(outcome)
+    _conclude(outcome, tracking_uri, not no_tracking)
 
 
 @app.command()
@@ -90,6 +102,7 @@ def resume(
     storage: Storage = SWEEPS,
     tracking_uri: Uri = None,
     no_tracking: Untracked = False,
+    system_metrics: SystemMetrics = False,
     workers: Workers = None,
     cpus_per_trial: Cpus = 1,
     gpus_per_trial: Gpus = 0.0,
@@ -100,7 +113,7 @@ def resume(
     """
     folder = sweep_folder(sweep, storage)
     extra = _extra(trials)
-    _refuse_both(tracking_uri, no_tracking)
+    _refuse_both(tracking_uri, system_metrics, no_tracking)
     typer.echo(f"sweep {folder}: reading its ledger, then starting Ray")
     _tell_of_damage(folder)
 
@@ -114,9 +127,10 @@ def resume(
             resources=given_resources(workers, cpus_per_trial, gpus_per_trial),
             tracking_uri=tracking_uri,
             tracking=not no_tracking,
+            system_metrics=system_metrics,
             on_change=on_change,
         )
-    _conclude(outcome)
+    _conclude(outcome, tracking_uri, not no_tracking)
 
 
 @contextmanager
@@ -145,9 +159,10 @@ def with_trials(spec: "SweepSpec", trials: int) -> "SweepSpec":
     return type(spec).model_validate({**tree, "budget": {**tree["budget"], "trials": trials}})
 
 
-def _refuse_both(uri: str | None, off: bool) -> None:
-    if off and uri is not None:
-        raise ValueError("--tracking-uri would do nothing beside --no-tracking; leave one out")
+def _refuse_both(uri: str | None, system_metrics: bool, off: bool) -> None:
+    idle = "--tracking-uri" if uri is not None else "--system-metrics" if system_metrics else ""
+    if off and idle:
+        raise ValueError(f"{idle} would do nothing beside --no-tracking; leave one out")
 
 
 def check_writable(storage: Path, option: str = "--storage") -> None:
@@ -175,8 +190,8 @@ def _tell_of_damage(folder: Path) -> None:
         typer.echo(said, err=True)
 
 
-def _conclude(outcome: "Outcome") -> None:
-    """Print the leaderboard; the status tells scripts whether the sweep is finished and has a winner."""
+def _conclude(outcome: "Outcome", uri: str | None, tracked: bool) -> None:
+    """Print the leaderboard, then publish; the status says whether it is finished and has a winner."""
     from dirsweep import report
 
     typer.echo()
@@ -184,6 +199,8 @@ def _conclude(outcome: "Outcome") -> None:
     typer.echo(f"\n{outcome.message}")
     if shutil.which("dirsweep") is None:  # after `make sweep`, which activates nothing
         typer.echo(f"(`dirsweep` is {shorter(Path(sys.executable).parent / 'dirsweep')})")
+    if tracked:
+        publish(outcome.folder, uri)
     if outcome.why == "stopped":
         raise typer.Exit(130)
     if outcome.best is None:
@@ -295,26 +312,3 @@ def compare(
 
     html.write_text(compare_page(groups))
     typer.echo(f"wrote {html}")
-
-
-@app.command()
-def ui(
-    storage: Storage = SWEEPS,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")
-    ] = 5000,
-    tracking_uri: Uri = None,
-) -> None:
-    """Open the sweeps' records in the browser.
-
-    Example: dirsweep ui --storage sweeps
-    """
-    from dirsweep import tracking
-
-    typer.echo("starting MLflow ...")
-    tracking.serve_ui(
-        storage,
-        port,
-        tracking_uri or tracking.default_uri(storage),
-        lambda address: typer.echo(f"{address}  (Ctrl-C ends it)"),
-    )

@@ -47,15 +47,11 @@ def begin(calls: "Calls", spec: SweepSpec, opening: Record, sweep: str, record: 
 
 
 def forked(calls: "Calls", sweep: str, record: TrialRecord) -> None:
-    """Name the trial after the one whose stage 1 it went on from, if it did."""
+    """Name the one whose stage 1 the trial went on from, if it did; a control's name says enough already."""
     if record.forked_from:
         donor = record.forked_from.removeprefix(f"{sweep}/")
-        name = f"{_titled(record)} (stage 1 of {donor})"
+        name = "" if record.kind == "control" else f"trial {record.trial} (stage 1 of {donor})"
         calls.name_trial(record.trial, name, {"forked_from": donor})
-
-
-def _titled(record: TrialRecord) -> str:
-    return record.trial if record.kind == "control" else f"trial {record.trial}"
 
 
 def end(calls: "Calls", spec: SweepSpec, folder: Path, record: TrialRecord) -> None:

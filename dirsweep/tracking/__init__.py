@@ -11,10 +11,11 @@ from dirsweep.tracking.model import register_model, registered_name
 from dirsweep.tracking.runs import Sweep
 from dirsweep.tracking.store import check, database_path, default_uri, shown
 from dirsweep.tracking.tracker import Tracker
-from dirsweep.tracking.ui import address, serve_ui, ui_command
+from dirsweep.tracking.ui import MODE, address, serve_ui, ui_command
 from dirsweep.tracking.writer import Writer
 
 __all__ = [
+    "MODE",
     "Calls",
     "Sweep",
     "Tracker",

@@ -57,7 +57,7 @@ class Calls(ABC):
             self._say(key, reports[0]["time"], points=found, tags={"stage": reports[-1]["stage"]})
 
     def name_trial(self, key: str, name: str, tags: dict[str, str]) -> None:
-        """Call a trial's run by another name than "trial 7", and tag it."""
+        """Tag a trial's run, and call it by another name than "trial 7" unless `name` is empty."""
         self._say(key, 0.0, name=name, tags=tags)
 
     def end_trial(

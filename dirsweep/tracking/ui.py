@@ -18,6 +18,8 @@ from typing import IO
 from dirsweep.tracking import store
 from dirsweep.tracking.runs import Runs, Sweep
 
+MODE = "?workflowType=machine_learning"
+"""Ends an address; without it the UI opens a new browser at pages on language models."""
 START = 60  # seconds that MLflow may take to start
 
 
@@ -40,7 +42,7 @@ def address(uri: str, sweep: Sweep, known: dict[str, str]) -> str:
     """
     with store.explained(uri):
         found = Runs(uri, sweep, known, lambda key, run: None).experiment
-    return f"#/experiments/{found}" if found else ""
+    return f"#/experiments/{found}/runs{MODE}" if found else ""
 
 
 def serve_ui(

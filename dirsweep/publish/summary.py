@@ -1,0 +1,107 @@
+"""What the parent run of a sweep shows beside its trials: numbers, tags, files, a description."""
+
+import io
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from dirsweep import report as reports
+from dirsweep.ledger import Ledger, TrialRecord, of_drivers
+from dirsweep.publish.note import Links, note
+from dirsweep.publish.verdict import FILES, FOLDER, Judgement, judgement
+from dirsweep.report import SweepReport
+from dirsweep.report.numbers import SHOTS
+from dirsweep.sweep import provenance, told
+from dirsweep.sweep.start import BEST, SPEC
+from dirsweep.tracking import Writer
+
+LEADERBOARD = "leaderboard.txt"
+WIDTH = 100
+STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL", "open": "OPEN"}
+
+
+def ended(ledger: Ledger) -> tuple[str, float]:
+    """How the parent run ends, COMPLETE or OPEN, and when: by the last record of a driver."""
+    last = of_drivers(ledger.records)[-1]
+    return "COMPLETE" if last["kind"] == "end" and last["why"] == "finished" else "OPEN", last["time"]
+
+
+def sum_up(writer: Writer, report: SweepReport, ledger: Ledger, model: str = "") -> None:
+    """Give the parent run what came out so far, in a sweep that runs, has ended or was judged.
+
+    Args:
+        model: its name in the registry, "" if nothing is registered.
+
+    Raises:
+        ValueError: the store fails, or the files of a verdict are damaged.
+    """
+    judged, (_, at) = judgement(report.folder), ended(ledger)
+    name = report.folder.absolute().name
+    tags = provenance.tags(report.spec, ledger.opening, name) | _tags(report, judged)
+    writer.sum_up(_params(report), tags, _metrics(report), at)
+    if judged is not None:
+        writer.sum_up({}, {}, judged.metrics, judged.time)
+    with tempfile.TemporaryDirectory(prefix="dirsweep-") as place:
+        board = Path(place) / LEADERBOARD
+        board.write_text(_leaderboard(report))
+        found = [report.folder / file for file in (SPEC, BEST)]
+        found += [report.folder / FOLDER / file for file in FILES] if judged is not None else []
+        files = [board, *(file for file in found if file.exists())]
+        writer.add_files("", files)
+        writer.flush()
+    links = Links(writer.experiment, writer.ids, model)
+    writer.describe(note(report, judged, [file.name for file in files], links))
+
+
+def _params(report: SweepReport) -> dict[str, str]:
+    """What the sweep was asked for; MLflow's parameters never change, and neither do these."""
+    spec = report.spec
+    return {
+        "objectives": ", ".join(spec.objectives),
+        "searched": ", ".join(spec.searched),
+        "mode": spec.mode.name,
+        "sampler": spec.sampler.name,
+        "scheduler": spec.scheduler.name,
+    }
+
+
+def _tags(report: SweepReport, judged: Judgement | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if report.best is not None:
+        controls = report.controls(report.best.trial)
+        found |= {"winner": report.best.trial, "controls": ", ".join(one.trial for one in controls)}
+    if judged is not None:
+        found |= {"verdict": judged.said, "verdict_on": judged.pair}
+    return found
+
+
+def _metrics(report: SweepReport) -> dict[str, float]:
+    """The winner's errors beside those of its controls, counts and costs."""
+    counts = report.states
+    found = {f"trials/{name}": float(counts[state]) for name, state in STATES.items()}
+    found |= {
+        "trainer_seconds": report.spent.trainer_seconds,
+        "saved_trainer_seconds": report.spent.reused_seconds,
+    }
+    found |= told.summary(report.spec, report.best)
+    metric = report.spec.metrics[0]
+    if report.best is not None:
+        found |= _errors("best", report.best, metric)
+        for control in report.controls(report.best.trial):
+            if control.state == "COMPLETE":
+                found |= _errors(control.control, control, metric)
+    return found
+
+
+def _errors(title: str, trial: TrialRecord, metric: str) -> dict[str, float]:
+    names = [f"val/{shot}/{metric}" for shot in SHOTS]
+    return {f"{title}/{name}": trial.metrics[name] for name in names if name in trial.metrics}
+
+
+def _leaderboard(report: SweepReport) -> str:
+    """The report that the terminal shows, as text."""
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, highlight=False, emoji=False)
+    console.print(reports.leaderboard(report), crop=False)
+    return text.getvalue()

@@ -1,0 +1,218 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+import stores
+import sweeping
+
+from dirsweep import publish, report, tracking
+from dirsweep.cli import main
+from dirsweep.publish.note import LONGEST, Links, escaped, note
+from dirsweep.sweep.place import own_store
+from dirsweep.tracking import store
+
+pytestmark = pytest.mark.slow  # each needs a sweep that was run by Ray
+
+
+@pytest.fixture
+def sweep(finished_sweep: Path, tmp_path: Path) -> Path:
+    """A finished sweep and its store, in a storage folder of their own."""
+    return stores.with_store(finished_sweep, tmp_path / "sweeps")
+
+
+def parent(folder: Path):
+    """The sweep's own run and its store's client."""
+    client = store.open_client(tracking.default_uri(folder.parent))
+    experiment = client.get_experiment_by_name(folder.name)
+    runs = client.search_runs([experiment.experiment_id])
+    return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags), experiment, client
+
+
+def runs_of(experiment) -> str:
+    """The page of an experiment's runs."""
+    return f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+
+
+def test_a_finished_sweep_shows_what_won_and_by_how_much(finished_sweep):
+    run, experiment, client = parent(finished_sweep)
+    found = report.load(finished_sweep)
+    best = found.best
+    tags, metrics = run.data.tags, run.data.metrics
+    assert (tags["sweep"], tags["dataset"], tags["winner"]) == (finished_sweep.name, "tiny", best.trial)
+    assert tags["controls"] == f"{best.trial}-plain, {best.trial}-mu0"
+    for title, trial in (("best", best), *((c.control, c) for c in found.controls(best.trial))):
+        assert metrics[f"{title}/val/all/mae"] == trial.metrics["val/all/mae"]
+    assert metrics["trials/complete"] == 5
+    assert metrics["saved_trainer_seconds"] == found.spent.reused_seconds
+    assert len(metrics) <= 25
+    files = stores.artifacts(client, run.info.run_id)
+    assert files == ["best.yaml", "leaderboard.txt", "spec.yaml"]
+    text = Path(client.download_artifacts(run.info.run_id, "leaderboard.txt")).read_text()
+    assert f"Trial {best.trial} is the winner" in text
+    assert tags[store.NOTE] == experiment.tags[store.NOTE]
+
+
+def test_links_of_the_description_lead_to_runs_and_files_that_are_there(finished_sweep):
+    run, experiment, client = parent(finished_sweep)
+    text = run.data.tags[store.NOTE]
+    best = report.load(finished_sweep).best
+    children = {
+        one.info.run_id: one.data.tags["trial"]
+        for one in client.search_runs([experiment.experiment_id])
+        if "trial" in one.data.tags
+    }
+    place = f"#/experiments/{experiment.experiment_id}/runs/"
+    linked = dict(re.findall(rf"^\| \[([^]]*)\]\({place}(\w+)\?\S+\)", text, re.MULTILINE))
+    assert len(linked) == 9  # five trials and four controls
+    assert all(children[run_id] == key.replace("\\", "") for key, run_id in linked.items())
+    assert re.search(rf"\[{best.trial}\]\(\S+\) \*\*best\*\* \| [\d.]+ \|", text)
+    files = re.findall(rf"\({place}{run.info.run_id}/artifacts/([^?]+)\?", text)
+    assert sorted(files) == stores.artifacts(client, run.info.run_id)
+    assert "#/models/" in text
+
+
+def test_pictures_of_the_winner_and_its_controls_and_its_model_are_there(finished_sweep):
+    _, experiment, client = parent(finished_sweep)
+    best = report.load(finished_sweep).best
+    drawn = {
+        run.data.tags["trial"]: [
+            path for path in stores.artifacts(client, run.info.run_id) if path.startswith("pictures/")
+        ]
+        for run in client.search_runs([experiment.experiment_id])
+        if "trial" in run.data.tags
+    }
+    four = [f"pictures/{name}.svg" for name in ("curves", "errors", "norms", "predictions")]
+    shown = {best.trial, f"{best.trial}-plain", f"{best.trial}-mu0"}
+    assert {key for key, files in drawn.items() if files == four} == shown
+    [version] = client.search_model_versions(f"name = '{finished_sweep.name}'")
+    assert client.get_run(version.run_id).data.tags["trial"] == best.trial
+
+
+def test_what_is_published_twice_is_there_once(sweep):
+    uri = tracking.default_uri(sweep.parent)
+    before = stores.contents(uri)
+    assert publish.conclude(sweep) == ""
+    assert stores.contents(uri) == before
+    assert len(parent(sweep)[2].search_model_versions(f"name = '{sweep.name}'")) == 1
+
+
+def test_a_verdict_is_added_to_the_summary(sweep):
+    with pytest.raises(SystemExit) as ended:
+        main(["finalize", str(sweep), "--seeds", "2", "--workers", "1"])
+    assert ended.value.code == 0
+    run, _, client = parent(sweep)
+    tags, page = run.data.tags, (sweep / "finalize" / "verdict.md").read_text()
+    assert tags["verdict"] == "not distinguishable"  # two seeds cannot tell
+    assert tags["verdict_on"] in " ".join(page.split()).replace(" on few:", " on few").replace("*", "")
+    assert run.data.metrics.keys() >= {"verdict/difference", "verdict/low", "verdict/high", "verdict/p"}
+    files = stores.artifacts(client, run.info.run_id)
+    assert {"verdict.md", "verdict.json", "per_seed.csv"} <= set(files)
+    assert "THE PRIMARY COMPARISON" in tags[store.NOTE]
+    (sweep / "finalize" / "verdict.json").write_text("{")
+    assert "verdict.json: the file is damaged" in publish.conclude(sweep)
+
+
+def test_an_untracked_sweep_has_nothing_to_publish(sweep):
+    stores.rewritten(sweep, [record for record in stores.records(sweep) if record["kind"] != "run"])
+    assert own_store(sweep, stores.records(sweep)) is None
+    assert publish.conclude(sweep) == ""
+    assert publish.pictures(sweep, {"0": []}) == ""
+
+
+def test_a_store_that_fails_is_told_in_one_line_and_left_to_sync(sweep):
+    said = "`dirsweep sync"
+    stores.execute(sweep.parent / "mlflow.db", "DROP TABLE tags")
+    told = publish.conclude(sweep)
+    assert said in told
+    assert "\n" not in told
+    assert "[SQL" not in told
+
+
+def test_a_store_that_was_lost_is_not_begun_anew_by_the_way(finished_sweep, tmp_path):
+    told = publish.conclude(stores.copied(finished_sweep, tmp_path))
+    assert "mlflow.db has no run of this sweep yet); `dirsweep sync" in told
+
+
+def test_what_takes_too_long_is_left_to_sync(sweep):
+    told = publish.conclude(sweep, seconds=0)
+    best = report.load(sweep).best.trial
+    assert f"time was up before the pictures of {best}; " in told
+
+
+def test_a_store_beside_the_sweeps_moves_with_them_and_another_does_not(sweep, tmp_path):
+    records = stores.records(sweep)
+    moved = sweep.parent.rename(tmp_path / "moved") / sweep.name
+    assert own_store(moved, records) == tracking.default_uri(tmp_path / "moved")
+    elsewhere = [{**one, "uri": "http://host:5000", "beside": False} for one in records]
+    assert own_store(moved, elsewhere) == "http://host:5000"
+
+
+def test_text_of_the_user_is_shown_and_never_obeyed():
+    evil = "# [x](javascript:alert(1)) <img src=x onerror=alert(1)> | a_b * `c` ![y](http://z) www.z.com & 1"
+    assert escaped(evil) == (
+        "\\# \\[x\\](javascript:alert(1)) &lt;img src=x onerror=alert(1)&gt; \\| a\\_b \\* \\`c\\` "
+        "\\!\\[y\\](http\\://z) www\\.z.com &amp; 1"
+    )
+    assert escaped("- item\n2. item") == "\\- item 2. item"
+    assert escaped("12) item") == "12\\) item"
+
+
+def test_a_long_description_keeps_the_leaderboard_and_the_files(finished_sweep):
+    found = report.load(finished_sweep)
+    whole = note(found, None, ["best.yaml"], Links("1", {"": "abc"}))
+    longer = found.spec.model_copy(update={"question": "why " * 5000, "objectives": found.spec.objectives})
+    many = [trial.params.update({f"knob{n}": "x" * 50 for n in range(200)}) for trial in found.ranked[:1]]
+    assert many
+    cut = note(
+        type(found)(**{**found.__dict__, "spec": longer}), None, ["best.yaml"], Links("1", {"": "abc"})
+    )
+    assert len(whole) < LONGEST
+    assert len(cut) < LONGEST
+    for text in (whole, cut):
+        assert "| trial&emsp; | MAE all&emsp; |" in text
+        assert "[best.yaml](#/experiments/1/runs/abc/artifacts/best.yaml?" in text
+    assert "knob199" not in cut
+
+
+def test_the_ui_opens_at_a_sweep_or_at_the_newest(sweep):
+    uri, storage = tracking.default_uri(sweep.parent), sweep.parent
+    _, experiment, _ = parent(sweep)
+    assert publish.page(sweep, uri) == runs_of(experiment)
+    first, *rest = stores.records(sweep)
+    older = stores.rewritten(stores.copied(sweep, storage, "older"), [{**first, "time": 1.0}, *rest])
+    (stores.copied(sweep, storage, "damaged") / "ledger.jsonl").write_text("nothing")
+    assert publish.newest(storage, uri) == sweep
+    assert publish.newest(storage, "http://127.0.0.1:5000") is None
+    assert publish.page(older, uri) == ""
+
+
+def test_the_command_opens_the_browser_at_the_sweep_and_ends_with_ctrl_c(sweep, tmp_path):
+    _, experiment, _ = parent(sweep)
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-c", "from dirsweep.cli import main; main()", "ui", str(sweep)]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--open"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "BROWSER": f"{browser} %s"},
+    ) as ui:
+        try:
+            assert ui.stdout.readline() == "starting MLflow ...\n"
+            address, _, hint = ui.stdout.readline().strip().partition("  ")
+            assert re.fullmatch(rf"http://127.0.0.1:\d+/{re.escape(runs_of(experiment))}", address)
+            assert hint == "(Ctrl-C ends it)"
+            sweeping.wait_for(lambda: opened.exists() and opened.read_text() == address, "the browser")
+            with urllib.request.urlopen(address.partition("#")[0], timeout=20) as answer:
+                assert answer.status == 200
+        finally:
+            ui.send_signal(signal.SIGINT)
+            assert ui.wait(20) == 0
