@@ -29,10 +29,15 @@ def opening(spec: SweepSpec, dataset: Dataset, resources: Resources) -> dict[str
         "encoder": encoder_files(spec),
         "constraints": constraints_hash(),
         "git": git_commit(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         "trials": spec.budget.trials,
         "resources": resources.facts,
     }
+
+
+def versions() -> dict[str, str]:
+    """Package to version, of this installation."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def tags(spec: SweepSpec, opened: dict[str, Any], name: str) -> dict[str, str]:
