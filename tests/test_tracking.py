@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -379,6 +380,10 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
         tracking.check(f"sqlite:///{tmp_path}/notes.txt")
     with pytest.raises(ValueError, match="cannot write in"):
         tracking.check(f"sqlite:///{tmp_path}/notes.txt/mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other, other:
+        other.execute("CREATE TABLE studies (id)")
+    with pytest.raises(ValueError, match=r"another program's database \(it has tables studies\)"):
+        tracking.check(f"sqlite:///{tmp_path}/other.db")
     tracking.check(tracking.default_uri(tmp_path / "to be made"))
 
 

@@ -100,7 +100,9 @@ def _check_free(file: Path, name: str) -> None:
         raise ValueError(f"{file}: a folder; name a file in it")
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            tables = {table for (table,) in database.execute("SELECT name FROM sqlite_master")}
+            tables = {
+                table for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
             if tables and "studies" not in tables:  # another program's, which Optuna would add its tables to
                 raise ValueError(
                     f"{other} (it has tables {', '.join(sorted(tables)[:3])}); name another file"

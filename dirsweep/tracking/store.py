@@ -7,9 +7,10 @@ queue, where the sweep's end can still count it; MLflow's own seven retries take
 
 import logging
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,8 +50,9 @@ def check(uri: str, option: str = "--tracking-uri") -> None:
     """See that `uri` names a store that we can write to and, if it is a server, that it answers.
 
     Raises:
-        ValueError: not an sqlite or http(s) URI, no place to put the sqlite file, no answer from the
-            server within `TIMEOUT` seconds, or a login that is missing. Names the `option` that gave it.
+        ValueError: not an sqlite or http(s) URI, no place to put the sqlite file, another program's
+            database, no answer from the server within `TIMEOUT` seconds, or a login that is missing. Names
+            the `option` that gave it.
     """
     database = database_path(uri, option)
     if database is not None:
@@ -117,9 +119,25 @@ def _check_database(uri: str, database: Path, option: str) -> None:
             head = file.read(16)
         if head not in (b"", b"SQLite format 3\0"):
             raise ValueError(f"{option} {uri}: the file exists and is not an sqlite database; name another")
+        _check_tables(uri, database, option)
     place = next(folder for folder in database.absolute().parents if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise ValueError(f"{option} {uri}: cannot write in {place}; name a file in a folder of yours")
+
+
+def _check_tables(uri: str, database: Path, option: str) -> None:
+    """Refuse another program's database, to which MLflow would add its own tables before it fails."""
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {
+                table
+                for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
+    except sqlite3.DatabaseError as error:
+        raise ValueError(f"{option} {uri}: cannot be read ({error})") from error
+    if tables and "experiments" not in tables:
+        some = ", ".join(sorted(tables)[:3])
+        raise ValueError(f"{option} {uri}: another program's database (it has tables {some}); name another")
 
 
 def artifact_location(uri: str) -> str | None:
