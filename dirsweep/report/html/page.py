@@ -13,18 +13,20 @@ from dirsweep.ledger import Ledger
 from dirsweep.pictures.colours import COLOURS
 from dirsweep.report import verdict as verdicts
 from dirsweep.report.files import target
-from dirsweep.report.html.bins import errors, norms, tables
+from dirsweep.report.html.bins import tables
 from dirsweep.report.html.board import leaderboard
 from dirsweep.report.html.comparison import comparison
 from dirsweep.report.html.cost import cost
 from dirsweep.report.html.decisive import importance_section
 from dirsweep.report.html.differences import differences, repeated
 from dirsweep.report.html.ended import ended
+from dirsweep.report.html.errors import errors
 from dirsweep.report.html.figure import Figures
 from dirsweep.report.html.front import front
 from dirsweep.report.html.head import answers, banners, header
 from dirsweep.report.html.history import history
 from dirsweep.report.html.markup import Html, data_block, joined, tag
+from dirsweep.report.html.norms import norms
 from dirsweep.report.html.parallel import parallel
 from dirsweep.report.html.provenance import provenance
 from dirsweep.report.load import SweepReport

@@ -5,9 +5,9 @@ from typing import Any
 
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.report.compare import Comparable, Entry, apart, test_note, tested, val_note, verdict_lines
-from dirsweep.report.html.comparison import differences_figure, percent, val_lines
 from dirsweep.report.html.differences import differences
 from dirsweep.report.html.figure import Figures, configuration, drawn, figure, focused, outside, text
+from dirsweep.report.html.forest import differences_figure, percent, val_lines
 from dirsweep.report.html.front import has, is_beyond, undominated
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.page import Section, document
