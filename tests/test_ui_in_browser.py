@@ -9,7 +9,6 @@ from pathlib import Path
 import browsing
 import pytest
 import sweeping
-import yaml
 from browsing import Visit
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -34,20 +33,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def finished_sweep(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep that is finished and tracked. (`browser`: without one nothing starts.)"""
-    folder = tmp_path_factory.mktemp("in-browser")
-    space = sweeping.spec(folder, budget={"trials": 3}).model_dump(mode="json", by_alias=True)
-    (folder / "space.yaml").write_text(yaml.safe_dump(space))
-    command = [*DIRSWEEP, "run", "space.yaml", "--name", "strength-of-the-norm-term"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder / "sweeps" / "strength-of-the-norm-term"
-
-
-@pytest.fixture(scope="module")
-def address(finished_sweep: Path) -> Iterator[str]:
-    """Where `dirsweep ui` says that the sweep is to be seen."""
+def address(browser: Browser, finished_sweep: Path) -> Iterator[str]:
+    """Where `dirsweep ui` says that the sweep is to be seen. (`browser`: without one nothing starts.)"""
     command = [*DIRSWEEP, "ui", "--storage", str(finished_sweep.parent), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -71,9 +58,15 @@ def trials(finished_sweep: Path) -> dict[str, TrialRecord]:
     return sweeping.trials(finished_sweep)
 
 
-def named(key: str) -> str:
-    """The name of a trial's or a control's run."""
-    return f"trial {key}" if key.isdigit() else key
+def link(page: Page, trial: str) -> Locator:
+    """The link to the run of a trial or a control; a fork's also names its donor."""
+    name = f"trial {trial}" if trial.isdigit() else trial
+    return page.get_by_role("link", name=re.compile(rf"^{re.escape(name)}( \(stage 1 of .*\))?$"))
+
+
+def row(page: Page, run: Locator) -> Locator:
+    """The row with a link to a run."""
+    return page.get_by_role("row").filter(has=run)
 
 
 def open_runs(page: Page, address: str, sweep: str) -> None:
@@ -82,48 +75,44 @@ def open_runs(page: Page, address: str, sweep: str) -> None:
     page.goto(re.match(r"http://[^/]+", address)[0] + "/#/experiments")
     page.get_by_text("Model training").click()
     page.get_by_role("link", name=sweep, exact=True).click()
-    run(page, sweep).get_by_role("button").first.click()  # unfolds what is below the parent
-
-
-def run(page: Page, name: str) -> Locator:
-    """The row of a run."""
-    return page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True))
+    parent = page.get_by_role("link", name=sweep, exact=True)
+    row(page, parent).get_by_role("button").first.click()  # unfolds what is below it
 
 
 def test_mlflow_lists_the_sweep_and_its_trials_and_controls_by_name(mlflow, address, finished_sweep, trials):
     open_runs(mlflow.page, address, finished_sweep.name)
     for key in trials:
-        expect(mlflow.page.get_by_role("link", name=named(key), exact=True)).to_be_visible()
+        expect(link(mlflow.page, key)).to_be_visible()
     expect(mlflow.page.get_by_text(f"{len(trials) + 1} matching runs")).to_be_visible()
     assert mlflow.abroad == []
 
 
 def test_a_run_shows_the_errors_that_the_ledger_has(mlflow, address, finished_sweep, trials):
     open_runs(mlflow.page, address, finished_sweep.name)
-    mlflow.page.get_by_role("link", name=named("default-plain"), exact=True).click()
+    link(mlflow.page, "default-plain").click()
     for shot in ("all", "many", "median", "few"):
-        row = mlflow.page.get_by_role("row").filter(has_text=f"val/{shot}/mae")
-        expect(row).to_contain_text(f"{trials['default-plain'].metrics[f'val/{shot}/mae']:.6f}"[:-1])
+        line = mlflow.page.get_by_role("row").filter(has_text=f"val/{shot}/mae")
+        expect(line).to_contain_text(f"{trials['default-plain'].metrics[f'val/{shot}/mae']:.6f}"[:-1])
 
 
 def test_three_runs_are_compared_by_their_knobs_and_errors(mlflow, address, finished_sweep, trials):
     open_runs(mlflow.page, address, finished_sweep.name)
     page, three = mlflow.page, ("default-plain", "0", "1")
     for key in three:
-        run(page, named(key)).get_by_role("checkbox", name="toggle row selection").check()
+        row(page, link(page, key)).get_by_role("checkbox", name="toggle row selection").check()
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_text("Comparing 3 Runs from 1 Experiment")).to_be_visible()
     expect(page.get_by_text("stage2.norm_weight", exact=True).first).to_be_visible()
     expect(page.get_by_role("link", name="val/all/mae", exact=True)).to_be_visible()
     values = page.get_by_role("grid").last  # beside the names of the metrics, which scroll along
     for key in three:
-        expect(page.get_by_role("row").filter(has_text="Run Name:")).to_contain_text(named(key))
+        expect(page.get_by_role("row").filter(has_text="Run Name:")).to_contain_text(key)
         expect(values).to_contain_text(f"{trials[key].metrics['val/all/mae']:.4g}")
 
 
 def test_the_table_of_bins_opens_among_a_runs_files(mlflow, address, finished_sweep):
     open_runs(mlflow.page, address, finished_sweep.name)
-    mlflow.page.get_by_role("link", name=named("0"), exact=True).click()
+    link(mlflow.page, "0").click()
     mlflow.page.get_by_role("tab", name="Artifacts").click()
     mlflow.page.get_by_label("bins.csv").click()
     header = (finished_sweep / "trials" / "0" / "bins.csv").read_text().splitlines()[0]
