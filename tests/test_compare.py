@@ -108,6 +108,13 @@ def test_published_figures_are_of_test_and_stand_beside_no_val_figure(tmp_path):
     assert "Published rows are of test too" in note
 
 
+def test_the_terminal_tells_which_published_rows_were_not_read_at_their_source(run, tmp_path):
+    sweep(tmp_path / "sweeps" / "a", 0.9, space=PAIRS)
+    said = run("a").output
+    assert said.count("[secondary]") > 2  # no markup of the terminal's
+    assert "Errors on val, in squared label units (MSE, Pearson)" in " ".join(said.split())
+
+
 def test_our_own_data_have_no_published_figures(tmp_path):
     (group,) = groups(sweep(tmp_path / "a", 0.9))
     assert compare.tested(group) == []

@@ -5,6 +5,8 @@ import hashlib
 import json
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -176,6 +178,17 @@ def test_the_page_says_its_language_title_and_width_and_can_be_skipped_through(f
     plots = [attributes for _, attributes in found.tags if attributes.get("class") == "plot"]
     assert len(plots) == len(FIGURES | PANELS)
     assert all(one["role"] == "img" and len(str(one["aria-label"])) > 20 for one in plots)
+
+
+@pytest.mark.slow
+def test_a_page_needs_neither_ray_nor_torch_nor_mlflow(sweep):
+    code = (
+        "import sys; from pathlib import Path; from dirsweep import report; "
+        f"from dirsweep.report.html import page; page(report.load(Path({str(sweep)!r}))); "
+        "print(sorted({'ray', 'torch', 'mlflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # ---- figures that equal the ledger's

@@ -277,7 +277,7 @@ def report(
     if html is not None:
         from dirsweep.report.html import page
 
-        html.write_text(page(found))
+        html.write_text(page(found), encoding="utf-8")
         typer.echo(f"wrote {html}")
     elif as_json:
         typer.echo(json.dumps(reports.as_json(found), indent=1, allow_nan=False))
@@ -310,5 +310,5 @@ def compare(
         return
     from dirsweep.report.html import compare_page
 
-    html.write_text(compare_page(groups))
+    html.write_text(compare_page(groups), encoding="utf-8")
     typer.echo(f"wrote {html}")

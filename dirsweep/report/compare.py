@@ -18,7 +18,7 @@ from dirsweep.config.method import method_key
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.published import TITLES, Published, adds_up, every
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 from dirsweep.report.verdict import Verdict, label, primary_sentence, read, sentences
 from dirsweep.report.words import shell_path, why_no_winner
 from dirsweep.storage import Folder
@@ -194,9 +194,10 @@ def comparison(groups: Sequence[Comparable]) -> RenderableType:
 
 def val_note(group: Comparable) -> str:
     """What the first table of a group shows."""
+    metrics = ", ".join(map(headed, group.metrics))
     return (
-        f"Errors on val, in label units ({', '.join(map(headed, group.metrics))}). A winner is the best of "
-        "its sweep's trials, so its figure is optimistic, the more so the more trials there were."
+        f"Errors on val, {unit(group.metrics[0])} ({metrics}). A winner is the best of its sweep's trials, "
+        "so its figure is optimistic, the more so the more trials there were."
     )
 
 
@@ -237,7 +238,7 @@ def _on_val(group: Comparable) -> Table:
         for one in entry.shown:
             name = f"  {one.trial} winner" if one is entry.report.best else f"  {one.trial}"
             values = [one.metrics.get(column) for column in columns]
-            table.add_row(name, *map(written, values, decimals), written(one.seconds or None, 1))
+            table.add_row(Text(name), *map(written, values, decimals), written(one.seconds or None, 1))
     return table
 
 
@@ -252,5 +253,5 @@ def _on_test(group: Comparable, rows: Sequence[Tested]) -> Table:
     table.add_column("adds\nup")
     for row in rows:
         texts = [row.written.get((metric, shot), "-") for metric in group.metrics for shot in SHOTS]
-        table.add_row(row.name, row.source, *texts, row.adds_up)
+        table.add_row(Text(row.name), Text(row.source), *texts, row.adds_up)
     return table

@@ -11,6 +11,11 @@ def headed(metric: str) -> str:
     return metric.capitalize() if metric == "pearson" else metric.upper()
 
 
+def unit(metric: str) -> str:
+    """In what an error is given; `metric` may have its split and shot."""
+    return "in squared label units" if metric.endswith("mse") else "in label units"
+
+
 def digits(values: Iterable[float | None]) -> int:
     """Decimals that show three significant digits of the smallest of some values, at most 6."""
     sizes = [abs(value) for value in values if value is not None and math.isfinite(value) and value != 0]

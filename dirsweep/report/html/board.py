@@ -7,7 +7,7 @@ from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.table import Cell, Column, Row, table
 from dirsweep.report.html.values import shown
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 
 REFERENCE = f"{DEFAULT}-plain"
 
@@ -145,7 +145,7 @@ def _caption(report: SweepReport) -> str:
 
 def _note(report: SweepReport) -> Html:
     said: Sequence[str] = [
-        f"Errors on val, in label units, with the number of samples of each shot; minimised: "
+        f"Errors on val, {unit(report.spec.metrics[0])}, with the number of samples of each shot; minimised: "
         f"{', '.join(report.spec.objectives)}. plain: without norm ordinality and stage 2; mu0: stage 2 "
         f"without its norm term; {DEFAULT}: the space's fixed part. A dash under a searched name: that trial "
         "was not asked for it.",

@@ -13,7 +13,7 @@ from dirsweep.report.html.judged import between, folded, judged
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.table import plain_table
 from dirsweep.report.load import SweepReport
-from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 from dirsweep.report.verdict import Verdict
 
 PLOT = "plot-differences"
@@ -90,8 +90,8 @@ def _val_table(report: SweepReport, best: TrialRecord, found: Sequence[Differenc
     )
     methods = dict.fromkeys(one.interval.method for one in found if one.interval and one.shot == "all")
     note = (
-        "The interval is of the difference of the errors, in label units, paired by sample. It covers new "
-        f"samples for these two trained models, not new seeds ({'; '.join(methods)}). "
+        f"The interval is of the difference of the errors, {unit(report.spec.metrics[0])}, paired by sample. "
+        f"It covers new samples for these two trained models, not new seeds ({'; '.join(methods)}). "
         if methods
         else "No intervals: the trials' val_predictions.csv are not there. "
     )

@@ -11,7 +11,7 @@ from dirsweep.ledger import TrialRecord
 from dirsweep.report.html.figure import Figures, configuration, drawn, figure, focused, outside, text
 from dirsweep.report.html.markup import Html, tag
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import written
+from dirsweep.report.numbers import unit, written
 
 PLOT = "plot-pareto"
 HEIGHT = 460
@@ -81,7 +81,7 @@ def front(report: SweepReport, figures: Figures) -> Html:
     kept = [*edge, *controls]
     scales = [
         focused(
-            f"{name}, in label units",
+            f"{name}, {unit(name)}",
             [trial.metrics[name] for trial in (*trials, *controls)],
             [trial.metrics[name] for trial in kept],
         )

@@ -15,7 +15,7 @@ from dirsweep.report.html.markup import Html, breakable, joined, tag
 from dirsweep.report.html.table import plain_table
 from dirsweep.report.html.values import shown
 from dirsweep.report.load import DEFAULT, SweepReport, damage
-from dirsweep.report.numbers import SHOTS, headed, written
+from dirsweep.report.numbers import SHOTS, headed, unit, written
 from dirsweep.report.trial import ordinality_line
 from dirsweep.report.verdict import Verdict
 from dirsweep.report.words import (
@@ -81,8 +81,7 @@ def _what(report: SweepReport, best: TrialRecord, target: str) -> Html:
         f"{shot} {written(best.metrics.get(f'val/{shot}/{metric}'))}" for shot in ("many", "median", "few")
     )
     figure = written(best.metrics.get(f"val/all/{metric}"))
-    unit = "in label units" if target == "label" else f"in the unit of {target}"
-    unit += ", squared" if metric == "mse" else ""
+    of = unit(metric) if target == "label" else unit(metric).replace("label units", f"units of {target}")
     knobs = [
         joined(tag("dt", breakable(name)), tag("dd", shown(value))) for name, value in best.params.items()
     ]
@@ -92,7 +91,7 @@ def _what(report: SweepReport, best: TrialRecord, target: str) -> Html:
             tag("strong", f"Trial {best.trial}"),
             f": val {headed(metric)} ",
             tag("strong", figure),
-            f" over all labels ({shots}), {unit}.",
+            f" over all labels ({shots}), {of}.",
         ),
         tag("dl", *knobs, class_="knobs"),
         tag("p", *(f"{line} " for line in (optimistic(report), *best_trade(report))), class_="note"),

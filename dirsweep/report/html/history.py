@@ -7,7 +7,7 @@ from dirsweep.ledger import TrialRecord
 from dirsweep.report.html.figure import Figures, axis, drawn, figure, focused, text, upper
 from dirsweep.report.html.markup import Html, tag
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import written
+from dirsweep.report.numbers import unit, written
 
 PLOT = "plot-history"
 PANEL = 260
@@ -169,4 +169,4 @@ def _summary(report: SweepReport) -> str:
     )
     pruned = counts["PRUNED"]
     said = f"{pruned} pruned, {counts['FAIL']} failed, {counts['OPEN']} open"
-    return f"Each trial's val error in the order asked, in label units, and the best so far: {best}; {said}."
+    return f"Each trial's val error in the order asked, {unit(goal)}, and the best so far: {best}; {said}."

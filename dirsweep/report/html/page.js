@@ -125,7 +125,8 @@
       known.sort((one, other) => sign * compare(one[3][place], other[3][place]));
       order = [...known, ...unknown];
       fill();
-      state.textContent = `sorted by ${head.textContent}, ${direction}`;
+      const button = head.firstElementChild;
+      state.textContent = `sorted by ${button.ariaLabel ?? button.textContent}, ${direction}`;
     }));
     more.addEventListener("click", () => { all = !all; fill(); });
     return { expand: () => { if (!all) { all = true; fill(); } }, fold: () => { all = false; fill(); }, isAll: () => all };

@@ -83,9 +83,9 @@ def document(title: str, head: Html, sections: Sequence[Section], figures: Figur
 
     own = files(__package__)
     scripts = (
-        [get_plotlyjs(), own.joinpath("page.js").read_text()]
+        [get_plotlyjs(), own.joinpath("page.js").read_text(encoding="utf-8")]
         if figures
-        else [own.joinpath("page.js").read_text()]
+        else [own.joinpath("page.js").read_text(encoding="utf-8")]
     )
     hashes = " ".join(f"'sha256-{_hash(script)}'" for script in scripts)
     policy = (
@@ -93,7 +93,7 @@ def document(title: str, head: Html, sections: Sequence[Section], figures: Figur
         "base-uri 'none'; form-action 'none'"
     )
     palette = "".join(f"--{shot}:{colour};" for shot, colour in COLOURS.items())
-    style = f":root{{{palette}}}\n{own.joinpath('page.css').read_text()}"
+    style = f":root{{{palette}}}\n{own.joinpath('page.css').read_text(encoding='utf-8')}"
     contents = tag(
         "nav",
         tag("ul", *(tag("li", tag("a", name, href=f"#{place}")) for place, name, _ in sections)),

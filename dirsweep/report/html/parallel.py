@@ -16,7 +16,7 @@ from dirsweep.report.html.figure import Figures, drawn, figure, text
 from dirsweep.report.html.markup import Html, tag
 from dirsweep.report.html.values import shown
 from dirsweep.report.load import SweepReport
-from dirsweep.report.numbers import written
+from dirsweep.report.numbers import unit, written
 from dirsweep.search.distribution import Choice, Distribution, Int, Log, encoded
 
 PLOT = "plot-parallel"
@@ -240,7 +240,7 @@ def _summary(axes: Sequence[Axis], trials: Sequence[TrialRecord], goal: str) -> 
     )
     return (
         f"A line for each of {len(trials):,} complete trials over the {len(axes) - 1} searched names; the "
-        f"last axis is {goal}, in label units, lowest is best. Colours by rank, the best are thickest "
+        f"last axis is {goal}, {unit(goal)}, lowest is best. Colours by rank, the best are thickest "
         f"and on top.{some}"
     )
 

@@ -118,7 +118,8 @@ def _groups(columns: Sequence[Column]) -> Html | None:
 
 
 def _head(column: Column, is_sorted: bool) -> Html:
-    button = tag("button", breakable(column.head), type="button")
+    name = f"{column.group} {column.head}" if column.group else None  # "all" stands over several columns
+    button = tag("button", breakable(column.head), type="button", aria_label=name)
     order = "ascending" if is_sorted else "none"
     return tag("th", button, scope="col", aria_sort=order, class_="n" if column.numeric else None)
 

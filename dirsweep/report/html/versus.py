@@ -13,8 +13,7 @@ from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.page import Section, document
 from dirsweep.report.html.provenance import provenance
 from dirsweep.report.html.table import Cell, Column, Row, plain_table, table
-from dirsweep.report.numbers import SHOTS, digits, headed, written
-from dirsweep.report.words import trials_counted
+from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 from dirsweep.storage import Folder
 
 HEIGHT = 460
@@ -64,7 +63,9 @@ def _verdict(entry: Entry) -> Html:
     first, *others = verdict_lines(entry)
     return joined(
         tag("p", tag("strong", f"{entry.name}: "), first),
-        tag("ul", *(tag("li", line) for line in others), class_="note") if others else None,
+        tag("ul", *(tag("li", line[:1].upper() + line[1:]) for line in others), class_="note")
+        if others
+        else None,
     )
 
 
@@ -171,7 +172,7 @@ def _front(group: Comparable, place: int, figures: Figures) -> Html | None:
     identity = f"plot-pareto-{place}"
     scales = [
         focused(
-            f"{name}, in label units",
+            f"{name}, {unit(name)}",
             [one.metrics[name] for one in everything],
             [one.metrics[name] for one in kept],
         )
@@ -222,13 +223,17 @@ def _cost(entries: Sequence[Entry]) -> Html:
     rows = []
     for one in entries:
         spent = one.report.spent
-        finalize = "-" if one.verdict is None else written(one.verdict.seconds, 1)
-        saved = written(spent.reused_seconds or None, 1)
         rows.append(
-            (one.name, trials_counted(one.report), written(spent.trainer_seconds, 1), saved, finalize)
+            (
+                one.name,
+                f"{one.report.states['COMPLETE']:,} of {len(one.report.asked):,}",
+                written(spent.trainer_seconds, 1),
+                written(spent.reused_seconds or None, 1),
+                written(one.verdict.seconds if one.verdict else None, 1),
+            )
         )
-    heads = ("sweep", "trials", "trainer seconds", "saved by sharing stage 1s", "of the verdict")
-    return plain_table("Trainer-seconds of each sweep", heads, rows, texts=(0, 1))
+    heads = ("sweep", "complete trials", "trainer seconds", "saved by sharing stage 1s", "of the verdict")
+    return plain_table("Trainer-seconds of each sweep", heads, rows)
 
 
 def _provenance(entries: Sequence[Entry]) -> Html:
