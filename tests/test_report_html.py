@@ -274,14 +274,20 @@ def test_norms_stand_over_labels_with_the_line_and_its_extension(sweep, found):
     loaded = report.load(sweep)
     table = pd.read_csv(sweep / "trials" / loaded.best.trial / "bins.csv")
     traces = found.data("figures")["plot-norms-0"]["data"]
-    marks = [
-        one for one in traces if one["mode"] == "markers" and not one["marker"]["symbol"].endswith("-open")
-    ]
+    marks = [one for one in traces if one["mode"] == "markers"]
     known = table[table["train_count"] > 0]
     assert sorted(value for one in marks for value in one["y"]) == pytest.approx(sorted(known["norm"]))
+    hollow = [
+        height
+        for one in marks
+        for height, symbol in zip(one["y"], one["marker"]["symbol"], strict=True)
+        if symbol.endswith("-open")
+    ]
+    assert sorted(hollow) == pytest.approx(sorted(known["norm"][~known["majority"]]))
     assert [one["line"]["dash"] for one in traces if one["mode"] == "lines"] == ["solid", "dash"]
     bare = found.data("figures")["plot-norms-1"]["data"]  # the plain control has no stage 2
     assert all(one["mode"] == "markers" for one in bare)
+    assert not any(symbol.endswith("-open") for one in bare for symbol in one["marker"]["symbol"])
     tops = {found.data("figures")[f"plot-norms-{place}"]["layout"]["yaxis"]["range"][1] for place in range(3)}
     assert len(tops) == 1
 

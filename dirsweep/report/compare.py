@@ -71,6 +71,11 @@ class Comparable:
         return self.entries[0].report.spec.metrics
 
     @property
+    def label_unit(self) -> str:
+        """In what labels and errors are measured."""
+        return self.entries[0].report.spec.label_unit
+
+    @property
     def published(self) -> list[Published]:
         """The published rows of a benchmark, in these metrics; none of other data."""
         rows = every(self.dataset) if self.dataset in TITLES else []
@@ -196,8 +201,8 @@ def val_note(group: Comparable) -> str:
     """What the first table of a group shows."""
     metrics = ", ".join(map(headed, group.metrics))
     return (
-        f"Errors on val, {unit(group.metrics[0])} ({metrics}). A winner is the best of its sweep's trials, "
-        "so its figure is optimistic, the more so the more trials there were."
+        f"Errors on val, {unit(group.metrics[0], group.label_unit)} ({metrics}). A winner is the best of its "
+        "sweep's trials, so its figure is optimistic, the more so the more trials there were."
     )
 
 

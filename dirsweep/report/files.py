@@ -56,3 +56,9 @@ def target(report: SweepReport) -> str:
         if folder.exists(INPUTS):
             return str(json.loads(folder.read(INPUTS)).get("target", "label"))
     return "label"
+
+
+def label_axis(report: SweepReport) -> str:
+    """What the label is, for an axis: with its unit where the data name one."""
+    unit = report.spec.default_config().dataset.label_unit
+    return f"{target(report)} ({unit})" if unit else target(report)

@@ -93,8 +93,9 @@ def _notes(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
 
     goals = ", ".join(report.spec.objectives)
     lines = [
-        f"Errors on val, in label units; minimised: {goals}.{_shots(report)} plain: without norm ordinality "
-        f"and stage 2; mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed part.",
+        f"Errors on val, in {report.spec.label_unit}; minimised: {goals}.{_shots(report)} plain: without "
+        f"norm ordinality and stage 2; mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed "
+        "part.",
         *(
             against(report.trials[best.trial], control, report.spec.metrics[0])
             for control in report.controls(best.trial)

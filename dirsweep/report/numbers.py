@@ -11,9 +11,9 @@ def headed(metric: str) -> str:
     return metric.capitalize() if metric == "pearson" else metric.upper()
 
 
-def unit(metric: str) -> str:
-    """In what an error is given; `metric` may have its split and shot."""
-    return "in squared label units" if metric.endswith("mse") else "in label units"
+def unit(metric: str, of_label: str) -> str:
+    """In what an error is given, by the unit of labels; `metric` may have its split and shot."""
+    return f"in squared {of_label}" if metric.endswith("mse") else f"in {of_label}"
 
 
 def digits(values: Iterable[float | None]) -> int:

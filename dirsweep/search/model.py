@@ -115,6 +115,11 @@ class SweepSpec(Config):
         """What the field's tables show of the data; the first compares configurations."""
         return self.default_config().dataset.metrics
 
+    @cached_property
+    def label_unit(self) -> str:
+        """In what labels and errors are measured."""
+        return self.default_config().dataset.label_unit or "label units"
+
     def config(self, params: dict[str, Any]) -> TrialConfig:
         """The configuration of a trial with these searched values by dotted name."""
         return self.default_config().with_overrides(params)

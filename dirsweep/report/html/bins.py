@@ -76,10 +76,10 @@ def shots(table: Table) -> list[str]:
     return [shot for shot in SHOTS[1:] if (table.bins["shot"] == shot).any()]
 
 
-def of_bin(row: Any, target: str, more: str = "") -> str:
+def of_bin(row: Any, target: str) -> str:
     """What a bin is, for a hover; `row` has the columns of bins.csv."""
     span = f"{text(target)} {row.low:g} to {row.high:g}"
-    return f"{row.shot}-shot bin{more}<br>{span}, {row.train_count:,} training samples"
+    return f"{row.shot}-shot bin<br>{span}, {row.train_count:,} training samples"
 
 
 def numbers(column: pd.Series) -> list[float | None]:

@@ -144,8 +144,9 @@ def _caption(report: SweepReport) -> str:
 
 
 def _note(report: SweepReport) -> Html:
+    measured = unit(report.spec.metrics[0], report.spec.label_unit)
     said: Sequence[str] = [
-        f"Errors on val, {unit(report.spec.metrics[0])}, with the number of samples of each shot; minimised: "
+        f"Errors on val, {measured}, with the number of samples of each shot; minimised: "
         f"{', '.join(report.spec.objectives)}. plain: without norm ordinality and stage 2; mu0: stage 2 "
         f"without its norm term; {DEFAULT}: the space's fixed part. A dash under a searched name: that trial "
         "was not asked for it.",

@@ -89,8 +89,9 @@ def _val_table(report: SweepReport, best: TrialRecord, found: Sequence[Differenc
         "95% interval",
     )
     methods = dict.fromkeys(one.interval.method for one in found if one.interval and one.shot == "all")
+    measured = unit(report.spec.metrics[0], report.spec.label_unit)
     note = (
-        f"The interval is of the difference of the errors, {unit(report.spec.metrics[0])}, paired by sample. "
+        f"The interval is of the difference of the errors, {measured}, paired by sample. "
         f"It covers new samples for these two trained models, not new seeds ({'; '.join(methods)}). "
         if methods
         else "No intervals: the trials' val_predictions.csv are not there. "

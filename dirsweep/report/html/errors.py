@@ -13,7 +13,7 @@ from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.numbers import SHOTS, written
 
 
-def errors(found: Sequence[Table], target: str, figures: Figures) -> Html:
+def errors(found: Sequence[Table], target: str, unit: str, figures: Figures) -> Html:
     """The section on errors per bin over the training histogram; its figures go into `figures`."""
     if not found:
         return nothing()
@@ -21,7 +21,7 @@ def errors(found: Sequence[Table], target: str, figures: Figures) -> Html:
     panels = []
     for place, table in enumerate(found):
         identity = f"plot-errors-{place}"
-        figures[identity] = _errors(table, target, top)
+        figures[identity] = _errors(table, target, unit, top)
         panels.append(panel(identity, table.title, _worst(table)))
     return joined(
         legend(
@@ -33,7 +33,7 @@ def errors(found: Sequence[Table], target: str, figures: Figures) -> Html:
     )
 
 
-def _errors(table: Table, target: str, top: float) -> Figure:
+def _errors(table: Table, target: str, unit: str, top: float) -> Figure:
     bins = table.bins
     traces: list[dict[str, Any]] = [
         {
@@ -77,7 +77,7 @@ def _errors(table: Table, target: str, top: float) -> Figure:
         HEIGHT,
         xaxis=axis(f"{target}, bin centre", zeroline=False),
         yaxis=axis(
-            "val MAE of the bin, in label units",
+            f"val MAE of the bin, in {unit}",
             range=[0, top],
             overlaying="y2",
             side="left",

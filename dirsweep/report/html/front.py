@@ -81,7 +81,7 @@ def front(report: SweepReport, figures: Figures) -> Html:
     kept = [*edge, *controls]
     scales = [
         focused(
-            f"{name}, {unit(name)}",
+            f"{name}, {unit(name, report.spec.label_unit)}",
             [trial.metrics[name] for trial in (*trials, *controls)],
             [trial.metrics[name] for trial in kept],
         )

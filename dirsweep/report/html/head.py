@@ -58,14 +58,13 @@ def banners(report: SweepReport, state: str, records: Sequence[Record]) -> Html:
 def answers(
     report: SweepReport,
     best: TrialRecord,
-    target: str,
     differences: Sequence[Difference],
     found: "Importance",
     verdict: Verdict | None,
 ) -> Html:
     """The winner in a minute."""
     parts = [
-        ("What won?", _what(report, best, target)),
+        ("What won?", _what(report, best)),
         ("By how much, on val?", _by_how_much(report, best, differences)),
         ("More than noise?", _noise(report, verdict)),
         ("Which knob mattered?", _lines(decisive(found) or [f"Not known: importance {found.reason}."])),
@@ -75,13 +74,13 @@ def answers(
     return tag("dl", *cards, class_="answers")
 
 
-def _what(report: SweepReport, best: TrialRecord, target: str) -> Html:
+def _what(report: SweepReport, best: TrialRecord) -> Html:
     metric = report.spec.metrics[0]
     shots = ", ".join(
         f"{shot} {written(best.metrics.get(f'val/{shot}/{metric}'))}" for shot in ("many", "median", "few")
     )
     figure = written(best.metrics.get(f"val/all/{metric}"))
-    of = unit(metric) if target == "label" else unit(metric).replace("label units", f"units of {target}")
+    of = unit(metric, report.spec.label_unit)
     knobs = [
         joined(tag("dt", breakable(name)), tag("dd", shown(value))) for name, value in best.params.items()
     ]

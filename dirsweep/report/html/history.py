@@ -169,4 +169,5 @@ def _summary(report: SweepReport) -> str:
     )
     pruned = counts["PRUNED"]
     said = f"{pruned} pruned, {counts['FAIL']} failed, {counts['OPEN']} open"
-    return f"Each trial's val error in the order asked, {unit(goal)}, and the best so far: {best}; {said}."
+    measured = unit(goal, report.spec.label_unit)
+    return f"Each trial's val error in the order asked, {measured}, and the best so far: {best}; {said}."

@@ -1,4 +1,7 @@
-"""Norms over labels: each bin's mean feature norm after both stages, the majority line and its extension."""
+"""Norms over labels: each bin's mean feature norm at the end, the majority line and its extension.
+
+Marks are those of `pictures.norms`: filled where a bin is in the fit, hollow outside.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +20,7 @@ def norms(found: Sequence[Table], target: str, figures: Figures) -> Html:
     """The section on norms; its figures go into `figures`."""
     if not found:
         return nothing()
-    values = np.concatenate([table.bins[name] for table in found for name in ("norm", "norm_stage1")])
-    top = float(np.nanmax(values)) * 1.08
+    top = float(np.nanmax(np.concatenate([table.bins["norm"] for table in found]))) * 1.08
     panels = []
     for place, table in enumerate(found):
         identity = f"plot-norms-{place}"
@@ -27,7 +29,10 @@ def norms(found: Sequence[Table], target: str, figures: Figures) -> Html:
     return joined(
         legend(
             found,
-            ["after stage 1: hollow; at the end: filled", "larger mark: more training samples"],
+            [
+                "filled: bin in the fit (all, where there is none); hollow: outside",
+                "larger: more training samples",
+            ],
             [
                 ("line", "majority line, fitted on the majority bins"),
                 ("dashed", "its extension to the rare bins"),
@@ -44,13 +49,10 @@ def _norms(table: Table, target: str, top: float) -> Figure:
     has_stage2 = bool(table.bins["norm_line"].notna().any())
     for shot in shots(table):
         own = bins[bins["shot"] == shot]
-        size = (7 + 11 * np.sqrt(own["train_count"] / largest)).round(1).tolist()
-        if has_stage2:
-            hollow = f"{MARKS[shot]}-open"
-            traces.append(
-                _marks(own, "norm_stage1", COLOURS[shot], hollow, size, "after stage 1", 0.55, target)
-            )
-        traces.append(_marks(own, "norm", COLOURS[shot], MARKS[shot], size, "at the end", 0.9, target))
+        size = 7 + 11 * np.sqrt(own["train_count"] / largest)
+        filled = own["majority"] | (not has_stage2)
+        symbols = np.where(filled, MARKS[shot], f"{MARKS[shot]}-open")
+        traces.append(_marks(own, COLOURS[shot], symbols.tolist(), size.round(1).tolist(), target))
     if has_stage2:
         traces += _line(table.bins)
     return figure(
@@ -65,25 +67,18 @@ def _norms(table: Table, target: str, top: float) -> Figure:
 
 
 def _marks(
-    own: pd.DataFrame,
-    column: str,
-    colour: str,
-    symbol: str,
-    size: list[float],
-    when: str,
-    opacity: float,
-    target: str,
+    own: pd.DataFrame, colour: str, symbols: list[str], sizes: list[float], target: str
 ) -> dict[str, Any]:
     said = [
-        f"{of_bin(row, target, f', {when}')}<br>norm {written(getattr(row, column))}"
+        f"{of_bin(row, target)}<br>norm {written(row.norm)} (after stage 1 {written(row.norm_stage1)})"
         for row in own.itertuples()
     ]
     return {
         "type": "scatter",
         "mode": "markers",
         "x": own["centre"].tolist(),
-        "y": numbers(own[column]),
-        "marker": {"color": colour, "symbol": symbol, "size": size, "opacity": opacity, "line": {"width": 1}},
+        "y": numbers(own["norm"]),
+        "marker": {"color": colour, "symbol": symbols, "size": sizes, "line": {"width": 1}},
         "text": said,
         "hovertemplate": "%{text}<extra></extra>",
     }

@@ -12,7 +12,7 @@ from importlib.resources import files
 from dirsweep.ledger import Ledger
 from dirsweep.pictures.colours import COLOURS
 from dirsweep.report import verdict as verdicts
-from dirsweep.report.files import target
+from dirsweep.report.files import label_axis
 from dirsweep.report.html.bins import tables
 from dirsweep.report.html.board import leaderboard
 from dirsweep.report.html.comparison import comparison
@@ -47,14 +47,14 @@ def page(report: SweepReport) -> str:
 
     records = Ledger.open(Folder(report.folder)).records
     figures: Figures = {}
-    best, label = report.best, target(report)
+    best, label = report.best, label_axis(report)
     verdict, found = verdicts.read(report), importance(report.spec, report.trials)
     head = [header(report), banners(report, status(report.folder).state, records)]
     sections: list[Section] = []
     if best is not None:
         against = differences(report, best)
         bins = tables(report, best)
-        head.append(answers(report, best, label, against, found, verdict))
+        head.append(answers(report, best, against, found, verdict))
         content = comparison(report, best, against, repeated(report), verdict, figures)
         sections.append(("differences", "Differences to the controls", content))
     sections += [
@@ -67,7 +67,7 @@ def page(report: SweepReport) -> str:
     if best is not None:
         sections += [
             ("norms", "Norms over labels", norms(bins, label, figures)),
-            ("errors", "Errors per bin", errors(bins, label, figures)),
+            ("errors", "Errors per bin", errors(bins, label, report.spec.label_unit, figures)),
         ]
     sections += [
         ("ended", "Failed and pruned trials", ended(report)),

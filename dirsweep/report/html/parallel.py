@@ -125,7 +125,12 @@ def parallel(report: SweepReport, figures: Figures) -> Html:
         legend={"orientation": "h", "x": 0, "y": 1.22, "yanchor": "bottom", "traceorder": "reversed"},
         hovermode="closest",
     )
-    return drawn(PLOT, _summary(axes, trials, goal), height=HEIGHT, least=40 + 104 * len(axes))
+    return drawn(
+        PLOT,
+        _summary(axes, trials, goal, unit(goal, report.spec.label_unit)),
+        height=HEIGHT,
+        least=40 + 104 * len(axes),
+    )
 
 
 def _axis(name: str, asked: Distribution, trials: Sequence[TrialRecord]) -> Axis:
@@ -231,7 +236,7 @@ def _labels(place: int, one: Axis) -> list[dict[str, Any]]:
     return [*notes, title]
 
 
-def _summary(axes: Sequence[Axis], trials: Sequence[TrialRecord], goal: str) -> str:
+def _summary(axes: Sequence[Axis], trials: Sequence[TrialRecord], goal: str, measured: str) -> str:
     absent = [one.name for one in axes if one.absent]
     some = (
         f" Not asked of every trial: {', '.join(absent)}; those lines run through the band below."
@@ -240,7 +245,7 @@ def _summary(axes: Sequence[Axis], trials: Sequence[TrialRecord], goal: str) -> 
     )
     return (
         f"A line for each of {len(trials):,} complete trials over the {len(axes) - 1} searched names; the "
-        f"last axis is {goal}, {unit(goal)}, lowest is best. Colours by rank, the best are thickest "
+        f"last axis is {goal}, {measured}, lowest is best. Colours by rank, the best are thickest "
         f"and on top.{some}"
     )
 

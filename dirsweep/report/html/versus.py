@@ -172,7 +172,7 @@ def _front(group: Comparable, place: int, figures: Figures) -> Html | None:
     identity = f"plot-pareto-{place}"
     scales = [
         focused(
-            f"{name}, {unit(name)}",
+            f"{name}, {unit(name, group.label_unit)}",
             [one.metrics[name] for one in everything],
             [one.metrics[name] for one in kept],
         )
