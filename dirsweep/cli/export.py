@@ -27,6 +27,7 @@ def export(
 
     from dirsweep.search import export as exports
 
+    typer.echo(f"writing {folder} as a study (half a minute for 1,000 trials)")
     done = exports.export(folder, optuna)
     said = f"{done.trials} trials"
     said += f", {done.waiting} of them open and so waiting" if done.waiting else ""

@@ -31,6 +31,7 @@ from dirsweep.search.spec import FILE, read_spec
 from dirsweep.storage import Folder, Record
 
 SQLITE = "sqlite:///"
+SHOTS = ("all", "many", "median", "few")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def export(folder: Path, uri: str) -> Exported:
     """Write the sweep in `folder`, finished or not, as a study of its name.
 
     The study has the objectives' names, each trial's values with the distributions that the space gives
-    them, constraints as Optuna counts them, final metrics on val as attributes, and with one objective its
-    value at each epoch (Optuna keeps none for several).
+    them, constraints as Optuna counts them, what the leaderboard shows as attributes, and with one
+    objective its value at each epoch (Optuna keeps none for several).
 
     Args:
         uri: sqlite:///FILE; a file that is there already may hold other studies.
@@ -123,7 +124,7 @@ def _check_free(file: Path, name: str) -> None:
 def _copy(spec: SweepSpec, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
     """A trial of the sampler's study with what the ledger knows of it."""
     attributes = {name: value for name, value in record.params.items() if name not in trial.params}
-    attributes |= {"seconds": record.seconds, **_kept(record.metrics)}
+    attributes |= {"seconds": record.seconds, **_kept(spec, record.metrics)}
     attributes |= {"reason": record.reason} if record.reason else {}
     reported = {}
     if len(spec.objectives) == 1:
@@ -164,7 +165,7 @@ def _earlier(spec: SweepSpec, taken: list[FrozenTrial], records: Iterable[Record
             values=trial.values,
             params=params,
             distributions=space,
-            user_attrs={"from": one["from"], **_kept(one["metrics"])},
+            user_attrs={"from": one["from"], **_kept(spec, one["metrics"])},
             system_attrs=_system(trial),
         )
         copy.datetime_start = copy.datetime_complete = _local(time)
@@ -199,19 +200,19 @@ def _about(spec: SweepSpec, ledger: Ledger, known: Mapping[str, TrialRecord]) ->
     for record in known.values():
         if record.kind == "control":
             facts = {"of": record.of, "control": record.control, "state": record.state}
-            about[record.trial] = facts | {"seconds": record.seconds, "metrics": _kept(record.metrics)}
+            about[record.trial] = facts | {"seconds": record.seconds, "metrics": _kept(spec, record.metrics)}
     return about
 
 
-def _kept(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics that a person looks at, as far as JSON can say them: an empty shot has no error.
+def _kept(spec: SweepSpec, metrics: Mapping[str, float]) -> dict[str, float]:
+    """What the leaderboard shows and what is constrained; not the error of an empty shot, which is no JSON.
 
-    A hundred columns, with those of train and of stage 1, are more than the dashboard's table bears.
+    Optuna takes a millisecond and more to write a number, and the dashboard a column to show it.
     """
+    shown = [f"val/{shot}/{metric}" for metric in spec.metrics for shot in SHOTS]
+    shown += [*spec.objectives, *(constraint.metric for constraint in spec.constraints), "fit/r2"]
     return {
-        name: value
-        for name, value in metrics.items()
-        if name.startswith(("val/", "fit/")) and value is not None and math.isfinite(value)
+        name: metrics[name] for name in dict.fromkeys(shown) if math.isfinite(metrics.get(name, math.nan))
     }
 
 
