@@ -32,7 +32,7 @@ def finished_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=folder.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert told.returncode == 0, told.stderr
     return folder
