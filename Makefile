@@ -7,8 +7,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-ch
 
 SCALE ?= small
 
+# The composed cluster; make up CUDA=1 gives its worker the machine's GPUs
+JOB ?= docker/demo.yaml
+COMPOSE := docker compose --file docker/compose.yaml $(if $(CUDA),--file docker/compose.cuda.yaml)
+
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check format ui bench clean reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
+.PHONY: help sweep test check format ui bench clean up down submit reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -46,6 +50,15 @@ reproduce-agedb: .venv/installed  ## the same on AgeDB-DIR
 
 reproduce-imdb-wiki: .venv/installed  ## the same on IMDB-WIKI-DIR
 	@$(BIN)/dirsweep reproduce imdb-wiki --scale $(SCALE)
+
+up:  ## build and start a Ray cluster and MLflow in containers, see docs/docker.md; CUDA=1 for GPUs
+	@$(COMPOSE) up --build --detach --wait
+
+down:  ## stop them; what they stored stays
+	@$(COMPOSE) down
+
+submit:  ## sweep on the cluster of `make up`; JOB=docker/demo.yaml
+	@$(COMPOSE) exec --workdir /project ray-head dirsweep submit $(JOB) --to ray --follow
 
 clean:  ## remove .venv and caches; sweeps and trials stay
 	rm -rf .venv build dirsweep.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
