@@ -35,10 +35,14 @@ def params(
 @app.command()
 def validate(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE...", help="Search spaces, trials, datasets (YAML).")
+        list[Path] | None,
+        typer.Argument(metavar="FILE...", help="Search spaces, jobs, trials, datasets (YAML)."),
     ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of a search space, for an editor.")
+    ] = False,
+    job_schema: Annotated[
+        bool, typer.Option("--job-schema", help="Print that of a job, for `dirsweep submit`.")
     ] = False,
 ) -> None:
     """Check files, and what they say of the data.
@@ -49,6 +53,11 @@ def validate(
         from dirsweep.search.spec import json_schema
 
         typer.echo(json.dumps(json_schema(), indent=1))
+        return
+    if job_schema:
+        from dirsweep import cluster
+
+        typer.echo(json.dumps(cluster.json_schema(), indent=1))
         return
     if not files:
         raise ValueError("name at least one file, for instance: dirsweep validate search_spaces/all.yaml")
@@ -70,6 +79,12 @@ def _checked(path: Path) -> str:
     if "searched" in tree or "question" in tree:
         spec = checked_spec(path)
         return f"a search space of {len(spec.searched)} names, {spec.budget.trials} trials"
+    if "space" in tree:
+        from dirsweep import cluster
+
+        job = cluster.read_job(path)
+        checked_spec(Path(job.space))
+        return f"a job of {job.rendered().budget.trials} trials, {job.resources.at_once} or more at once"
     if "name" in tree:
         from dirsweep import data
 

@@ -52,6 +52,9 @@ def run(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A search space (YAML).")],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Sweep's name  [default: SPEC-N]")] = None,
     storage: Storage = SWEEPS,
+    or_resume: Annotated[
+        bool, typer.Option("--or-resume", help="Go on with the sweep of that name if it is there already.")
+    ] = False,
     trials: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Instead of the space's budget.")
     ] = None,
@@ -66,6 +69,8 @@ def run(
 
     Example: dirsweep run search_spaces/strength.yaml --trials 12
     """
+    if or_resume and name is None:
+        raise ValueError("--or-resume needs --name: which sweep to go on with")
     chosen = next_free(storage, spec.stem) if name is None else name
     if chosen in ("", "..") or Path(chosen).name != chosen or not chosen.isprintable():
         raise ValueError(f"--name {chosen!r}: a sweep's name is the name of one folder, without a slash")
@@ -80,6 +85,12 @@ def run(
     from dirsweep import sweep, tracking
     from dirsweep.cli.live import watching
 
+    if or_resume and sweep.is_there(folder):
+        more = sweep.further_trials(space, folder)
+        plus = f"+{more}" if more else None
+        what = (tracking_uri, no_tracking, workers, cpus_per_trial, gpus_per_trial)
+        resume(str(folder), plus, storage, *what)
+        return
     if not no_tracking:  # before the sweep's folder is made
         tracking.check(tracking_uri or tracking.default_uri(storage))
     with _interruptible(folder), watching() as on_change:

@@ -67,8 +67,21 @@ def unknown(name: str, model: type[BaseModel] = TrialConfig) -> str:
     parts = [knob.name.split(".") for knob in known]
     guess = nearest(general, {".".join(part[: end + 1]) for part in parts for end in range(len(part))})
     hint = f"; did you mean '{guess}'?" if guess else "."
-    every = " `dirsweep params` lists them all." if model is TrialConfig else ""
-    return f"unknown parameter '{name}'{hint}{every}"
+    if model is TrialConfig:
+        return f"unknown parameter '{name}'{hint} `dirsweep params` lists them all."
+    allowed = _keys(name.split(".")[:-1], model)
+    every = f"; allowed here: {', '.join(allowed)}" if allowed else ""
+    return f"unknown parameter '{name}'{f' (did you mean {guess!r}?)' if guess else ''}{every}"
+
+
+def _keys(way: list[str], model: Any) -> list[str]:
+    """The keys that may stand below `model` where the parts `way` lead; none where that is not known."""
+    for part in way:
+        model = _below(model, part)
+    models = [
+        option for option in options(model) if isinstance(option, type) and issubclass(option, BaseModel)
+    ]
+    return sorted({info.alias or field for option in models for field, info in option.model_fields.items()})
 
 
 def _either(words: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 `driver` decides what happens next and `book` writes it down; `tune` is the part that knows Ray Tune.
 """
 
+from dirsweep.sweep.again import further_trials, is_there
 from dirsweep.sweep.progress import Progress
 from dirsweep.sweep.session import Resources, at_once
 from dirsweep.sweep.start import Outcome, resume, run
@@ -14,6 +15,8 @@ __all__ = [
     "Resources",
     "Status",
     "at_once",
+    "further_trials",
+    "is_there",
     "list_sweeps",
     "resume",
     "run",

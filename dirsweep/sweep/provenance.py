@@ -16,7 +16,7 @@ from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import encoder_files
 from dirsweep.sweep.session import Resources
 
-PACKAGES = ("dirsweep", "ray", "torch", "optuna", "numpy", "pandas", "scipy", "pydantic")
+PACKAGES = ("ray", "torch", "optuna", "numpy", "pandas", "scipy", "pydantic")
 SOURCE = Path(dirsweep.__file__).resolve().parents[1]
 
 
@@ -36,8 +36,9 @@ def opening(spec: SweepSpec, dataset: Dataset, resources: Resources) -> dict[str
 
 
 def versions() -> dict[str, str]:
-    """Package to version, of this installation."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    """Package to version, of this installation; dirsweep's own also where it is not installed."""
+    ours = {"python": platform.python_version(), "dirsweep": dirsweep.__version__}
+    return ours | {name: version(name) for name in PACKAGES}
 
 
 def tags(spec: SweepSpec, opened: dict[str, Any], name: str) -> dict[str, str]:

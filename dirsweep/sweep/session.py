@@ -82,7 +82,7 @@ def at_once(resources: Resources) -> int:
 
         gpus = torch.cuda.device_count()
     cpus = resources.local_workers * resources.cpus_per_trial
-    return _room([{"CPU": cpus, "GPU": gpus}], resources)
+    return room([{"CPU": cpus, "GPU": gpus}], resources)
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def ray_session(resources: Resources) -> Iterator[int]:
     try:
         if owner:
             _start(ray, resources)
-        yield _room([node["Resources"] for node in ray.nodes() if node["Alive"]], resources)
+        yield room([node["Resources"] for node in ray.nodes() if node["Alive"]], resources)
     finally:
         if owner:
             ray.shutdown()
@@ -129,21 +129,21 @@ def _start(ray: Any, resources: Resources) -> None:
         ) from error
 
 
-def _room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
+def room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
     """How many trials fit on machines with so many "CPU" and "GPU"; none lies on two machines or two GPUs.
 
     Raises ValueError if there is no room for even one.
     """
     each = resources.gpus_per_trial
-    room = 0
+    held = 0
     for node in nodes:
         cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
         by_gpu = math.inf if not each else gpus // each if each > 1 else gpus * int(1 / each)
-        room += int(min(cpus // resources.cpus_per_trial, by_gpu))
-    if room < 1:
+        held += int(min(cpus // resources.cpus_per_trial, by_gpu))
+    if held < 1:
         cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
         raise ValueError(
             f"a trial asks for {resources.cpus_per_trial} CPUs and {each:g} GPUs on one machine, but "
             f"there are {cpus:g} CPUs and {gpus:g} GPUs; ask for less per trial"
         )
-    return room
+    return held

@@ -1,0 +1,138 @@
+"""Look around on a Ray cluster before a sweep begins there: versions, room, the folder that all must share.
+
+Runs on the cluster, for a folder that a laptop sees under some path says nothing of what the nodes see. Every
+node that is there now is asked; those that an autoscaler adds later are not.
+"""
+
+import os
+import platform
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dirsweep
+from dirsweep.storage import Folder
+from dirsweep.sweep import Resources
+from dirsweep.sweep.session import ray_session
+
+KINDS = ("dirsweep", "python", "ray")
+PROBES = ".probes"
+PATIENCE = 60.0  # seconds for all nodes to answer; a worker's first start takes several
+
+
+def versions() -> dict[str, str]:
+    """Versions here, of Python its minor one."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"dirsweep": dirsweep.__version__, "python": python, "ray": version("ray")}
+
+
+def look_around(
+    storage: Path,
+    resources: Resources,
+    *,
+    expected: Mapping[str, str],
+    at_least: int = 1,
+    variables: Sequence[str] = (),
+    needs: Sequence[str] = (),
+) -> str:
+    """What the cluster at RAY_ADDRESS has, in words.
+
+    Args:
+        storage: must be one and the same writable folder on all nodes.
+        expected: versions that all nodes must have: "dirsweep", "python", "ray".
+        at_least: how many trials must have room at once.
+        variables: names of environment variables that must be set here, where the driver runs.
+        needs: files and folders that all nodes must see.
+
+    Raises:
+        ValueError: one line per problem, with the node and what was found; or as `ray_session`.
+    """
+    lacking = [name for name in variables if not os.environ.get(name)]
+    if lacking:
+        raise ValueError(
+            f"{socket.gethostname()}: {', '.join(lacking)} not set in the environment of the head; set "
+            "it where Ray is started there"
+        )
+    if not storage.is_absolute():
+        raise ValueError(f"--storage {storage}: a cluster needs an absolute path")
+    probes = Folder(storage / PROBES)
+    mark = uuid.uuid4().hex
+    try:
+        probes.put(mark, b"")
+    except OSError as error:
+        raise ValueError(
+            f"storage {storage}: {socket.gethostname()} cannot write there ({error.strerror}); name a folder "
+            "that all nodes share"
+        ) from None
+    try:
+        with ray_session(resources) as room:
+            answers = _ask_nodes(str(probes.path), mark, list(needs))
+    finally:
+        probes.delete(mark)
+    problems = [problem for answer in answers for problem in _problems(answer, storage, expected)]
+    if room < at_least:
+        problems.append(f"the job asks for {at_least} trials at once, but the cluster has room for {room}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
+    return (
+        f"{nodes}, room for {room} trials at once; all see {storage} and run dirsweep {dirsweep.__version__}"
+    )
+
+
+def _ask_nodes(folder: str, mark: str, needs: list[str]) -> list[dict[str, Any]]:
+    """What each node sees, asked of all at once."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(num_cpus=0, max_retries=0)(_seen_here)
+    answers = [
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+            folder, mark, needs
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    try:
+        found: list[dict[str, Any]] = ray.get(answers, timeout=PATIENCE)
+    except Exception as error:  # GetTimeoutError; a node without dirsweep, or one that was lost
+        cause = str(error).strip().splitlines()
+        raise ValueError(
+            f"not every node of the cluster answers: {cause[-1] if cause else error!r}"
+        ) from None
+    return found
+
+
+def _seen_here(folder: str, mark: str, needs: list[str]) -> dict[str, Any]:
+    """Runs on a node: its name and versions, and whether it sees the mark and can write beside it."""
+    shared = (Path(folder) / mark).exists()
+    return {
+        "node": socket.gethostname(),
+        "shared": shared,
+        "writable": os.access(folder, os.W_OK) if shared else False,
+        "lacks": [place for place in needs if not Path(place).exists()],
+        "versions": versions(),
+    }
+
+
+def _problems(answer: dict[str, Any], storage: Path, expected: Mapping[str, str]) -> list[str]:
+    node, found = answer["node"], answer["versions"]
+    problems = [
+        f"{node}: has {name} {found.get(name, 'missing')}, but the job was made with {wanted}; install "
+        "the same on both sides"
+        for name, wanted in expected.items()
+        if found.get(name) != wanted
+    ]
+    if not answer["shared"]:
+        problems.append(
+            f"{node}: does not see storage {storage} as the head does; name a folder that all nodes share"
+        )
+    elif not answer["writable"]:
+        problems.append(f"{node}: cannot write in storage {storage}")
+    problems += [
+        f"{node}: has no {place}, which the dataset names; put it there" for place in answer["lacks"]
+    ]
+    return problems

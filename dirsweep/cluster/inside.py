@@ -1,0 +1,95 @@
+"""What a job does on the cluster, the same for Ray Jobs, KubeRay and Slurm: look around, then sweep.
+
+The sweep begins or goes on with what is there under its name, so a job that was ended in the middle may
+simply be started again.
+"""
+
+import shlex
+
+from dirsweep.cluster.check import versions
+from dirsweep.cluster.job import Job
+from dirsweep.config import PLACES
+
+SPACE = "space.yaml"
+SCRIPT = "job.sh"
+NO_USE = (0, 2, 130)
+"""Statuses after which another attempt would do the same: done, bad input, stopped."""
+
+
+def check_command(job: Job, storage: str, program: tuple[str, ...], at_least: int) -> str:
+    """Shell: see whether all nodes can serve the job, with room for so many trials at once."""
+    words = [*program, "jobs", "check", "--storage", storage]
+    words += [part for name, found in versions().items() for part in ("--expect", f"{name}={found}")]
+    words += ["--at-least", str(at_least)]
+    words += [part for name in from_environment(job) for part in ("--variable", name)]
+    words += [part for place in data_places(job) for part in ("--needs", place)]
+    return shlex.join([*words, *_per_trial(job)])
+
+
+def sweep_command(job: Job, storage: str, program: tuple[str, ...], space: str) -> str:
+    """Shell: begin the sweep, or go on with it."""
+    words = [*program, "run", space, "--name", job.name, "--storage", storage, "--or-resume"]
+    words += ["--tracking-uri", job.tracking_uri] if job.tracking_uri else []
+    return shlex.join([*words, *_per_trial(job)])
+
+
+def script(
+    job: Job, storage: str, program: tuple[str, ...], *, retries: int, at_least: int | None = None
+) -> str:
+    """A POSIX shell script that runs where SPACE lies beside it, on the cluster's head.
+
+    Args:
+        retries: further attempts after a failure; 0 where the cluster has its own.
+        at_least: trials that must have room when it begins; by default as many as the job asks for.
+    """
+    check = check_command(job, storage, program, at_least or job.resources.at_once)
+    sweep = sweep_command(job, storage, program, SPACE)
+    lines = ["#!/bin/sh", f"# {job.name}: look around, then begin the sweep or go on with it.", "set -eu"]
+    lines += ['cd "$(dirname "$0")"', check]
+    if retries == 0:
+        return "\n".join([*lines, f"exec {sweep}", ""])
+    useless = "|".join(map(str, NO_USE))
+    return "\n".join(
+        [
+            *lines,
+            "trap : TERM # the sweep ends by itself then, once its trials are saved",
+            "attempt=0",
+            "while :; do",
+            "  status=0",
+            f"  {sweep} || status=$?",
+            f'  case "$status" in {useless}) exit "$status" ;; esac',
+            f'  [ "$attempt" -lt {retries} ] || exit "$status"',
+            "  attempt=$((attempt + 1))",
+            f'  echo "failed with status $status; attempt $attempt of {retries} to go on"',
+            "done",
+            "",
+        ]
+    )
+
+
+def data_places(job: Job) -> list[str]:
+    """Files and folders that the job's dataset names, which all nodes must see."""
+    dataset = job.rendered().fixed.get("dataset")
+    named = [dataset.get(key) for key in PLACES] if isinstance(dataset, dict) else []
+    return [place for place in named if place]
+
+
+def plain_variables(job: Job) -> dict[str, str]:
+    """Environment variables that the job gives values."""
+    return {name: given.value for name, given in job.environment.items() if given.value is not None}
+
+
+def from_environment(job: Job) -> list[str]:
+    """Environment variables that are there already."""
+    return [name for name, given in job.environment.items() if given.source == "env"]
+
+
+def from_secrets(job: Job) -> list[str]:
+    """Environment variables that Kubernetes takes from its secrets."""
+    return [name for name, given in job.environment.items() if given.source == "secret"]
+
+
+def _per_trial(job: Job) -> list[str]:
+    wanted = job.resources
+    words = ["--cpus-per-trial", str(wanted.cpus_per_trial)]
+    return words + (["--gpus-per-trial", f"{wanted.gpus_per_trial:g}"] if wanted.gpus_per_trial else [])

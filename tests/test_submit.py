@@ -1,0 +1,514 @@
+"""What is handed to Ray Jobs, KubeRay and Slurm, checked by the strictest validator there is for each."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from dirsweep import cli, cluster
+from dirsweep.cluster import head, inside, kuberay, slurm
+from dirsweep.cluster.package import pack
+
+ROOT = Path(__file__).parents[1]
+JOBS = ROOT / "jobs"
+TARGETS = {"laptop": "ray", "node8": "ray", "nodes4x8": "ray", "kuberay": "kuberay", "slurm2": "slurm"}
+SHELLCHECK = Path(sys.executable).parent / "shellcheck"
+SPACE = """\
+question: Which weight?
+searched: {stage2.norm_weight: {uniform: [0.0, 2.0]}}
+budget: {trials: 3}
+"""
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run one command line in an empty folder, where neither kubectl nor sbatch is found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    def run(*arguments: object) -> SimpleNamespace:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        told = capsys.readouterr()
+        return SimpleNamespace(status=ended.value.code, out=told.out, err=told.err)
+
+    return run
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job of the given keys beside a small search space."""
+
+    def job(**keys: Any) -> cluster.Job:
+        (tmp_path / "space.yaml").write_text(SPACE)
+        file = tmp_path / "mine.yaml"
+        file.write_text(yaml.safe_dump({"space": "space.yaml", **keys}))
+        return cluster.read_job(file)
+
+    return job
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """Put a command of that name on the path that keeps its arguments and its input, and prints `says`."""
+
+    def stand_in(name: str, says: str, status: int = 0) -> None:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        file = tmp_path / "bin" / name
+        file.write_text(
+            f'#!/bin/sh\necho "$@" >{tmp_path}/{name}.arguments\n/bin/cat >{tmp_path}/{name}.input\n'
+            f"echo '{says}' {'>&2' if status else ''}\nexit {status}\n"
+        )
+        file.chmod(0o755)
+
+    return stand_in
+
+
+def shellcheck(text: str, shell: str) -> list[str]:
+    """What shellcheck says of a script: "SC2086 (info): ..."."""
+    done = subprocess.run(
+        [SHELLCHECK, "--shell", shell, "--severity", "style", "--format", "gcc", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout.splitlines()
+
+
+# ---- the shipped jobs
+
+
+@pytest.mark.parametrize(("name", "to"), TARGETS.items())
+def test_every_shipped_job_dry_runs(run, name, to):
+    done = run("submit", JOBS / f"{name}.yaml", "--to", to, "--dry-run")
+    assert done.status == 0, done.err
+    assert f"--name {name} " in done.out
+    assert "--or-resume" in done.out
+    assert os.listdir() == []
+
+
+def test_the_jobs_folder_has_no_other_job():
+    assert {file.stem for file in JOBS.glob("*.yaml")} == set(TARGETS)
+
+
+# ---- KubeRay
+
+
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft202012Validator:
+    """KubeRay's own schema of a RayJob, made strict: what it does not name is an error."""
+    folder = os.environ.get("DIRSWEEP_SCHEMAS")
+    if folder is None:
+        pytest.skip("DIRSWEEP_SCHEMAS names no folder of schemas")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    definition = yaml.load((Path(folder) / "ray.io_rayjobs.yaml").read_text(), loader)
+    [version] = [version for version in definition["spec"]["versions"] if version["name"] == "v1"]
+    tree = version["schema"]["openAPIV3Schema"]
+    tree["properties"]["metadata"] = {"properties": {"name": {}, "namespace": {}}, "type": "object"}
+    return jsonschema.Draft202012Validator(strict(tree))
+
+
+def strict(tree: Any) -> Any:
+    """A schema in which objects with properties have no others."""
+    if isinstance(tree, list):
+        return [strict(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    closed = {key: strict(value) for key, value in tree.items()}
+    if isinstance(closed.get("properties"), dict) and not tree.get("x-kubernetes-preserve-unknown-fields"):
+        closed.setdefault("additionalProperties", False)
+    if tree.get("x-kubernetes-int-or-string") is True:
+        closed.pop("type", None)
+    return closed
+
+
+def shipped_ray_job() -> tuple[dict[str, Any], dict[str, Any]]:
+    config, ray_job = yaml.safe_load_all(kuberay.manifests(cluster.read_job(JOBS / "kuberay.yaml")))
+    return config, ray_job
+
+
+def test_the_ray_job_keeps_to_kuberays_schema(schema):
+    _, ray_job = shipped_ray_job()
+    assert [error.message for error in schema.iter_errors(ray_job)] == []
+
+
+def planted() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The shipped RayJob with one error each."""
+    _, good = shipped_ray_job()
+
+    def spec(tree: dict[str, Any]) -> dict[str, Any]:
+        return dict(tree["spec"]["rayClusterSpec"])
+
+    for name, plant in {
+        "a key that is none": lambda tree: tree["spec"].update(shutdownAfterJobFinish=True),
+        "a limit as text": lambda tree: tree["spec"].update(backoffLimit="2"),
+        "a mode that is none": lambda tree: spec(tree)["authOptions"].update(mode="tokens"),
+        "a misspelt mount": lambda tree: spec(tree)["headGroupSpec"]["template"]["spec"]["containers"][
+            0
+        ].update(volumeMount=[]),
+        "a group without a size": lambda tree: spec(tree)["workerGroupSpecs"][0].pop("maxReplicas"),
+        "a start parameter as a number": lambda tree: spec(tree)["headGroupSpec"]["rayStartParams"].update(
+            {"num-cpus": 0}
+        ),
+    }.items():
+        tree = copy.deepcopy(good)
+        plant(tree)
+        yield name, tree
+
+
+@pytest.mark.parametrize("wrong", [pytest.param(tree, id=name) for name, tree in planted()])
+def test_kuberays_schema_catches_planted_errors(schema, wrong):
+    assert not schema.is_valid(wrong)
+
+
+def test_the_ray_job_has_what_a_shared_cluster_asks_for():
+    config, ray_job = shipped_ray_job()
+    spec = ray_job["spec"]
+    assert spec["shutdownAfterJobFinishes"] is True
+    assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (2, 720 * 60)
+    ray = spec["rayClusterSpec"]
+    assert ray["authOptions"] == {"mode": "token"}
+    assert ray["enableInTreeAutoscaling"] is True
+    [group] = ray["workerGroupSpecs"]
+    assert (group["groupName"], group["minReplicas"], group["maxReplicas"]) == ("gpu", 1, 4)
+    pod = group["template"]["spec"]
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    [container] = pod["containers"]
+    assert container["resources"]["requests"] == container["resources"]["limits"]
+    assert container["resources"]["limits"] == {"cpu": "60", "memory": "400Gi", "nvidia.com/gpu": "8"}
+    assert {"name": "sweeps", "mountPath": "/sweeps"} in container["volumeMounts"]
+    assert {"name": "sweeps", "persistentVolumeClaim": {"claimName": "dirsweep-sweeps"}} in pod["volumes"]
+    password = {"secretKeyRef": {"name": "mlflow-login", "key": "password"}}
+    assert {"name": "MLFLOW_TRACKING_PASSWORD", "valueFrom": password} in container["env"]
+    head_group = ray["headGroupSpec"]
+    assert head_group["rayStartParams"] == {"num-cpus": "0"}  # no trial beside the driver
+    assert {"name": "job", "configMap": {"name": config["metadata"]["name"]}} in (
+        head_group["template"]["spec"]["volumes"]
+    )
+    assert spec["entrypoint"] == "sh /dirsweep-job/job.sh"
+    assert set(config["data"]) == {"job.sh", "space.yaml"}
+    assert " --at-least 16 " in config["data"]["job.sh"]  # the one node of 8 GPUs that is there at the start
+
+
+def on_kubernetes(job: Any, resources: dict[str, Any], **keys: Any) -> dict[str, Any]:
+    """The RayCluster part of the manifest of a job of these resources; `keys` are those of `kubernetes`."""
+    wanted = {"image": "dirsweep:1", "volume_claim": "v", **keys}
+    made = job(
+        resources={"memory_per_node": "8Gi", **resources}, storage="/sweeps", kubernetes=wanted, retries=1
+    )
+    _, ray_job = yaml.safe_load_all(kuberay.manifests(made))
+    return dict(ray_job["spec"]["rayClusterSpec"])
+
+
+def test_cpu_trials_get_a_cpu_group_and_further_groups_stand_beside_it(job, schema):
+    large = {"name": "large", "max_nodes": 2, "cpus": 64, "memory": "128Gi"}
+    ray = on_kubernetes(job, {"nodes": 3, "cpus_per_node": 8}, further_groups=[large])
+    sizes = [
+        (group["groupName"], group["minReplicas"], group["maxReplicas"]) for group in ray["workerGroupSpecs"]
+    ]
+    assert sizes == [("cpu", 3, 3), ("large", 0, 2)]
+    limits = ray["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"cpu": "8", "memory": "8Gi"}
+
+
+def test_without_room_to_grow_there_is_no_autoscaler(job):
+    ray = on_kubernetes(job, {"nodes": 3, "cpus_per_node": 8})
+    assert "enableInTreeAutoscaling" not in ray
+
+
+@pytest.mark.parametrize(
+    ("resources", "keys", "message"),
+    [
+        ({"nodes": 2, "cpus_per_node": 4}, {"min_nodes": 3}, "'kubernetes.min_nodes' (3) exceeds"),
+        ({"cpus_per_node": 4}, {"min_nodes": 0}, "'kubernetes.min_nodes' is 0; the sweep begins on workers"),
+        (
+            {"cpus_per_node": 4, "gpus_per_node": 1, "gpus_per_trial": 1},
+            {"further_groups": [{"name": "cpu", "cpus": 64, "memory": "8Gi"}]},
+            "no trial has room in group 'cpu' (64 CPUs, 0 GPUs)",
+        ),
+    ],
+)
+def test_workers_that_do_not_go_with_the_trials_are_refused(job, resources, keys, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        on_kubernetes(job, resources, **keys)
+
+
+def test_kubectl_is_handed_the_manifest(run, stand_in, tmp_path):
+    stand_in("kubectl", "rayjob.ray.io/kuberay created")
+    done = run("submit", JOBS / "kuberay.yaml", "--to", "kuberay")
+    assert done.out.startswith("rayjob.ray.io/kuberay created\n")
+    assert (tmp_path / "kubectl.arguments").read_text() == "apply -f -\n"
+    assert [one["kind"] for one in yaml.safe_load_all((tmp_path / "kubectl.input").read_text())] == [
+        "ConfigMap",
+        "RayJob",
+    ]
+
+
+def test_without_kubectl_the_manifest_is_written_with_the_command_to_run(run, tmp_path):
+    done = run("submit", JOBS / "kuberay.yaml", "--to", "kuberay")
+    assert "kubectl apply -f kuberay.rayjob.yaml" in done.out
+    text = (tmp_path / "kuberay.rayjob.yaml").read_text()
+    assert text == run("submit", JOBS / "kuberay.yaml", "--to", "kuberay", "--dry-run").out
+
+
+def test_what_kubectl_says_against_a_job_is_the_message(run, stand_in):
+    stand_in("kubectl", "no matches for kind RayJob", status=1)
+    done = run("submit", JOBS / "kuberay.yaml", "--to", "kuberay")
+    assert done.status == 2
+    assert "kubectl refused the job: no matches for kind RayJob" in done.err
+
+
+# ---- Slurm
+
+
+def batch_script(**changes: str) -> str:
+    return slurm.script(cluster.read_job(JOBS / "slurm2.yaml"))
+
+
+def test_the_batch_script_has_nothing_for_shellcheck_to_say():
+    assert shellcheck(batch_script(), "bash") == []
+
+
+def test_shellcheck_catches_a_planted_error():
+    wrong = batch_script().replace('chmod 700 "$work"', "chmod 700 $work")
+    [told] = shellcheck(wrong, "bash")
+    assert "SC2086" in told
+
+
+def test_the_batch_script_asks_slurm_for_what_the_job_says():
+    options = re.findall(r"^#SBATCH --(.*)$", batch_script(), re.MULTILINE)
+    assert {
+        *("job-name=slurm2", "nodes=2", "ntasks-per-node=1", "cpus-per-task=32", "mem=64G", "time=240"),
+        *("exclusive", "partition=batch", "requeue", "open-mode=append", "signal=B:USR1@120"),
+    } <= set(options)
+
+
+def test_sbatch_is_handed_the_script(run, stand_in, tmp_path):
+    stand_in("sbatch", "Submitted batch job 7")
+    done = run("submit", JOBS / "slurm2.yaml", "--to", "slurm")
+    assert done.out.startswith("Submitted batch job 7\n")
+    assert (tmp_path / "sbatch.input").read_text() == batch_script()
+
+
+def test_without_sbatch_the_script_is_written_with_the_command_to_run(run, tmp_path):
+    done = run("submit", JOBS / "slurm2.yaml", "--to", "slurm", "--out", "mine.sbatch")
+    assert done.out == "wrote mine.sbatch; hand it over with: sbatch mine.sbatch\n"
+    assert (tmp_path / "mine.sbatch").read_text() == batch_script()
+
+
+class Node:
+    """A node where the batch script runs, with stand-ins for the commands of Slurm, Ray and dirsweep."""
+
+    def __init__(self, folder: Path, text: str) -> None:
+        self.folder, self.storage = folder, folder / "sweeps"
+        self.bin = folder / "bin"
+        self.bin.mkdir(exist_ok=True)
+        self.script = folder / "job.sbatch"
+        self.script.write_text(text)
+        self.told = folder / "told.txt"
+        self.put("srun", 'while [ "$1" != ray ]; do shift; done; exec "$@"')
+        self.put(
+            "ray", f'echo "ray $*" >>{self.told}; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
+        )
+        self.put(
+            "scontrol",
+            f'echo "scontrol $*" >>{self.told}; case "$2" in hostnames) echo n1; echo n2 ;; '
+            'node) echo "   NodeAddr=10.77.0.2 NodeHostName=n1" ;; esac',
+        )
+
+    def put(self, name: str, body: str) -> None:
+        file = self.bin / name
+        file.write_text(f"#!/bin/bash\n{body}\n")
+        file.chmod(0o755)
+
+    def start(self) -> subprocess.Popen[str]:
+        environment = {
+            "PATH": f"{self.bin}:/usr/bin:/bin",
+            "SLURM_JOB_ID": "7",
+            "SLURM_JOB_NODELIST": "n[1-2]",
+        }
+        return subprocess.Popen(
+            ["bash", self.script],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.folder,
+        )
+
+    @property
+    def heard(self) -> str:
+        return self.told.read_text() if self.told.exists() else ""
+
+
+@pytest.fixture
+def node(job, tmp_path) -> Node:
+    made = job(
+        resources={"nodes": 2, "cpus_per_node": 4},
+        storage=str(tmp_path / "sweeps"),
+        retries=1,
+        time_limit=10,
+        slurm={"setup": ["set -u"]},
+    )
+    return Node(tmp_path, slurm.script(made))
+
+
+def test_a_batch_job_makes_a_token_of_its_own_and_runs_the_sweep_on_the_head(node, tmp_path):
+    kept = tmp_path / "kept"
+    node.put(
+        "dirsweep",
+        f'echo "dirsweep $*" >>{node.told}; stat -c %a "$RAY_AUTH_TOKEN_PATH" >{kept}; '
+        f'cat "$RAY_AUTH_TOKEN_PATH" >>{kept}; echo "$RAY_AUTH_MODE $RAY_ADDRESS" >>{node.told}',
+    )
+    log, _ = node.start().communicate(timeout=30)
+    mode, token = kept.read_text().split("\n")[:2]
+    assert mode == "600"
+    assert re.fullmatch(r"[0-9a-f]{64}", token)
+    assert token not in log + node.heard + node.script.read_text()
+    assert "--address 10.77.0.2:20007 --min-nodes 2 --num-cpus=4 --num-gpus=0" in node.heard
+    assert node.heard.count("token 10.77.0.2:20007") == 2  # the look around, then the sweep
+    assert re.findall(r"^dirsweep (\w+)", node.heard, re.MULTILINE) == ["jobs", "run"]
+    assert "requeue" not in node.heard
+    assert not list((tmp_path / "sweeps" / ".jobs").iterdir())  # the token is gone
+
+
+def test_a_batch_job_that_fails_is_queued_again_as_often_as_it_may(node):
+    node.put("dirsweep", '[ "$1" = jobs ] || exit 1')
+    for requeues in (1, 1):  # the second time it ends
+        process = node.start()
+        process.communicate(timeout=30)
+        assert node.heard.count("scontrol requeue 7") == requeues
+    assert process.returncode == 1
+
+
+def test_a_batch_job_with_bad_input_is_not_queued_again(node):
+    node.put("dirsweep", "exit 2")
+    process = node.start()
+    process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "requeue" not in node.heard
+
+
+def test_near_the_time_limit_the_sweep_is_stopped_and_the_job_queued_again(node, tmp_path):
+    begun, asked = tmp_path / "begun", tmp_path / "asked"
+    os.mkfifo(begun)
+    os.mkfifo(asked)
+    node.put(
+        "dirsweep",
+        f'echo "dirsweep $*" >>{node.told}; case "$1" in run) echo >{begun}; cat {asked}; exit 130 ;; '
+        f"stop) echo >{asked} ;; esac",
+    )
+    process = node.start()
+    begun.read_text()  # the sweep runs
+    process.send_signal(10)  # SIGUSR1, as Slurm does
+    log, _ = process.communicate(timeout=30)
+    assert f"dirsweep stop {tmp_path}/sweeps/mine" in node.heard
+    assert "scontrol requeue 7" in node.heard
+    assert "queued again" in log
+
+
+# ---- what runs on the cluster
+
+
+def test_the_script_of_a_job_has_nothing_for_shellcheck_to_say(job):
+    for retries in (0, 2):
+        assert shellcheck(inside.script(job(), "/sweeps", ("dirsweep",), retries=retries), "sh") == []
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(0, 1), (2, 1), (130, 1), (1, 3), (137, 3)])
+def test_a_ray_job_is_tried_again_unless_that_is_of_no_use(job, tmp_path, status, attempts):
+    program = tmp_path / "dirsweep"
+    program.write_text(f'#!/bin/sh\n[ "$1" = jobs ] && exit 0\necho x >>{tmp_path}/attempts\nexit {status}\n')
+    program.chmod(0o755)
+    file = tmp_path / "job.sh"
+    file.write_text(inside.script(job(), "/sweeps", (str(program),), retries=2))
+    done = subprocess.run(["sh", file], capture_output=True, timeout=30)
+    assert done.returncode == status
+    assert (tmp_path / "attempts").read_text().count("x") == attempts
+
+
+def test_a_ray_job_sends_the_package_the_space_and_the_script_and_nothing_else(job, tmp_path):
+    package = pack(job(environment={"OMP_NUM_THREADS": 2}), tmp_path / "sent")
+    sent = {str(file.relative_to(tmp_path / "sent")) for file in package.files}
+    code = {name for name in sent if name.startswith("code/dirsweep/")}
+    assert sent - code == {"work/job.sh", "work/space.yaml"}
+    ours = {
+        f"code/dirsweep/{file.relative_to(ROOT / 'dirsweep')}"
+        for file in (ROOT / "dirsweep").rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert code == ours
+    assert package.size < 5e6
+    assert package.variables["OMP_NUM_THREADS"] == "2"
+    assert f"{package.size / 1e6:.1f} MB in {len(sent)} files" in package.told
+
+
+def test_what_is_sent_runs_by_itself(job, tmp_path):
+    package = pack(job(), tmp_path / "sent")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "dirsweep.cli", "--version"],
+        env={**os.environ, "PYTHONPATH": str(package.code.parent)},
+        cwd=package.work,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "dirsweep 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "to", "message"),
+    [
+        ({}, "kuberay", "'kubernetes' is missing"),
+        ({}, "slurm", "'resources.cpus_per_node' is needed"),
+        ({"time_limit": 60}, "ray", "'time_limit': Ray Jobs have none; set 'budget.minutes'"),
+        ({"environment": {"X": {"from": "secret", "secret": "a", "key": "b"}}}, "ray", "has no secrets"),
+    ],
+)
+def test_what_a_cluster_does_not_have_is_said_before_anything_starts(run, job, tmp_path, keys, to, message):
+    job(**keys)
+    done = run("submit", tmp_path / "mine.yaml", "--to", to, "--dry-run")
+    assert done.status == 2
+    assert done.err.startswith(f"error: {tmp_path}/mine.yaml: ")
+    assert message in done.err
+
+
+# ---- bad heads
+
+
+@pytest.mark.slow
+def test_a_head_that_does_not_answer_is_named_in_seconds(run, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    done = run("jobs", "list", "--address", "http://127.0.0.1:9")
+    assert done.status == 2
+    assert "http://127.0.0.1:9: no Ray head answers there" in done.err
+
+
+def test_a_cluster_must_be_named_by_its_dashboard(run, monkeypatch):
+    for name in head.ADDRESSES:
+        monkeypatch.delenv(name, raising=False)
+    assert "which cluster? Give --address URL" in run("jobs", "list").err
+    assert "10.0.0.1:6379: give the address of the head's dashboard" in (
+        run("jobs", "list", "--address", "10.0.0.1:6379").err
+    )
+
+
+def test_without_a_token_nothing_is_sent(run, monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "no token for the cluster" in run("jobs", "list", "--address", "http://127.0.0.1:9").err
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "nowhere")
+    assert "RAY_AUTH_TOKEN_PATH: there is no file nowhere" in (
+        run("jobs", "list", "--address", "http://127.0.0.1:9").err
+    )
