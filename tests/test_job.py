@@ -100,8 +100,8 @@ def test_trials_that_get_gpus_train_on_cuda_and_others_must_not(write, tmp_path)
 
 def test_an_unknown_key_is_named_with_those_that_are_allowed(refused):
     assert refused("storag: /data") == (
-        "unknown parameter 'storag' (did you mean 'storage'?); allowed here: budget, environment, kubernetes, "
-        "name, resources, retries, slurm, space, storage, time_limit, tracking_uri"
+        "unknown parameter 'storag' (did you mean 'storage'?); allowed here: budget, environment, "
+        "kubernetes, name, resources, retries, slurm, space, storage, time_limit, tracking_uri"
     )
     told = refused("resources: {cpu_per_trial: 2}")
     assert told.startswith(

@@ -87,9 +87,16 @@ def run(
 
     if or_resume and sweep.is_there(folder):
         more = sweep.further_trials(space, folder)
-        plus = f"+{more}" if more else None
-        what = (tracking_uri, no_tracking, workers, cpus_per_trial, gpus_per_trial)
-        resume(str(folder), plus, storage, *what)
+        resume(
+            str(folder),
+            trials=f"+{more}" if more else None,
+            tracking_uri=tracking_uri,
+            no_tracking=no_tracking,
+            system_metrics=system_metrics,
+            workers=workers,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+        )
         return
     if not no_tracking:  # before the sweep's folder is made
         tracking.check(tracking_uri or tracking.default_uri(storage))
