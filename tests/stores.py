@@ -88,6 +88,13 @@ def rewritten(sweep: Path, records: list[Record]) -> Path:
     return sweep
 
 
+def forget_places() -> None:
+    """Make MLflow look up again where the files of a run lie: it remembers by run id, whatever the store."""
+    from mlflow.tracking._tracking_service import utils
+
+    utils._artifact_repos_cache.clear()
+
+
 def records(sweep: Path) -> list[Record]:
     """The ledger's records."""
     return Ledger.open(Folder(sweep)).records

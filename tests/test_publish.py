@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import sweeping
 from dirsweep import publish, report, tracking
 from dirsweep.cli import main
 from dirsweep.publish.note import LONGEST, Links, escaped, note
+from dirsweep.report.drawing import trained
 from dirsweep.sweep.place import own_store
 from dirsweep.tracking import store
 
@@ -20,9 +22,11 @@ pytestmark = pytest.mark.slow  # each needs a sweep that was run by Ray
 
 
 @pytest.fixture
-def sweep(finished_sweep: Path, tmp_path: Path) -> Path:
+def sweep(finished_sweep: Path, tmp_path: Path) -> Iterator[Path]:
     """A finished sweep and its store, in a storage folder of their own."""
-    return stores.with_store(finished_sweep, tmp_path / "sweeps")
+    stores.forget_places()
+    yield stores.with_store(finished_sweep, tmp_path / "sweeps")
+    stores.forget_places()
 
 
 def parent(folder: Path):
@@ -78,7 +82,8 @@ def test_links_of_the_description_lead_to_runs_and_files_that_are_there(finished
 
 def test_pictures_of_the_winner_and_its_controls_and_its_model_are_there(finished_sweep):
     _, experiment, client = parent(finished_sweep)
-    best = report.load(finished_sweep).best
+    found = report.load(finished_sweep)
+    best, key = found.best, found.best.trial
     drawn = {
         run.data.tags["trial"]: [
             path for path in stores.artifacts(client, run.info.run_id) if path.startswith("pictures/")
@@ -87,8 +92,14 @@ def test_pictures_of_the_winner_and_its_controls_and_its_model_are_there(finishe
         if "trial" in run.data.tags
     }
     four = [f"pictures/{name}.svg" for name in ("curves", "errors", "norms", "predictions")]
-    shown = {best.trial, f"{best.trial}-plain", f"{best.trial}-mu0"}
-    assert {key for key, files in drawn.items() if files == four} == shown
+    # one that took its numbers over from another shows that one's pictures
+    shown = {trained(found, found.trials[name]).trial for name in (key, f"{key}-plain", f"{key}-mu0")}
+    assert {name for name, files in drawn.items() if files == four} == {
+        key,
+        f"{key}-plain",
+        f"{key}-mu0",
+        *shown,
+    }
     [version] = client.search_model_versions(f"name = '{finished_sweep.name}'")
     assert client.get_run(version.run_id).data.tags["trial"] == best.trial
 

@@ -193,6 +193,12 @@ def test_a_store_that_needs_a_login_says_so(guarded, sweep, capsys, monkeypatch)
         assert name in told
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "correct horse")
-    done = publish.sync(sweep, guarded)
-    assert done.left == []
-    assert len(stores.contents(guarded)) == done.trials + 1
+    tracking.check(guarded)
+    with tracking.Writer(
+        guarded, tracking.Sweep("guarded", "i1"), {}
+    ) as writer:  # a login is slow, by design
+        writer.start_sweep({"dataset": "tiny"})
+    assert store.open_client(guarded).get_run(writer.ids[""]).data.tags["dataset"] == "tiny"
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+    with pytest.raises(ValueError, match=r"asks for a login"):
+        tracking.Writer(guarded, tracking.Sweep("guarded", "i1"), {})

@@ -42,12 +42,20 @@ def present(
             continue
         drawn = trained(report, trial)  # another, where that has the same configuration
         try:
-            files = draw_trial(report, drawn)
+            files = _drawn(report, drawn, last["time"])
             for key in dict.fromkeys((drawn.trial, trial.trial)):
                 add_pictures(writer, key, files)
         except ValueError as error:
             left.append(f"pictures of {trial.trial}: {error}")
     return left
+
+
+def _drawn(report: SweepReport, trial: TrialRecord, since: float) -> list[Path]:
+    """A trial's pictures, drawn anew if the sweep went on since, for titles say who is best."""
+    there = sorted((report.folder / TRIALS / trial.trial / PICTURES).glob("*.svg"))
+    if there and min(file.stat().st_mtime for file in there) >= since:
+        return there
+    return draw_trial(report, trial)
 
 
 def add_pictures(writer: Writer, key: str, files: Sequence[Path]) -> None:
