@@ -58,7 +58,7 @@ down:  ## stop them; what they stored stays
 	@$(COMPOSE) down
 
 submit:  ## sweep on the cluster of `make up`; JOB=docker/demo.yaml
-	@$(COMPOSE) exec --workdir /project ray-head dirsweep submit $(JOB) --to ray --follow
+	@$(COMPOSE) exec --workdir /srv/project ray-head dirsweep submit $(JOB) --to ray --follow
 
 clean:  ## remove .venv and caches; sweeps and trials stay
 	rm -rf .venv build dirsweep.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

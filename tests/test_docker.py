@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from composed import DOCKER, FILES, ROOT, filled, handed_over, problems, read, resolved, texts, variables
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from dirsweep.cluster import read_job
 
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 SCRIPTS = sorted(DOCKER.glob("*.sh"))
@@ -271,23 +272,23 @@ def test_every_ray_node_asks_for_the_token_and_sees_the_sweeps():
         service = read()["services"][name]
         assert service["environment"]["RAY_AUTH_MODE"] == "token"
         assert service["environment"]["RAY_AUTH_TOKEN_PATH"] == "/run/secrets/ray_token"
-        assert "sweeps:/sweeps" in service["volumes"]
+        assert "sweeps:/srv/sweeps" in service["volumes"]
 
 
 def test_the_demo_job_fits_the_composed_cluster():
-    job, services = yaml.safe_load((DOCKER / "demo.yaml").read_text()), resolved(read(), SET)["services"]
+    job, services = read_job(DOCKER / "demo.yaml"), resolved(read(), SET)["services"]
     head = services["ray-head"]
-    mounted = {
-        target: (DOCKER / source).resolve()
-        for source, target in (volume.split(":")[:2] for volume in head["volumes"] if volume.startswith("."))
-    }
-    assert mounted["/project/docker/demo.yaml"] == DOCKER / "demo.yaml"
-    space = Path(os.path.normpath(Path("/project/docker") / job["space"]))
-    assert (mounted[str(space.parent)] / space.name).is_file()
-    assert f"sweeps:{job['storage']}" in head["volumes"]
-    assert any(job["tracking_uri"].removeprefix("http://") in word for word in services["mlflow"]["command"])
-    assert job["environment"].keys() <= head["environment"].keys() | handed_over(head).keys()
-    assert all(source == {"from": "env"} for source in job["environment"].values())
+    mounts = [volume.split(":")[:2] for volume in head["volumes"] if volume.startswith(".")]
+    mounted = {target: (DOCKER / source).resolve() for source, target in mounts}
+    assert mounted["/srv/project/docker/demo.yaml"] == DOCKER / "demo.yaml"
+    assert Path(job.space).parent == mounted["/srv/project/search_spaces"] == ROOT / "search_spaces"
+    assert mounted["/srv/project/jobs"] == ROOT / "jobs"
+    assert f"sweeps:{job.storage}" in head["volumes"]
+    assert str(job.tracking_uri).removeprefix("http://") in " ".join(services["mlflow"]["command"])
+    assert job.environment.keys() <= head["environment"].keys() | handed_over(head).keys()
+    assert all(variable.source == "env" for variable in job.environment.values())
+    workers = services["ray-worker"]["deploy"]
+    assert job.resources.at_once <= int(workers["replicas"]) * int(workers["resources"]["limits"]["cpus"])
 
 
 # Dockerfile
@@ -453,5 +454,5 @@ def test_make_starts_stops_and_uses_the_composed_cluster():
     assert "compose.cuda.yaml" not in make("up")
     assert "--file docker/compose.cuda.yaml" in make("up", "CUDA=1")
     assert make("down").split()[-1] == "down"
-    assert "exec --workdir /project ray-head dirsweep submit docker/demo.yaml --to ray" in make("submit")
+    assert "exec --workdir /srv/project ray-head dirsweep submit docker/demo.yaml --to ray" in make("submit")
     assert "submit jobs/laptop.yaml" in make("submit", "JOB=jobs/laptop.yaml")
