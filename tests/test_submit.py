@@ -1,21 +1,28 @@
 """What is handed to Ray Jobs, KubeRay and Slurm, checked by the strictest validator there is for each."""
 
 import copy
+import json
 import os
+import platform
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import heads
 import jsonschema
 import pytest
+import tiny
 import yaml
 
 from dirsweep import cli, cluster
-from dirsweep.cluster import head, inside, kuberay, slurm
+from dirsweep.cluster import check, head, inside, kuberay, slurm
 from dirsweep.cluster.package import pack
 
 ROOT = Path(__file__).parents[1]
@@ -483,6 +490,146 @@ def test_what_a_cluster_does_not_have_is_said_before_anything_starts(run, job, t
     assert message in done.err
 
 
+def test_a_head_whose_python_lacks_packages_says_so_before_all_else(job, tmp_path):
+    package = pack(job(), tmp_path / "sent")
+    (tmp_path / "bin").mkdir()
+    bare = tmp_path / "bin" / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without site-packages
+    bare.chmod(0o755)
+    done = subprocess.run(
+        ["sh", package.work / "job.sh"],
+        env={"PATH": f"{bare.parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert re.match(r"error: \S+ on the head lacks \['mlflow', 'optuna', .*; install there", done.stderr)
+
+
+# ---- what the nodes must have
+
+
+def answer(**changes: Any) -> dict[str, Any]:
+    good = {"node": "n2", "shared": True, "writable": True, "lacks": [], "versions": check.versions()}
+    return good | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shared": False}, "n2: does not see storage /data as the head does"),
+        ({"writable": False}, "n2: cannot write in storage /data"),
+        ({"lacks": ["/data/wells.csv"]}, "n2: has no /data/wells.csv, which the dataset names"),
+        (
+            {"versions": check.versions() | {"dirsweep": "0.0.9"}},
+            "n2: has dirsweep 0.0.9, but the job was made with 0.1.0",
+        ),
+        (
+            {"versions": check.versions() | {"python": "3.9"}},
+            "n2: has python 3.9, but the job was made with 3.",
+        ),
+    ],
+)
+def test_a_node_that_cannot_serve_the_job_is_named(changes, message):
+    [told] = check.problems(answer(**changes), Path("/data"), check.versions())
+    assert told.startswith(message)
+
+
+def test_a_node_that_can_serve_the_job_gives_no_problem():
+    assert check.problems(answer(), Path("/data"), check.versions()) == []
+
+
+def test_a_look_around_ends_before_ray_where_the_head_itself_lacks_something(run, monkeypatch, tmp_path):
+    monkeypatch.delenv("NOWHERE_SET", raising=False)
+    (tmp_path / "file").write_text("")
+    for words, message in {
+        (
+            "--storage",
+            "/tmp",
+            "--variable",
+            "NOWHERE_SET",
+        ): "NOWHERE_SET not set in the environment of the head",
+        ("--storage", "sweeps"): "--storage sweeps: a cluster needs an absolute path",
+        ("--storage", tmp_path / "file"): "cannot write there",
+        ("--storage", "/tmp", "--expect", "torch=2"): "--expect torch: takes dirsweep, python, ray",
+    }.items():
+        done = run("jobs", "check", *words)
+        assert done.status == 2
+        assert message in done.err
+
+
+# ---- other heads, played by a server of the test's own
+
+
+@pytest.fixture
+def other_head(monkeypatch):
+    """Serve these answers by path; gives the address. What is not named is not answered."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setattr(head, "TIMEOUT", 1.0)
+    ended, servers = threading.Event(), []
+
+    def serve(**changes: Any) -> str:
+        node = {"state": "ALIVE", "resources_total": {"CPU": 4.0}}
+        answers = {
+            "/api/version": {"version": "4", "ray_version": version("ray")},
+            "/api/authentication_mode": {"authentication_mode": "token"},
+            "/api/v0/cluster_metadata": {
+                "data": {"rayVersion": version("ray"), "pythonVersion": platform.python_version()}
+            },
+            "/api/v0/nodes": {"data": {"result": {"result": [node, {**node, "state": "DEAD"}]}}},
+        }
+        answers |= {f"/api/{name.replace('__', '/')}": found for name, found in changes.items()}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = answers.get(self.path.partition("?")[0])
+                if found is None:
+                    ended.wait(timeout=20)
+                    return
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps(found).encode())
+
+            def log_message(self, *words: object) -> None:
+                """Nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    ended.set()
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_cannot_serve_the_job_is_refused_before_anything_is_sent(
+    run, job, tmp_path, other_head
+):
+    old = {"data": {"rayVersion": "2.40.0", "pythonVersion": platform.python_version()}}
+    snake = {"data": {"rayVersion": version("ray"), "pythonVersion": "3.9.2"}}
+    for changes, keys, message in (
+        ({"authentication_mode": {"authentication_mode": "disabled"}}, {}, "takes commands from anyone"),
+        ({"v0__cluster_metadata": old}, {}, "the cluster runs Ray 2.40.0, and here is Ray 2."),
+        ({"v0__cluster_metadata": snake}, {}, "the cluster runs Python 3.9, and here is Python 3."),
+        ({}, {"resources": {"workers": 5}}, "room for 4 (1 node: 4 CPUs, 0 GPUs); ask for fewer workers"),
+        ({}, {"resources": {"cpus_per_trial": 8}}, "a trial asks for 8 CPUs and 0 GPUs on one machine"),
+        ({"version": None}, {}, "no Ray head answers there (no answer within 1 s)"),
+    ):
+        job(**keys)
+        address = other_head(**changes)
+        done = run("submit", tmp_path / "mine.yaml", "--to", "ray", "--address", address)
+        assert done.status == 2
+        assert f"{address}: " in done.err
+        assert message in done.err
+
+
 # ---- bad heads
 
 
@@ -512,3 +659,46 @@ def test_without_a_token_nothing_is_sent(run, monkeypatch, tmp_path):
     assert "RAY_AUTH_TOKEN_PATH: there is no file nowhere" in (
         run("jobs", "list", "--address", "http://127.0.0.1:9").err
     )
+
+
+# ---- a real head
+
+
+@pytest.mark.slow
+def test_a_job_runs_on_a_real_head_and_submitted_again_goes_on_with_its_sweep(tmp_path):
+    spec = SPACE.replace("{trials: 3}", "{trials: 1}")
+    fixed = tiny.config(tmp_path).model_dump(mode="json")
+    (tmp_path / "space.yaml").write_text(spec + yaml.safe_dump({"fixed": fixed}))
+    (tmp_path / "mine.yaml").write_text("space: space.yaml\n")
+    (tmp_path / "two.yaml").write_text("space: space.yaml\nname: mine\nbudget: {trials: 2}\n")
+    with heads.running(tmp_path) as real:
+        token = real.token_file.read_text()
+
+        def told(*words: str, token: str = token, status: int = 0) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "dirsweep.cli", *words],
+                env={**os.environ, "RAY_ADDRESS": real.address, "RAY_AUTH_TOKEN": token},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            assert done.returncode == status, done.stdout + done.stderr
+            return done.stdout + done.stderr
+
+        assert "the head refuses the token from RAY_AUTH_TOKEN" in told(
+            "jobs", "list", token="0" * 64, status=2
+        )
+        log = told("submit", "mine.yaml", "--to", "ray", "--follow")
+        assert f"cluster: 1 node, room for 2 trials at once; all see {tmp_path}/sweeps" in log
+        assert "1 trials: 1 complete" in log
+        log += told("submit", "two.yaml", "--to", "ray", "--follow")
+        assert "2 trials: 2 complete" in log
+        listed = told("jobs", "list")
+        ids = re.findall(r"^(mine-[0-9a-f]{6}) +succeeded", listed, re.MULTILINE)
+        assert len(ids) == 2
+        assert "reading its ledger, then starting Ray" in told("jobs", "logs", ids[1])
+        assert f"{ids[1]}: had ended already" in told("jobs", "stop", ids[1])
+        assert "there is no job none" in told("jobs", "stop", "none", status=2)
+        assert token not in log + listed
+    assert (tmp_path / "sweeps" / "mine" / "best.yaml").exists()

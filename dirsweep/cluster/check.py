@@ -72,11 +72,11 @@ def look_around(
             answers = _ask_nodes(str(probes.path), mark, list(needs))
     finally:
         probes.delete(mark)
-    problems = [problem for answer in answers for problem in _problems(answer, storage, expected)]
+    found = [problem for answer in answers for problem in problems(answer, storage, expected)]
     if room < at_least:
-        problems.append(f"the job asks for {at_least} trials at once, but the cluster has room for {room}")
-    if problems:
-        raise ValueError("\n".join(problems))
+        found.append(f"the job asks for {at_least} trials at once, but the cluster has room for {room}")
+    if found:
+        raise ValueError("\n".join(found))
     nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
     return (
         f"{nodes}, room for {room} trials at once; all see {storage} and run dirsweep {dirsweep.__version__}"
@@ -118,21 +118,20 @@ def _seen_here(folder: str, mark: str, needs: list[str]) -> dict[str, Any]:
     }
 
 
-def _problems(answer: dict[str, Any], storage: Path, expected: Mapping[str, str]) -> list[str]:
+def problems(answer: dict[str, Any], storage: Path, expected: Mapping[str, str]) -> list[str]:
+    """What is wrong with a node, by its answer."""
     node, found = answer["node"], answer["versions"]
-    problems = [
+    wrong = [
         f"{node}: has {name} {found.get(name, 'missing')}, but the job was made with {wanted}; install "
         "the same on both sides"
         for name, wanted in expected.items()
         if found.get(name) != wanted
     ]
     if not answer["shared"]:
-        problems.append(
+        wrong.append(
             f"{node}: does not see storage {storage} as the head does; name a folder that all nodes share"
         )
     elif not answer["writable"]:
-        problems.append(f"{node}: cannot write in storage {storage}")
-    problems += [
-        f"{node}: has no {place}, which the dataset names; put it there" for place in answer["lacks"]
-    ]
-    return problems
+        wrong.append(f"{node}: cannot write in storage {storage}")
+    wrong += [f"{node}: has no {place}, which the dataset names; put it there" for place in answer["lacks"]]
+    return wrong

@@ -178,7 +178,9 @@ class Head:
             ) from None
         except (ConnectionError, requests.exceptions.RequestException) as error:
             kind = (
-                "no answer within 10 s" if isinstance(error, requests.exceptions.Timeout) else "no connection"
+                f"no answer within {TIMEOUT:g} s"
+                if isinstance(error, requests.exceptions.Timeout)
+                else "no connection"
             )
             raise ValueError(
                 f"{self.address}: no Ray head answers there ({kind}); is it up, and can its dashboard be "
@@ -243,7 +245,8 @@ def _client(address: str) -> Any:
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.ERROR)
+    for name in ("dashboard_sdk", "job.sdk"):
+        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
 
     class Client(JobSubmissionClient):
         def _do_request(self, method: str, endpoint: str, **given: Any) -> Any:
@@ -255,4 +258,5 @@ def _client(address: str) -> Any:
 def _entry(job: Any) -> Entry:
     status = getattr(job.status, "value", str(job.status))
     began, ended = (None if moment is None else moment / 1000 for moment in (job.start_time, job.end_time))
-    return Entry(job.submission_id, status, job.message or "", began, ended)
+    message = (job.message or "").partition(", last available logs")[0]
+    return Entry(job.submission_id, status, message, began, ended)

@@ -34,18 +34,25 @@ def sweep_command(job: Job, storage: str, program: tuple[str, ...], space: str) 
 
 
 def script(
-    job: Job, storage: str, program: tuple[str, ...], *, retries: int, at_least: int | None = None
+    job: Job,
+    storage: str,
+    program: tuple[str, ...],
+    *,
+    retries: int,
+    at_least: int | None = None,
+    first: tuple[str, ...] = (),
 ) -> str:
     """A POSIX shell script that runs where SPACE lies beside it, on the cluster's head.
 
     Args:
         retries: further attempts after a failure; 0 where the cluster has its own.
         at_least: trials that must have room when it begins; by default as many as the job asks for.
+        first: lines of shell that come before all else.
     """
     check = check_command(job, storage, program, at_least or job.resources.at_once)
     sweep = sweep_command(job, storage, program, SPACE)
     lines = ["#!/bin/sh", f"# {job.name}: look around, then begin the sweep or go on with it.", "set -eu"]
-    lines += ['cd "$(dirname "$0")"', check]
+    lines += ['cd "$(dirname "$0")"', *first, check]
     if retries == 0:
         return "\n".join([*lines, f"exec {sweep}", ""])
     useless = "|".join(map(str, NO_USE))
