@@ -506,9 +506,10 @@ def test_run_refuses_a_tracking_server_that_does_not_answer(refused, here):
     assert not (here / "sweeps").exists()
 
 
-def test_run_refuses_a_tracking_uri_that_would_do_nothing(refused, here):
-    told = refused("run", "space.yaml", "--no-tracking", "--tracking-uri", "http://127.0.0.1:9")
-    assert "would do nothing beside --no-tracking" in told
+@pytest.mark.parametrize("option", [["--tracking-uri", "http://127.0.0.1:9"], ["--system-metrics"]])
+def test_run_refuses_what_would_do_nothing_without_tracking(refused, here, option):
+    told = refused("run", "space.yaml", "--no-tracking", *option)
+    assert f"{option[0]} would do nothing beside --no-tracking" in told
 
 
 @pytest.mark.parametrize(

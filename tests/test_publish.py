@@ -3,7 +3,6 @@ import re
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,8 +221,29 @@ def test_the_command_opens_the_browser_at_the_sweep_and_ends_with_ctrl_c(sweep, 
             assert re.fullmatch(rf"http://127.0.0.1:\d+/{re.escape(runs_of(experiment))}", address)
             assert hint == "(Ctrl-C ends it)"
             sweeping.wait_for(lambda: opened.exists() and opened.read_text() == address, "the browser")
-            with urllib.request.urlopen(address.partition("#")[0], timeout=20) as answer:
-                assert answer.status == 200
+            server = address.partition("/#")[0]
+            before = stores.contents(tracking.default_uri(sweep.parent), times=False)
+            assert publish.sync(sweep, server).left == []  # through the server, into the same store
+            assert stores.contents(server, times=False) == before
+            assert publish.conclude(sweep, server).startswith(f"in MLflow: {server}/#/experiments/")
         finally:
             ui.send_signal(signal.SIGINT)
             assert ui.wait(20) == 0
+
+
+def test_pictures_that_are_drawn_on_demand_are_put_beside_the_run(sweep, capsys):
+    other = next(trial.trial for trial in report.load(sweep).ranked[1:])
+    with pytest.raises(SystemExit) as ended:
+        main(["draw", str(sweep), other])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"also in MLflow, beside the runs: dirsweep ui {sweep}"
+    )
+    _, experiment, client = parent(sweep)
+    run = next(
+        run for run in client.search_runs([experiment.experiment_id]) if run.data.tags.get("trial") == other
+    )
+    assert "pictures/norms.svg" in stores.artifacts(client, run.info.run_id)
+    client.delete_run(run.info.run_id)
+    left = publish.pictures(sweep, {other: [sweep / "trials" / other / "pictures" / "norms.svg"]})
+    assert left.startswith(f"MLflow lacks them (there is no run of {other} yet); `dirsweep sync ")

@@ -50,6 +50,8 @@ def publish(folder: Path, uri: str | None = None) -> None:
     """Bring the sweep's store, if it has one, up to date, and say what must be said; Ctrl-C skips it."""
     from dirsweep import publish as publishing
 
+    if sys.stderr.isatty():
+        typer.echo("MLflow takes a while longer for the pictures and the model of what won", err=True)
     try:
         said = publishing.conclude(folder, uri)
     except KeyboardInterrupt:

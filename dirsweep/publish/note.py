@@ -136,8 +136,8 @@ def _sentences(report: SweepReport, best: TrialRecord, judged: Judgement | None)
     complete = [control for control in report.controls(best.trial) if control.state == "COMPLETE"]
     first = report.trials[best.trial]
     lines = [
-        *(f"on test, {line}" for line in (judged.words[:-1] if judged else [])),
-        *(f"on val, {against(first, control, report.spec.metrics[0])}" for control in complete),
+        *(f"On test: {line}" for line in (judged.words[:-1] if judged else [])),
+        *(f"On val: {against(first, control, report.spec.metrics[0])}" for control in complete),
         optimistic(report),
         *best_trade(report),
         *decisive(importance(report.spec, report.trials)),
