@@ -122,9 +122,9 @@ def test_a_verdict_is_added_to_the_summary(sweep):
     assert run.data.metrics.keys() >= {"verdict/difference", "verdict/low", "verdict/high", "verdict/p"}
     files = stores.artifacts(client, run.info.run_id)
     assert {"verdict.md", "verdict.json", "per_seed.csv"} <= set(files)
-    assert "THE PRIMARY COMPARISON" in tags[store.NOTE]
+    assert f"on test:** {tags['verdict_on']}: NOT DISTINGUISHABLE" in tags[store.NOTE]
     (sweep / "finalize" / "verdict.json").write_text("{")
-    assert "verdict.json: the file is damaged" in publish.conclude(sweep)
+    assert "verdict.json: no verdict can be read from it" in publish.conclude(sweep)
 
 
 def test_an_untracked_sweep_has_nothing_to_publish(sweep):

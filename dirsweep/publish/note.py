@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.publish.verdict import Judgement
 from dirsweep.report import SweepReport
+from dirsweep.report import verdict as verdicts
 from dirsweep.report.leaderboard import TOP
 from dirsweep.report.load import DEFAULT
 from dirsweep.report.numbers import SHOTS, digits, headed, written
 from dirsweep.report.spent import in_words
+from dirsweep.report.verdict import Verdict
 from dirsweep.report.words import (
     ENDED,
     against,
@@ -56,7 +57,7 @@ class Links:
         return f"#/experiments/{self.experiment}/runs/{self.runs[key]}"
 
 
-def note(report: SweepReport, judged: Judgement | None, files: Sequence[str], links: Links) -> str:
+def note(report: SweepReport, judged: Verdict | None, files: Sequence[str], links: Links) -> str:
     """The description; `files` are the sweep's artifacts. Its last parts are left out if it is too long."""
     best = report.best
     question = " ".join(report.spec.question.split())
@@ -84,13 +85,17 @@ def escaped(text: str) -> str:
     return re.sub(r"^([-+=])|^(\d+)([.)])", r"\2\\\1\3", inside)
 
 
-def _lead(best: TrialRecord, judged: Judgement | None, links: Links) -> str:
+def _lead(best: TrialRecord, judged: Verdict | None, links: Links) -> str:
     """The two lines that the UI shows before it is asked for more."""
     if judged is None:
         return (
             f"**Trial {links.run(best.trial)} leads on val.** No verdict on test yet (`dirsweep finalize`)."
         )
-    return f"**Trial {links.run(best.trial)} leads on val; on test:** {escaped(judged.words[-1])}"
+    said = (
+        "on test" if judged.current else f"the verdict is on {verdicts.label(judged.winner)}, which led then"
+    )
+    found = escaped(verdicts.primary_sentence(judged))
+    return f"**Trial {links.run(best.trial)} leads on val; {said}:** {found}"
 
 
 def _counts(report: SweepReport) -> str:
@@ -124,19 +129,19 @@ def _table(report: SweepReport, best: TrialRecord, links: Links) -> str:
 def _legend(report: SweepReport) -> str:
     goals = ", ".join(report.spec.objectives)
     return escaped(
-        f"Errors on val, in label units; minimised: {goals}. plain: without norm ordinality and stage 2; "
-        f"mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed part."
+        f"Errors on val, in {report.spec.label_unit}; minimised: {goals}. plain: without norm ordinality and "
+        f"stage 2; mu0: stage 2 without its norm term; {DEFAULT}: the space's fixed part."
     )
 
 
-def _sentences(report: SweepReport, best: TrialRecord, judged: Judgement | None) -> str:
+def _sentences(report: SweepReport, best: TrialRecord, judged: Verdict | None) -> str:
     """Differences to the controls, and what else must be known to read them."""
     from dirsweep.search.importance import importance  # Optuna takes a while
 
     complete = [control for control in report.controls(best.trial) if control.state == "COMPLETE"]
     first = report.trials[best.trial]
     lines = [
-        *(f"On test: {line}" for line in (judged.words[:-1] if judged else [])),
+        *(f"On test, against {line}" for line in (verdicts.sentences(judged) if judged else [])),
         *(f"On val: {against(first, control, report.spec.metrics[0])}" for control in complete),
         optimistic(report),
         *best_trade(report),

@@ -1,6 +1,7 @@
 """What the parent run of a sweep shows beside its trials: numbers, tags, files, a description."""
 
 import io
+import math
 import tempfile
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from rich.console import Console
 from dirsweep import report as reports
 from dirsweep.ledger import Ledger, TrialRecord, of_drivers
 from dirsweep.publish.note import Links, note
-from dirsweep.publish.verdict import FILES, FOLDER, Judgement, judgement
 from dirsweep.report import SweepReport
+from dirsweep.report import verdict as verdicts
 from dirsweep.report.numbers import SHOTS
+from dirsweep.report.verdict import Verdict
 from dirsweep.sweep import provenance, told
 from dirsweep.sweep.start import BEST, SPEC
 from dirsweep.tracking import Writer
@@ -36,17 +38,17 @@ def sum_up(writer: Writer, report: SweepReport, ledger: Ledger, model: str = "")
     Raises:
         ValueError: the store fails, or the files of a verdict are damaged.
     """
-    judged, (_, at) = judgement(report.folder), ended(ledger)
+    judged, (_, at) = verdicts.read(report), ended(ledger)
     name = report.folder.absolute().name
     tags = provenance.tags(report.spec, ledger.opening, name) | _tags(report, judged)
     writer.sum_up(_params(report), tags, _metrics(report), at)
     if judged is not None:
-        writer.sum_up({}, {}, judged.metrics, judged.time)
+        writer.sum_up({}, {}, _of_verdict(judged), judged.time)
     with tempfile.TemporaryDirectory(prefix="dirsweep-") as place:
         board = Path(place) / LEADERBOARD
         board.write_text(_leaderboard(report))
         found = [report.folder / file for file in (SPEC, BEST)]
-        found += [report.folder / FOLDER / file for file in FILES] if judged is not None else []
+        found += [report.folder / file for file in verdicts.FILES] if judged is not None else []
         files = [board, *(file for file in found if file.exists())]
         writer.add_files("", files)
         writer.flush()
@@ -66,14 +68,23 @@ def _params(report: SweepReport) -> dict[str, str]:
     }
 
 
-def _tags(report: SweepReport, judged: Judgement | None) -> dict[str, str]:
+def _tags(report: SweepReport, judged: Verdict | None) -> dict[str, str]:
     found: dict[str, str] = {}
     if report.best is not None:
         controls = report.controls(report.best.trial)
         found |= {"winner": report.best.trial, "controls": ", ".join(one.trial for one in controls)}
-    if judged is not None:
-        found |= {"verdict": judged.said, "verdict_on": judged.pair}
+    if judged is not None and (one := judged.primary) is not None:
+        pair = f"{verdicts.label(one.ours)} against {verdicts.label(one.theirs)} on {one.shot}"
+        found |= {"verdict": one.verdict, "verdict_on": pair}
     return found
+
+
+def _of_verdict(judged: Verdict) -> dict[str, float]:
+    """The primary comparison: its difference with the ends of its interval, and its p-value."""
+    if (one := judged.primary) is None:
+        return {}
+    numbers = {"difference": one.difference, "low": one.low, "high": one.high, "p": one.p_value}
+    return {f"verdict/{name}": value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _metrics(report: SweepReport) -> dict[str, float]:

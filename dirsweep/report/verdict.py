@@ -14,6 +14,8 @@ from dirsweep.report.numbers import SHOTS, written
 from dirsweep.storage import Folder
 
 NAME = "finalize/verdict.json"
+FILES = (NAME, "finalize/verdict.md", "finalize/per_seed.csv")
+"""What it left, by the sweep's folder."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Verdict:
 
     winner: the name of the trial that it is on.
     current: whether that trial's configuration still leads.
-    openings: how often test had been opened with this one.
+    openings: how often test had been opened with this one; time: of this one, in unix seconds.
     """
 
     winner: str
@@ -65,6 +67,7 @@ class Verdict:
     seeds: int
     test: int
     openings: int
+    time: float
     seconds: float
     metric: str
     errors: tuple[Error, ...]
@@ -109,6 +112,7 @@ def _read(report: SweepReport, tree: dict[str, Any]) -> Verdict:
         seeds=len(facts["seeds"]),
         test=facts["test"],
         openings=opening["number"] + opening["elsewhere"],
+        time=opening["time"],
         seconds=facts["seconds"],
         metric=metric,
         errors=tuple(
