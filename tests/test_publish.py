@@ -37,8 +37,9 @@ def parent(folder: Path):
 
 
 def runs_of(experiment) -> str:
-    """The page of an experiment's runs."""
-    return f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    """The page of an experiment's runs, as a leaderboard."""
+    page = f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    return f"{page}&viewStateShareKey=leaderboard"
 
 
 def test_a_finished_sweep_shows_what_won_and_by_how_much(finished_sweep):

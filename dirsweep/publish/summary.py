@@ -52,6 +52,8 @@ def sum_up(writer: Writer, report: SweepReport, ledger: Ledger, model: str = "")
         files = [board, *(file for file in found if file.exists())]
         writer.add_files("", files)
         writer.flush()
+    errors = [f"val/{shot}/{report.spec.metrics[0]}" for shot in SHOTS]
+    writer.arrange(list(dict.fromkeys([*report.spec.objectives, *errors])), list(report.spec.searched))
     links = Links(writer.experiment, writer.ids, model)
     writer.describe(note(report, judged, [file.name for file in files], links))
 

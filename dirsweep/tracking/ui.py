@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
-from dirsweep.tracking import store
+from dirsweep.tracking import store, view
 from dirsweep.tracking.runs import Runs, Sweep
 
 MODE = "?workflowType=machine_learning"
@@ -35,14 +35,18 @@ def ui_command(database: Path, port: int) -> list[str]:
 def address(uri: str, sweep: Sweep, known: dict[str, str]) -> str:
     """The page of a sweep in the UI of a store, from the # on; "" if the store has no such sweep.
 
+    It shows the runs as a leaderboard once the sweep has ended.
+
     Args:
         known: run ids by trial, from the ledger.
 
     Raises ValueError if the store cannot be read.
     """
     with store.explained(uri):
-        found = Runs(uri, sweep, known, lambda key, run: None).experiment
-    return f"#/experiments/{found}/runs{MODE}" if found else ""
+        runs = Runs(uri, sweep, known, lambda key, run: None)
+        found = runs.experiment
+        arranged = bool(found) and view.TAG in runs.client.get_experiment(found).tags
+    return f"#/experiments/{found}/runs{MODE}{f'&{view.SHARED}' if arranged else ''}" if found else ""
 
 
 def serve_ui(

@@ -3,10 +3,11 @@
 Calls on one run that follow each other are delivered together, when the calls turn to another run.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from dirsweep.tracking import store
+from dirsweep.tracking import store, view
 from dirsweep.tracking.calls import Calls
 from dirsweep.tracking.owed import PARENT, Owed
 from dirsweep.tracking.runs import Runs, Sweep
@@ -60,6 +61,11 @@ class Writer(Calls):
         self.flush()
         with store.explained(self._uri):
             self._runs.client.set_experiment_tag(self.experiment, store.NOTE, text)
+
+    def arrange(self, metrics: Sequence[str], params: Sequence[str]) -> None:
+        """Let the UI show the runs by the first of `metrics`, with a column for each name."""
+        with store.explained(self._uri):
+            self._runs.client.set_experiment_tag(self.experiment, view.TAG, view.leaderboard(metrics, params))
 
     def flush(self) -> None:
         """Deliver what was said of the last run."""
