@@ -330,6 +330,31 @@ def test_intervals_count_the_subjects_of_val_as_one_sample_each(sweep, found):
     assert "not new seeds" in found.said
 
 
+def test_differences_are_parts_of_the_controls_error_of_the_first_seed(tmp_path):
+    space = f"{SMALL}repeats: {{seeds: 2, top: 1}}\n"
+    ledger = begun(tmp_path / "s", space)
+    rng = np.random.default_rng(0)
+    for trial, mae in (("0", 3.0), ("0-seed2", 5.0), ("0-plain", 4.0)):  # the mean is 4, as the control
+        add(ledger, trial, mae)
+        ledgers.files(tmp_path / "s" / "trials" / trial, mae, rng, has_line=True)
+    found = seen(tmp_path / "s")
+    figure = {one["name"]: one for one in found.data("figures")["plot-differences"]["data"]}
+    assert figure["all"]["x"] == pytest.approx([-25.0])
+    loaded = report.load(tmp_path / "s")
+    (one,) = [one for one in differences(loaded, loaded.best) if one.shot == "all"]
+    bar = figure["all"]["error_x"]
+    assert -25.0 + bar["array"][0] == pytest.approx(100 * one.interval.high / 4.0)
+    assert -25.0 - bar["arrayminus"][0] == pytest.approx(100 * one.interval.low / 4.0)
+    assert "0-plain -25.0% -25.0% -25.0% -25.0%" in found.said  # the first screen
+
+
+def test_a_control_without_an_error_leaves_no_part_of_it(tmp_path):
+    ledger = begun(tmp_path / "s", SMALL)
+    for trial, mae in (("0", 4.0), ("0-plain", 0.0)):
+        add(ledger, trial, mae)
+    assert "0-plain: all -, many -, median -, few -." in seen(tmp_path / "s").said
+
+
 def test_without_a_verdict_the_page_says_that_nothing_is_decided(sweep, found):
     assert "Not decided. Val figures of one seed decide nothing." in found.said
     assert f"dirsweep finalize {sweep}" in found.said

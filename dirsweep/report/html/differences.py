@@ -4,6 +4,7 @@ One seed of each side: the interval covers new samples (subjects, where they are
 models. It says nothing of other seeds, which is what `dirsweep finalize` is for.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
@@ -40,8 +41,8 @@ class Difference:
 
     @property
     def share(self) -> float:
-        """The difference as a part of the control's error."""
-        return self.ours / self.theirs - 1
+        """The difference as a part of the control's error; NaN if that is 0."""
+        return self.ours / self.theirs - 1 if self.theirs else math.nan
 
 
 @dataclass(frozen=True)

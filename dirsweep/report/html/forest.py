@@ -18,7 +18,8 @@ def val_lines(found: Sequence[Difference]) -> list[Line]:
     lines: list[Line] = []
     for one in found:
         low, high = (one.interval.low, one.interval.high) if one.interval else (math.nan, math.nan)
-        lines.append((one.control.trial, one.shot, one.share, low / one.theirs, high / one.theirs, ""))
+        of = one.theirs or math.nan
+        lines.append((one.control.trial, one.shot, one.share, low / of, high / of, ""))
     return lines
 
 
@@ -104,5 +105,5 @@ def _hover(line: Line, low: float, high: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A change with its sign; "+0.0%" and not "-0.0%"."""
-    return f"{round(100 * share, 1) + 0.0:+.1f}%"
+    """A change with its sign; "+0.0%" and not "-0.0%"; "-" for NaN."""
+    return "-" if math.isnan(share) else f"{round(100 * share, 1) + 0.0:+.1f}%"
