@@ -251,6 +251,12 @@ def test_other_places_than_an_sqlite_file_are_refused(mixed: Path, uri: str):
         export(mixed, uri)
 
 
+@pytest.mark.parametrize("name", [":memory:", "studies.db?timeout=5", "a%20b.db"])
+def test_a_name_that_sqlalchemy_reads_as_another_is_refused(mixed: Path, name: str):
+    with pytest.raises(ValueError, match=r"name a file, without \? or % in its path"):
+        export(mixed, f"sqlite:///{name}")
+
+
 def test_a_folder_that_is_not_there_is_refused(mixed: Path, tmp_path: Path):
     with pytest.raises(ValueError, match=r"cannot write in .*nowhere"):
         export(mixed, f"sqlite:///{tmp_path}/nowhere/studies.db")

@@ -87,6 +87,8 @@ def _file(uri: str) -> Path:
             f"--optuna {uri}: no sqlite file; write sqlite:///FILE, such as sqlite:///studies.db"
         )
     file = Path(uri.removeprefix(SQLITE))
+    if str(file) == ":memory:" or set(str(file)) & set("?%"):  # no file, or another one than it reads like
+        raise ValueError(f"--optuna {uri}: name a file, without ? or % in its path")
     if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise ValueError(f"--optuna {uri}: cannot write in {file.parent}; name a file in a folder of yours")
     return file
