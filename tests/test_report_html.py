@@ -259,6 +259,13 @@ def test_a_knob_that_a_trial_was_not_asked_for_is_shown_as_such(sweep, found):
     assert winner["y"][place] == pytest.approx((math.log10(value) + 3) / 4, abs=1e-3)
 
 
+def test_a_small_searched_value_keeps_three_digits(tmp_path):
+    ledger = begun(tmp_path / "s", SMALL)
+    add(ledger, "0", 4.0, **{"stage1.norm_ordinality.weight": 1.42e-6})
+    (row,) = [texts for _, _, texts, _ in seen(tmp_path / "s").data("table-leaderboard-rows")["rows"]]
+    assert row[-1] == "1.42e-06"
+
+
 def test_the_history_marks_pruned_and_failed_trials(sweep, found):
     counts = report.load(sweep).states
     traces = found.data("figures")["plot-history"]["data"]
