@@ -144,7 +144,7 @@ def _run(
     ledger.write("start", trial=name, attempt=1)
     epochs = {"COMPLETE": EPOCHS, "PRUNED": 8, "FAIL": 3}[state]
     for epoch in range(1, min(reports, epochs) + 1):
-        fields = {"epoch": epoch, "of": EPOCHS, "stage": 1, "seconds": 0.11 * epoch}
+        fields = {"epoch": epoch, "of": EPOCHS, "stage": "stage1", "seconds": 0.11 * epoch}
         ledger.write("report", trial=name, **fields, metrics=kept)
     reason = {"COMPLETE": "", "PRUNED": "rung 1: 912 is not among the best half", "FAIL": "loss is NaN"}[
         state
