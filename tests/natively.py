@@ -1,8 +1,9 @@
 """Run services of docker/compose.yaml without Docker: the same words, names, ports and paths. Root, Linux.
 
-A network namespace of its own keeps their ports from the machine's, its /etc/hosts gives the services the
-names that they have in compose, and each service has a mount namespace of its own, with /run, its secrets and
-/srv as in its container. Nothing in them reaches another network, and all of it is gone at the end.
+Each container is a network namespace with an address on the bridges of its networks and an /etc/hosts with
+the names that it would find. Each process in it has namespaces of mounts and processes, with /run, its
+secrets, /srv and Ray's folder as in the container. The bridges lie in a namespace too, so nothing reaches
+another network, and all of it is gone at the end.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from composed import DOCKER, read, resolved
+from composed import DOCKER, ROOT, read, resolved
 
 MOUNTS = """
 set -eu
@@ -30,51 +31,141 @@ done
 touch /run/mlflow.ini
 mount --bind "$DOCKER/mlflow.ini" /run/mlflow.ini
 mount --bind "$WORLD/srv" /srv
+mkdir -p /tmp/ray "$WORLD/ray/$CONTAINER"
+mount --bind "$WORLD/ray/$CONTAINER" /tmp/ray
 exec setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups -- "$@"
 """
+SUBNETS = {"records": "10.78.1", "cluster": "10.78.2"}
+
+
+def missing() -> str:
+    """What this machine lacks to run services natively; empty if nothing."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "needs root on Linux, for network namespaces"
+    lacking = [name for name in ("ip", "unshare", "setpriv") if not shutil.which(name)]
+    lacking += [] if list(Path("/usr/lib/postgresql").glob("*/bin/postgres")) else ["PostgreSQL"]
+    return f"needs {', '.join(lacking)}" if lacking else ""
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=30)
 
 
 class World:
-    """The services of one composed cluster, with secrets of their own."""
+    """Containers of one composed cluster, with secrets of their own."""
 
-    def __init__(self, folder: Path, space: str) -> None:
+    def __init__(self, folder: Path, containers: Mapping[str, str], settings: Mapping[str, str]) -> None:
+        """
+        Args:
+            containers: name -> service of the compose file.
+            settings: what would stand in docker/.env.
+        """
         self.folder = folder
-        self.space = space
-        self.services: dict[str, Any] = resolved(read(), {"DIRSWEEP_SECRETS": str(folder / "secrets")})[
-            "services"
-        ]
+        self.containers = dict(containers)
+        given = dict(settings) | {"DIRSWEEP_SECRETS": str(folder / "secrets")}
+        self.services: dict[str, Any] = resolved(read(), given)["services"]
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def service(self, container: str) -> dict[str, Any]:
+        """Its settings in the compose file."""
+        found: dict[str, Any] = self.services[self.containers[container]]
+        return found
+
+    def space(self, container: str) -> str:
+        """Its network namespace."""
+        return f"{self.folder.name}-{container}"
 
     def secret(self, name: str) -> str:
         return (self.folder / "secrets" / name).read_text()
 
-    def words(self, service: str, words: list[str]) -> tuple[list[str], dict[str, str]]:
-        """How to run these words where a service runs, and with which environment."""
+    def connect(self) -> None:
+        """Make the namespaces, and the bridges between them."""
+        hub = self.space("hub")
+        ip("netns", "add", hub)
+        for network in SUBNETS:
+            ip("-n", hub, "link", "add", network, "type", "bridge")
+            ip("-n", hub, "link", "set", network, "up")
+        for number, container in enumerate(self.containers):
+            space = self.space(container)
+            etc = Path("/etc/netns") / space
+            etc.mkdir(parents=True)
+            (etc / "hosts").write_text(self._hosts(container))
+            (etc / "resolv.conf").write_text("# none: a question for another name fails at once\n")
+            ip("netns", "add", space)
+            ip("-n", space, "link", "set", "lo", "up")
+            for network in self.service(container)["networks"]:
+                port = f"{network}-{number}"
+                ip("-n", hub, "link", "add", port, "type", "veth", "peer", "name", network, "netns", space)
+                ip("-n", hub, "link", "set", port, "master", network, "up")
+                ip("-n", space, "addr", "add", f"{self.address(container, network)}/24", "dev", network)
+                ip("-n", space, "link", "set", network, "up")
+            ip("-n", space, "route", "add", "default", "dev", network)  # leads nowhere; Ray looks for it
+
+    def address(self, container: str, network: str) -> str:
+        """Where it is reached on one of its networks."""
+        return f"{SUBNETS[network]}.{10 + list(self.containers).index(container)}"
+
+    def _hosts(self, container: str) -> str:
+        lines = ["127.0.0.1 localhost"]
+        for network in self.service(container)["networks"]:
+            for other in self.containers:
+                if network in self.service(other)["networks"]:
+                    lines.append(f"{self.address(other, network)} {other}")
+        return "\n".join(lines) + "\n"
+
+    def cut(self, container: str, network: str) -> None:
+        """Take a container's cable out."""
+        ip(
+            "-n",
+            self.space("hub"),
+            "link",
+            "set",
+            f"{network}-{list(self.containers).index(container)}",
+            "down",
+        )
+
+    def disconnect(self) -> None:
+        """Remove the namespaces."""
+        for container in ("hub", *self.containers):
+            subprocess.run(["ip", "netns", "delete", self.space(container)], capture_output=True)
+            shutil.rmtree(Path("/etc/netns") / self.space(container), ignore_errors=True)
+
+    def _inside(self, container: str, words: list[str]) -> tuple[list[str], dict[str, str]]:
+        """How to run these words in a container, and with which environment."""
         postgres = max(Path("/usr/lib/postgresql").glob("*/bin"))
-        settings = self.services[service]
+        settings = self.service(container)
         environment = {
             "PATH": f"{self.folder}/bin:{Path(sys.executable).parent}:{postgres}:/usr/bin:/bin:/usr/sbin",
+            "PYTHONPATH": str(ROOT),
             "HOME": str(self.folder / "home"),
             "LANG": "C.UTF-8",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "RAY_USAGE_STATS_ENABLED": "0",
             "WORLD": str(self.folder),
             "DOCKER": str(DOCKER),
+            "CONTAINER": container,
             "SERVICE_SECRETS": " ".join(settings.get("secrets", [])),
             "SERVICE_USER": settings.get("user", "root").replace("0:0", "root"),
         }
-        inside = ["ip", "netns", "exec", self.space, "unshare", "--mount", "sh", "-c", MOUNTS, "sh", *words]
-        return inside, environment | settings.get("environment", {})
+        enter = ("ip", "netns", "exec", self.space(container))
+        alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        return [*enter, *alone, "sh", "-c", MOUNTS, "sh", *words], environment | settings.get(
+            "environment", {}
+        )
 
     def start(
-        self, service: str, words: list[str] | None = None, environment: Mapping[str, str] | None = None
+        self,
+        container: str,
+        words: list[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        name: str = "",
     ) -> None:
-        """Start a service by its own entrypoint and command, or by `words`."""
-        settings = self.services[service]
-        command, variables = self.words(
-            service, words or [*settings.get("entrypoint", []), *settings["command"]]
-        )
-        with (self.folder / f"{service}.log").open("wb") as log:
-            self.running[service] = subprocess.Popen(
+        """Start a container by its own entrypoint and command, or other words there under a name."""
+        settings = self.service(container)
+        own = [*settings.get("entrypoint", []), *settings["command"]]
+        command, variables = self._inside(container, words or own)
+        with (self.folder / f"{name or container}.log").open("wb") as log:
+            self.running[name or container] = subprocess.Popen(
                 command,
                 env=variables | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
@@ -84,9 +175,9 @@ class World:
                 start_new_session=True,
             )
 
-    def run(self, service: str, words: list[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run words to their end where a service runs, with its environment."""
-        command, environment = self.words(service, words)
+    def run(self, container: str, words: list[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run words to their end in a container, with its environment."""
+        command, environment = self._inside(container, words)
         return subprocess.run(
             command,
             env=environment,
@@ -96,54 +187,100 @@ class World:
             cwd=self.folder / "home",
         )
 
-    def wait_healthy(self, service: str, test: list[str] | None = None, timeout: float = 90) -> None:
-        """Until a service's own health check (or `test`) is content."""
+    def wait_healthy(self, container: str, test: list[str] | None = None, timeout: float = 120) -> None:
+        """Until a container's own health check (or `test`) is content."""
         until = time.monotonic() + timeout
-        words = test or self.services[service]["healthcheck"]["test"][1:]
-        while (done := self.run(service, words)).returncode != 0:
-            ended = self.running[service].poll()
-            assert ended is None, f"{service} ended with {ended}: {self.log(service)}"
-            assert time.monotonic() < until, f"{service}: {done.stdout}{done.stderr}\n{self.log(service)}"
+        words = test or self.service(container)["healthcheck"]["test"][1:]
+        while (done := self.run(container, words)).returncode != 0:
+            ended = self.running[container].poll()
+            assert ended is None, f"{container} ended with {ended}: {self.log(container)}"
+            assert time.monotonic() < until, f"{container}: {done.stdout}{done.stderr}\n{self.log(container)}"
             time.sleep(0.2)
 
-    def log(self, service: str) -> str:
-        """The end of what a service printed."""
-        return (self.folder / f"{service}.log").read_text(errors="replace")[-4000:]
+    def log(self, name: str) -> str:
+        """The end of what a container printed."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
 
     def stop(self) -> None:
-        """End all services, last first, as Docker would."""
-        for name, process in reversed(self.running.items()):
-            gently = signal.SIGINT if name == "postgres" else signal.SIGTERM
-            for how in (gently, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, how)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(15)
+        """End all containers by the signals that Docker would send; those that stay after 10 s by force."""
+        for name, process in self.running.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT if name in ("postgres", "s3") else signal.SIGTERM)
+        until = time.monotonic() + 10
+        for process in self.running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(until - time.monotonic(), 0.01))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @contextlib.contextmanager
-def world(hosts: Mapping[str, str]) -> Iterator[World]:
-    """An empty world in which the services have these addresses."""
+def world(containers: Mapping[str, str], settings: Mapping[str, str] | None = None) -> Iterator[World]:
+    """Containers that are connected and not yet started; see `World`."""
     folder = Path(tempfile.mkdtemp(prefix="dirsweep-world-"))
-    space = folder.name
-    etc = Path("/etc/netns") / space
-    made = World(folder, space)
+    made = World(folder, containers, settings or {})
     try:
         folder.chmod(0o755)
-        for name in ("bin", "home", "srv"):
+        for name in ("bin", "home", "ray", "srv", "srv/sweeps", "srv/project"):
             (folder / name).mkdir()
         (folder / "home").chmod(0o777)
         for script in ("healthy", "with-secrets"):
             (folder / "bin" / script).symlink_to(DOCKER / f"{script}.sh")
+        for part in ("search_spaces", "jobs"):
+            shutil.copytree(ROOT / part, folder / "srv" / "project" / part)
         subprocess.run([DOCKER / "new-secrets.sh", folder / "secrets"], check=True, capture_output=True)
-        etc.mkdir(parents=True)
-        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in hosts.items())]
-        (etc / "hosts").write_text("\n".join(lines) + "\n")
-        for words in (["netns", "add", space], ["-n", space, "link", "set", "lo", "up"]):
-            subprocess.run(["ip", *words], check=True, capture_output=True)
+        made.connect()
         yield made
     finally:
         made.stop()
-        subprocess.run(["ip", "netns", "delete", space], capture_output=True)
-        shutil.rmtree(etc, ignore_errors=True)
+        made.disconnect()
         shutil.rmtree(folder)
+
+
+def start_tracking(made: World) -> None:
+    """PostgreSQL, a store and MLflow, all healthy. moto's server stands for the S3 gateway, a Go program."""
+    variables = made.service("postgres")["environment"]
+    # what the image does at its first start: a database of this user, and a password asked of all who come
+    init = ["initdb", *variables["POSTGRES_INITDB_ARGS"].split(), f"--username={variables['POSTGRES_USER']}"]
+    password = f"--pwfile={variables['POSTGRES_PASSWORD_FILE']}"
+    done = made.run("postgres", [*init, "--no-sync", password, "--pgdata=records"])
+    assert done.returncode == 0, done.stderr
+    with (made.folder / "home" / "records" / "pg_hba.conf").open("a") as rules:
+        rules.write("\nhost all all all scram-sha-256\n")
+    made.start("s3", ["moto_server", "--host=0.0.0.0", "--port=7070"])
+    made.start("postgres", environment={"PGDATA": str(made.folder / "home" / "records")})
+    made.wait_healthy("postgres")
+    create = ["createdb", "--host=postgres", "--username=mlflow", variables["POSTGRES_DB"]]
+    done = made.run("mlflow", ["with-secrets", "PGPASSWORD=postgres_password", "--", *create])
+    assert done.returncode == 0, done.stderr
+    made.wait_healthy("s3", ["healthy", "http://127.0.0.1:7070/moto-api/"])
+    in_store(made, "make")
+    made.start("mlflow")
+    made.wait_healthy("mlflow")
+
+
+STORE = """
+import boto3, sys
+store = boto3.client("s3", endpoint_url="http://s3:7070")
+if sys.argv[1] == "make":
+    store.create_bucket(Bucket="mlflow")
+for page in store.get_paginator("list_objects_v2").paginate(Bucket="mlflow"):
+    for found in page.get("Contents", []):
+        print(found["Key"])
+"""
+
+
+def in_store(made: World, what: str = "list") -> list[str]:
+    """Names of all artifacts; "make" makes the bucket first, elsewhere a folder of the gateway's volume."""
+    words = [word for word in made.service("mlflow")["entrypoint"] if word.startswith("AWS_")]
+    done = made.run("mlflow", ["with-secrets", *words, "--", "python", "-c", STORE, what])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def sql(made: World, query: str, password: str = "") -> tuple[int, str]:
+    """Ask the database as MLflow would: psql's status, and rows or refusal."""
+    connection = f"postgresql://mlflow:{password or made.secret('postgres_password')}@postgres:5432/mlflow"
+    done = made.run("mlflow", ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "-c", query, connection])
+    return done.returncode, (done.stdout or done.stderr).strip()

@@ -1,27 +1,18 @@
-"""The tracking side of docker/compose.yaml, run natively: PostgreSQL and MLflow by their very commands.
-
-moto's server stands for the S3 gateway, which is no Python package.
-"""
+"""The services of docker/compose.yaml, run natively by their own commands; moto stands for the S3 gateway."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from composed import DOCKER, handed_over
-from natively import World, world
+from composed import DOCKER
+from natively import World, in_store, missing, sql, start_tracking, world
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or not shutil.which("ip") or not Path("/usr/lib/postgresql").exists(),
-        reason="needs root, iproute2 and PostgreSQL, for network namespaces and the database",
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
 
+CONTAINERS = {name: name for name in ("postgres", "s3", "mlflow", "ray-head")}
+WORKERS = {f"ray-worker-{number}": "ray-worker" for number in (1, 2)}
 CLIENT = """
 import json, os, sys, urllib.error, urllib.request
 from base64 import b64encode
@@ -58,96 +49,52 @@ told |= {"run": run, "artifacts": client.get_experiment(experiment).artifact_loc
 told["read back"] = [item.path for item in client.list_artifacts(run)]
 print(json.dumps(told))
 """
-BUCKET = """
-import boto3, sys
-store = boto3.client("s3", endpoint_url="http://s3:7070")
-if sys.argv[1] == "make":
-    store.create_bucket(Bucket="mlflow")
-else:
-    for found in store.list_objects_v2(Bucket="mlflow").get("Contents", []):
-        print(found["Key"], store.get_object(Bucket="mlflow", Key=found["Key"])["Body"].read().decode())
-"""
-
-
-def sql(started: World, query: str, password: str) -> tuple[int, str]:
-    connection = f"postgresql://mlflow:{password}@postgres:5432/mlflow"
-    done = started.run(
-        "mlflow", ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "-c", query, connection]
-    )
-    return done.returncode, (done.stdout or done.stderr).strip()
-
-
-def in_store(started: World, what: str) -> str:
-    words = [
-        f"{name}={secret}"
-        for name, secret in handed_over(started.services["mlflow"]).items()
-        if "AWS" in name
-    ]
-    done = started.run("mlflow", ["with-secrets", *words, "--", "python", "-c", BUCKET, what])
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
-def tracking() -> Iterator[World]:
-    """PostgreSQL, a store and MLflow, all healthy."""
-    with world(dict.fromkeys(("postgres", "s3", "mlflow"), "127.0.0.1")) as started:
-        variables = started.services["postgres"]["environment"]
-        # what the image does at its first start
-        init = [
-            "initdb",
-            *variables["POSTGRES_INITDB_ARGS"].split(),
-            f"--username={variables['POSTGRES_USER']}",
-        ]
-        made = started.run(
-            "postgres", [*init, "--no-sync", "--pwfile=/run/secrets/postgres_password", "--pgdata=records"]
-        )
-        assert made.returncode == 0, made.stderr
-        started.start("s3", ["moto_server", "--host=127.0.0.1", "--port=7070"])
-        started.start("postgres", environment={"PGDATA": str(started.folder / "home" / "records")})
-        started.wait_healthy("postgres")
-        created = started.run(
-            "mlflow",
-            [
-                *("with-secrets", "PGPASSWORD=postgres_password", "--"),
-                *("createdb", "--host=postgres", "--username=mlflow", variables["POSTGRES_DB"]),
-            ],
-        )
-        assert created.returncode == 0, created.stderr
-        started.wait_healthy("s3", ["healthy", "http://127.0.0.1:7070/moto-api/"])
-        in_store(started, "make")
-        started.start("mlflow")
-        started.wait_healthy("mlflow")
+def cluster() -> Iterator[World]:
+    """All containers, and of them PostgreSQL, a store and MLflow started and healthy."""
+    with world(CONTAINERS | WORKERS, {"RAY_WORKER_CPUS": "1"}) as started:
+        start_tracking(started)
         yield started
 
 
-def test_what_a_driver_tracks_goes_to_postgresql_and_the_store_and_strangers_are_refused(tracking: World):
+def test_what_a_driver_tracks_goes_to_postgresql_and_the_store_and_strangers_are_refused(cluster: World):
     uri = yaml.safe_load((DOCKER / "demo.yaml").read_text())["tracking_uri"]
-    head = tracking.services["ray-head"]
-    done = tracking.run("ray-head", [*head["entrypoint"], "python", "-c", CLIENT, uri])
-    assert done.returncode == 0, done.stderr + tracking.log("mlflow")
+    entrypoint = cluster.service("ray-head")["entrypoint"]
+    done = cluster.run("ray-head", [*entrypoint, "python", "-c", CLIENT, uri])
+    assert done.returncode == 0, done.stderr + cluster.log("mlflow")
     told = json.loads(done.stdout.splitlines()[-1])
     answers = {name: told[name] for name in ("nobody", "wrong password", "foreign host", "admin")}
     assert answers == {"nobody": 401, "wrong password": 401, "foreign host": 403, "admin": 200}
     assert told["artifacts"].startswith("mlflow-artifacts:/")
     assert told["read back"] == ["bins.csv"]
 
-    password = tracking.secret("postgres_password")
     query = "select m.key, m.value, r.status from metrics m join runs r using (run_uuid)"
-    assert sql(tracking, query, password) == (0, "val/few/mae|4|FINISHED")
-    assert sql(tracking, "select username, is_admin from users", password) == (0, "admin|t")
-    status, refusal = sql(tracking, "select 1", "mlflow")
+    assert sql(cluster, query) == (0, "val/few/mae|4|FINISHED")
+    assert sql(cluster, "select username, is_admin from users") == (0, "admin|t")
+    status, refusal = sql(cluster, "select 1", password="mlflow")
     assert (status, "password authentication failed" in refusal) == (2, True)
 
-    [line] = in_store(tracking, "list").splitlines()
-    assert line.startswith("artifacts/")
-    assert line.endswith(f"{told['run']}/artifacts/bins.csv bin,count")
+    [name] = in_store(cluster)
+    assert name.startswith("artifacts/")
+    assert name.endswith(f"{told['run']}/artifacts/bins.csv")
 
 
-def test_no_secret_is_on_a_command_line_or_in_a_log(tracking: World):
-    secrets = [file.read_text() for file in (tracking.folder / "secrets").iterdir()]
+def test_the_head_reaches_mlflow_and_neither_the_database_nor_the_store(cluster: World):
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+    places = (("mlflow", "cluster", "5000"), ("postgres", "records", "5432"), ("s3", "records", "7070"))
+    reached = {}
+    for name, network, port in places:
+        words = ["python", "-c", connect, cluster.address(name, network), port]
+        reached[name] = cluster.run("ray-head", words).returncode == 0
+    assert reached == {"mlflow": True, "postgres": False, "s3": False}
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(cluster: World):
+    secrets = [file.read_text() for file in (cluster.folder / "secrets").iterdir()]
     assert len(secrets) == 6
-    seen = [tracking.log(service) for service in tracking.running]
+    seen = [cluster.log(service) for service in cluster.running]
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             seen.append(process.read_text(errors="replace"))
