@@ -109,6 +109,27 @@ def test_the_jobs_folder_has_no_other_job():
     assert {file.stem for file in JOBS.glob("*.yaml")} == set(TARGETS)
 
 
+def steady(text: str) -> str:
+    """Output without what changes from day to day and machine to machine."""
+    text = text.replace(str(ROOT), "/home/me/dirsweep")
+    text = re.sub(r"[\d.]+ MB in \d+ files", "N MB in N files", text)
+    return re.sub(r"((?:python|ray)=|rayVersion: )[\d.]+", r"\1N", text)
+
+
+def test_the_page_on_clusters_shows_every_shipped_job_and_what_it_prints(run, monkeypatch):
+    page = (ROOT / "docs" / "clusters.md").read_text()
+    shown = re.findall(
+        r"```\n\$ (dirsweep submit jobs/(\w+)\.yaml [^\n]* --dry-run)\n(.*?)```\n", page, re.DOTALL
+    )
+    assert {name for _, name, _ in shown} == set(TARGETS)
+    monkeypatch.chdir(ROOT)
+    for command, name, output in shown:
+        assert f"```yaml\n{(JOBS / f'{name}.yaml').read_text()}```" in page
+        found = steady(run(*command.split()[1:]).out)
+        for part in output.split("...\n"):
+            assert steady(part) in found, f"{command}: {part}"
+
+
 # ---- KubeRay
 
 
@@ -429,8 +450,9 @@ def test_near_the_time_limit_the_sweep_is_stopped_and_the_job_queued_again(node,
 
 
 def test_the_script_of_a_job_has_nothing_for_shellcheck_to_say(job):
-    for retries in (0, 2):
-        assert shellcheck(inside.script(job(), "/sweeps", ("dirsweep",), retries=retries), "sh") == []
+    for retries, retried in ((0, False), (2, False), (0, True)):
+        text = inside.script(job(), "/sweeps", ("dirsweep",), retries=retries, retried=retried)
+        assert shellcheck(text, "sh") == []
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(0, 1), (2, 1), (130, 1), (1, 3), (137, 3)])
@@ -443,6 +465,16 @@ def test_a_ray_job_is_tried_again_unless_that_is_of_no_use(job, tmp_path, status
     done = subprocess.run(["sh", file], capture_output=True, timeout=30)
     assert done.returncode == status
     assert (tmp_path / "attempts").read_text().count("x") == attempts
+
+
+@pytest.mark.parametrize(("status", "told"), [(0, 0), (2, 2), (1, 1), (130, 0)])
+def test_kuberay_does_not_begin_again_what_was_stopped(job, tmp_path, status, told):
+    program = tmp_path / "dirsweep"
+    program.write_text(f'#!/bin/sh\n[ "$1" = jobs ] && exit 0\nexit {status}\n')
+    program.chmod(0o755)
+    file = tmp_path / "job.sh"
+    file.write_text(inside.script(job(), "/sweeps", (str(program),), retries=0, retried=True))
+    assert subprocess.run(["sh", file], timeout=30).returncode == told
 
 
 def test_a_ray_job_sends_the_package_the_space_and_the_script_and_nothing_else(job, tmp_path):
@@ -464,7 +496,7 @@ def test_a_ray_job_sends_the_package_the_space_and_the_script_and_nothing_else(j
 def test_what_is_sent_runs_by_itself(job, tmp_path):
     package = pack(job(), tmp_path / "sent")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "dirsweep.cli", "--version"],
+        [sys.executable, "-P", "-m", "dirsweep", "--version"],
         env={**os.environ, "PYTHONPATH": str(package.code.parent)},
         cwd=package.work,
         capture_output=True,
@@ -498,12 +530,12 @@ def test_a_head_whose_python_lacks_packages_says_so_before_all_else(job, tmp_pat
     bare.chmod(0o755)
     done = subprocess.run(
         ["sh", package.work / "job.sh"],
-        env={"PATH": f"{bare.parent}:/usr/bin:/bin"},
+        env={"PATH": f"{bare.parent}:/usr/bin:/bin", "PYTHONPATH": str(package.code.parent)},  # as Ray does
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    assert re.match(r"error: \S+ on the head lacks \['mlflow', 'optuna', .*; install there", done.stderr)
+    assert re.match(r"error: \S+ lacks mlflow, optuna, .*; install what dirsweep requires there", done.stderr)
 
 
 # ---- what the nodes must have
@@ -630,6 +662,15 @@ def test_a_cluster_that_cannot_serve_the_job_is_refused_before_anything_is_sent(
         assert message in done.err
 
 
+def test_a_relative_storage_is_for_a_head_on_this_machine(job):
+    there = head.Head.__new__(head.Head)  # as it is once it is connected
+    there.address = "http://10.0.0.1:8265"
+    with pytest.raises(
+        ValueError, match=r"'storage' is 'sweeps', below the folder where you are, but http://10"
+    ):
+        there.check(job())
+
+
 # ---- bad heads
 
 
@@ -676,7 +717,7 @@ def test_a_job_runs_on_a_real_head_and_submitted_again_goes_on_with_its_sweep(tm
 
         def told(*words: str, token: str = token, status: int = 0) -> str:
             done = subprocess.run(
-                [sys.executable, "-m", "dirsweep.cli", *words],
+                [sys.executable, "-m", "dirsweep", *words],
                 env={**os.environ, "RAY_ADDRESS": real.address, "RAY_AUTH_TOKEN": token},
                 cwd=tmp_path,
                 capture_output=True,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dirsweep.cluster.job import Job
 from dirsweep.cluster.package import Package
@@ -22,6 +23,7 @@ from dirsweep.sweep.session import room
 
 TIMEOUT = 10.0  # seconds for one request
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
@@ -89,6 +91,11 @@ class Head:
         Raises:
             ValueError: it is not so, with what the cluster has.
         """
+        if not Path(job.storage).is_absolute() and urlsplit(self.address).hostname not in LOOPBACK:
+            raise ValueError(
+                f"'storage' is {job.storage!r}, below the folder where you are, but {self.address} is "
+                "another machine; give an absolute path that its nodes see"
+            )
         found = self.machines()
         for name, there, here in (
             ("Ray", found.ray, version("ray")),

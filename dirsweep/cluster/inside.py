@@ -12,7 +12,9 @@ from dirsweep.config import PLACES
 
 SPACE = "space.yaml"
 SCRIPT = "job.sh"
-NO_USE = (0, 2, 130)
+STOPPED = 130
+"""Status of a sweep that a signal or `dirsweep stop` ended."""
+NO_USE = (0, 2, STOPPED)
 """Statuses after which another attempt would do the same: done, bad input, stopped."""
 
 
@@ -40,19 +42,22 @@ def script(
     *,
     retries: int,
     at_least: int | None = None,
-    first: tuple[str, ...] = (),
+    retried: bool = False,
 ) -> str:
     """A POSIX shell script that runs where SPACE lies beside it, on the cluster's head.
 
     Args:
         retries: further attempts after a failure; 0 where the cluster has its own.
         at_least: trials that must have room when it begins; by default as many as the job asks for.
-        first: lines of shell that come before all else.
+        retried: the cluster starts whatever fails again; a sweep that was stopped ends well then.
     """
     check = check_command(job, storage, program, at_least or job.resources.at_once)
     sweep = sweep_command(job, storage, program, SPACE)
     lines = ["#!/bin/sh", f"# {job.name}: look around, then begin the sweep or go on with it.", "set -eu"]
-    lines += ['cd "$(dirname "$0")"', *first, check]
+    lines += ['cd "$(dirname "$0")"', check]
+    if retried:
+        end = f'[ "$status" = {STOPPED} ] || exit "$status"'
+        return "\n".join([*lines, "status=0", f"{sweep} || status=$?", end, ""])
     if retries == 0:
         return "\n".join([*lines, f"exec {sweep}", ""])
     useless = "|".join(map(str, NO_USE))

@@ -32,7 +32,7 @@ def manifests(job: Job) -> str:
     place = {"name": name} | ({"namespace": space} if space else {})
     files = {
         inside.SCRIPT: inside.script(
-            job, job.storage, ("dirsweep",), retries=0, at_least=_first_room(job, groups)
+            job, job.storage, ("dirsweep",), retries=0, retried=True, at_least=_first_room(job, groups)
         ),
         inside.SPACE: space_text(job.rendered()),
     }

@@ -4,7 +4,6 @@ Code that runs there is the code that is here, whatever version of dirsweep the 
 sent: they must lie where the nodes see them.
 """
 
-import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,7 @@ import dirsweep
 from dirsweep.cluster import inside
 from dirsweep.cluster.job import Job, space_text
 
-PROGRAM = ("python", "-m", "dirsweep.cli")
-NEEDS = ("mlflow", "optuna", "pydantic", "ray", "torch", "typer")
-"""Packages without which nothing runs; the Python on the head's PATH may be another than Ray's."""
+PROGRAM = ("python", "-m", "dirsweep")
 STOP_SECONDS = 40
 """How long Ray waits after a job's SIGTERM, longer than a sweep takes to save its trials; Ray's own is 3."""
 
@@ -77,7 +74,7 @@ def pack(job: Job, folder: Path) -> Package:
     work.mkdir()
     (work / inside.SPACE).write_text(space_text(job.rendered()))
     storage = str(Path(job.storage).absolute())
-    text = inside.script(job, storage, PROGRAM, retries=job.retries, first=(_see_packages(),))
+    text = inside.script(job, storage, PROGRAM, retries=job.retries)
     (work / inside.SCRIPT).write_text(text)
     usual = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -85,14 +82,3 @@ def pack(job: Job, folder: Path) -> Package:
         "PYTHONUNBUFFERED": "1",
     }
     return Package(code, work, usual | inside.plain_variables(job))
-
-
-def _see_packages() -> str:
-    """Shell: end with a message where `python` lacks what dirsweep needs."""
-    code = (
-        "import importlib.util, sys; "
-        "lacks = [name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]; "
-        "lacks and sys.exit(f'error: {sys.executable} on the head lacks {lacks}; install there what dirsweep "
-        "requires, and start Ray with that environment first on its PATH')"
-    )
-    return shlex.join(["python", "-c", code, *NEEDS])
