@@ -137,6 +137,7 @@ def test_an_unknown_key_is_named_with_those_that_are_allowed(refused):
         ("environment: {X: {from: env, key: a}}", "'environment.X': secret and key belong to `from: secret`"),
         ("kubernetes: {image: 'dirsweep:latest', volume_claim: v}", "'kubernetes': image dirsweep:latest"),
         ("kubernetes: {image: dirsweep, volume_claim: v}", "'kubernetes.image': string should match pattern"),
+        ("kubernetes: {image: 'local:5000/dirsweep', volume_claim: v}", "'kubernetes.image': string should"),
     ],
 )
 def test_what_a_job_must_not_say_is_refused_by_key(refused, text, message):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import platform
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,19 +152,28 @@ class Head:
 
     def follow(self, job_id: str, show: Callable[[str], object], until: str | None = None) -> Entry:
         """Hand on what a job prints until it ends, or a line begins with `until`; gives the job then."""
+        shown = ""
 
-        async def read() -> None:
-            line = ""
+        async def read() -> bool:
+            nonlocal shown
+            told = 0  # a log is told from its beginning
             tail: AsyncIterator[str] = self._client.tail_job_logs(job_id)
             async for text in tail:
-                show(text)
-                line += text
-                if until is not None and any(one.startswith(until) for one in line.splitlines()):
-                    return
+                told += len(text)
+                if new := text[len(text) - max(0, told - len(shown)) :]:
+                    show(new)
+                    shown += new
+                if until is not None and any(line.startswith(until) for line in shown.splitlines()):
+                    return True
+            return False
 
-        with self._explained(job_id):
-            asyncio.run(read())
-        return self.job(job_id)
+        while True:
+            with self._explained(job_id):
+                found = asyncio.run(read())
+            entry = self.job(job_id)
+            if found or entry.status in ENDED:
+                return entry
+            time.sleep(1.0)  # the connection ended before the job
 
     def _get(self, endpoint: str) -> dict[str, Any]:
         response = self._client._do_request("GET", endpoint)
@@ -173,6 +183,7 @@ class Head:
     @contextmanager
     def _explained(self, job_id: str | None = None) -> Iterator[None]:
         """Turn what Ray raises into a ValueError that names the head."""
+        import aiohttp
         import requests
         from ray.exceptions import AuthenticationError
 
@@ -183,7 +194,7 @@ class Head:
                 f"{self.address}: the head refuses the token from {_token_source()}; it must be the one "
                 "that Ray was started with there"
             ) from None
-        except (ConnectionError, requests.exceptions.RequestException) as error:
+        except (ConnectionError, requests.exceptions.RequestException, aiohttp.ClientError) as error:
             kind = (
                 f"no answer within {TIMEOUT:g} s"
                 if isinstance(error, requests.exceptions.Timeout)

@@ -79,6 +79,5 @@ def pack(job: Job, folder: Path) -> Package:
     usual = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS),
-        "PYTHONUNBUFFERED": "1",
     }
     return Package(code, work, usual | inside.plain_variables(job))

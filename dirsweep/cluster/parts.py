@@ -156,7 +156,7 @@ class WorkerGroup(Config):
 class Kubernetes(Config):
     """What a job needs on Kubernetes."""
 
-    image: Annotated[str, Field(pattern=r"^[^\s:@]+(:\d+/[^\s:@]+)?[:@][^\s]+$")]
+    image: Annotated[str, Field(pattern=r"^[^\s:@]+(:\d+/[^\s:@]+)?(:[\w.-]+|@sha256:[0-9a-f]{64})$")]
     """Container image with dirsweep, by tag or digest: registry.example.org/dirsweep:0.1.0."""
     volume_claim: KubernetesName
     """Persistent volume claim (ReadWriteMany) that is mounted at `storage` in every pod."""
