@@ -493,6 +493,17 @@ def test_a_ray_job_sends_the_package_the_space_and_the_script_and_nothing_else(j
     assert f"{package.size / 1e6:.1f} MB in {len(sent)} files" in package.told
 
 
+def test_all_nodes_are_asked_for_the_files_that_a_space_names(job, tmp_path):
+    (tmp_path / "old").mkdir()
+    made = job()
+    (tmp_path / "space.yaml").write_text(
+        SPACE
+        + yaml.safe_dump({"fixed": tiny.config(tmp_path).model_dump(mode="json"), "warm_start": ["old"]})
+    )
+    asked = inside.check_command(made, "/sweeps", ("dirsweep",), 1)
+    assert f"--needs {tmp_path}/old --needs {tmp_path}/tiny.csv" in asked
+
+
 def test_what_is_sent_runs_by_itself(job, tmp_path):
     package = pack(job(), tmp_path / "sent")
     done = subprocess.run(
@@ -551,7 +562,7 @@ def answer(**changes: Any) -> dict[str, Any]:
     [
         ({"shared": False}, "n2: does not see storage /data as the head does"),
         ({"writable": False}, "n2: cannot write in storage /data"),
-        ({"lacks": ["/data/wells.csv"]}, "n2: has no /data/wells.csv, which the dataset names"),
+        ({"lacks": ["/data/wells.csv"]}, "n2: has no /data/wells.csv, which the search space names"),
         (
             {"versions": check.versions() | {"dirsweep": "0.0.9"}},
             "n2: has dirsweep 0.0.9, but the job was made with 0.1.0",

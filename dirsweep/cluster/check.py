@@ -133,5 +133,7 @@ def problems(answer: dict[str, Any], storage: Path, expected: Mapping[str, str])
         )
     elif not answer["writable"]:
         wrong.append(f"{node}: cannot write in storage {storage}")
-    wrong += [f"{node}: has no {place}, which the dataset names; put it there" for place in answer["lacks"]]
+    wrong += [
+        f"{node}: has no {place}, which the search space names; put it there" for place in answer["lacks"]
+    ]
     return wrong

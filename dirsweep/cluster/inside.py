@@ -5,10 +5,12 @@ simply be started again.
 """
 
 import shlex
+from pathlib import Path
 
 from dirsweep.cluster.check import versions
 from dirsweep.cluster.job import Job
 from dirsweep.config import PLACES
+from dirsweep.config.files import FILES
 
 SPACE = "space.yaml"
 SCRIPT = "job.sh"
@@ -24,7 +26,7 @@ def check_command(job: Job, storage: str, program: tuple[str, ...], at_least: in
     words += [part for name, found in versions().items() for part in ("--expect", f"{name}={found}")]
     words += ["--at-least", str(at_least)]
     words += [part for name in from_environment(job) for part in ("--variable", name)]
-    words += [part for place in data_places(job) for part in ("--needs", place)]
+    words += [part for place in needed_places(job) for part in ("--needs", place)]
     return shlex.join([*words, *_per_trial(job)])
 
 
@@ -79,11 +81,14 @@ def script(
     )
 
 
-def data_places(job: Job) -> list[str]:
-    """Files and folders that the job's dataset names, which all nodes must see."""
-    dataset = job.rendered().fixed.get("dataset")
-    named = [dataset.get(key) for key in PLACES] if isinstance(dataset, dict) else []
-    return [place for place in named if place]
+def needed_places(job: Job) -> list[str]:
+    """Files and folders that the search space names and all nodes must see: data, encoders, warm starts."""
+    spec = job.rendered()
+    named: list[object] = list(spec.warm_start)
+    for branch, keys in (("dataset", PLACES), ("encoder", FILES)):
+        part = spec.fixed.get(branch)
+        named += [part.get(key) for key in keys] if isinstance(part, dict) else []
+    return [place for place in named if isinstance(place, str) and Path(place).is_absolute()]
 
 
 def plain_variables(job: Job) -> dict[str, str]:

@@ -41,7 +41,7 @@ class Job(Config):
     budget: Budget | None = None
     """Instead of the space's own budget."""
     time_limit: PositiveInt | None = None
-    """Minutes that the job may take: it is ended then. Slurm queues it again, others do not."""
+    """Minutes that the job may take; Slurm queues it again then, Kubernetes ends it, Ray Jobs have none."""
     kubernetes: Kubernetes | None = None
     """What `--to kuberay` needs."""
     slurm: Slurm = Slurm()
