@@ -98,7 +98,7 @@ def _to_slurm(job: "Job", dry_run: bool, out: Path | None) -> None:
 
 
 def _written(text: str, file: Path, command: str) -> None:
-    from dirsweep.cli.sweeps import check_file
+    from dirsweep.cli.places import check_file
 
     check_file(file, "--out")
     file.write_text(text)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from dirsweep.cli.places import check_writable
 from dirsweep.cli.shared import SWEEPS, Cpus, Gpus, Storage, Workers, checked_spec, given_resources, show
-from dirsweep.cli.sweeps import check_writable, with_trials
+from dirsweep.cli.sweeps import with_trials
 
 app = typer.Typer()
 

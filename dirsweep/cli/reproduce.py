@@ -51,7 +51,7 @@ def reproduce(
     Example: dirsweep reproduce sts-b --scale small
     """
     from dirsweep import reproduce as reproducing
-    from dirsweep.cli.sweeps import check_writable
+    from dirsweep.cli.places import check_writable
     from dirsweep.cli.trials import parsed
 
     found = reproducing.chosen(reproducing.read(recipe), methods)

@@ -1,6 +1,5 @@
-"""Commands on sweeps: run, resume, watch, stop, report."""
+"""Commands on sweeps: run, resume, watch, stop."""
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dirsweep.cli.places import check_writable
 from dirsweep.cli.shared import (
     SWEEPS,
     Cpus,
@@ -183,23 +183,6 @@ def _refuse_both(uri: str | None, system_metrics: bool, off: bool) -> None:
         raise ValueError(f"{idle} would do nothing beside --no-tracking; leave one out")
 
 
-def check_writable(storage: Path, option: str = "--storage") -> None:
-    """ValueError that names the option if nothing can be written there."""
-    here = storage.absolute()
-    place = next(folder for folder in (here, *here.parents) if folder.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise ValueError(f"{option} {storage}: cannot write in {place}; name a folder of yours")
-
-
-def check_file(file: Path, option: str = "--html") -> None:
-    """ValueError that names the option if no file can be written there."""
-    folder = file.absolute().parent
-    if not folder.is_dir():
-        raise ValueError(f"{option} {file}: there is no folder {folder}; make it, or name another")
-    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
-        raise ValueError(f"{option} {file}: cannot write there; name a file of yours")
-
-
 def _tell_of_damage(folder: Path) -> None:
     from dirsweep import report
 
@@ -268,65 +251,3 @@ def stop(sweep: Sweep, storage: Storage = SWEEPS) -> None:
     from dirsweep import sweep as sweeps
 
     typer.echo(sweeps.stop(sweep_folder(sweep, storage)))
-
-
-@app.command()
-def report(
-    sweep: Sweep,
-    as_json: Annotated[bool, typer.Option("--json", help="Every trial as one JSON object.")] = False,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page for the browser, in one file.")
-    ] = None,
-    storage: Storage = SWEEPS,
-) -> None:
-    """Print a sweep's leaderboard beside its controls, or write a page with all of it.
-
-    Example: dirsweep report all-1 --html all-1.html
-    """
-    import json
-
-    from dirsweep import report as reports
-
-    if as_json and html is not None:
-        raise ValueError("--json prints one report and --html writes another; leave one out")
-    if html is not None:
-        check_file(html)
-    found = reports.load(sweep_folder(sweep, storage))
-    if html is not None:
-        from dirsweep.report.html import page
-
-        html.write_text(page(found), encoding="utf-8")
-        typer.echo(f"wrote {html}")
-    elif as_json:
-        typer.echo(json.dumps(reports.as_json(found), indent=1, allow_nan=False))
-    else:
-        show(reports.leaderboard(found))
-
-
-@app.command()
-def compare(
-    sweeps: Annotated[
-        list[str], typer.Argument(metavar="SWEEP...", help="Sweeps' folders, or their names in --storage.")
-    ],
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page for the browser, in one file.")
-    ] = None,
-    storage: Storage = SWEEPS,
-) -> None:
-    """Print several sweeps' winners beside one another, with a benchmark's published figures.
-
-    Example: dirsweep compare all-1 strength-1 --html compare.html
-    """
-    from dirsweep import report as reports
-    from dirsweep.report import compare as comparing
-
-    if html is not None:
-        check_file(html)
-    groups = comparing.comparable([reports.load(sweep_folder(one, storage)) for one in sweeps])
-    if html is None:
-        show(comparing.comparison(groups))
-        return
-    from dirsweep.report.html import compare_page
-
-    html.write_text(compare_page(groups), encoding="utf-8")
-    typer.echo(f"wrote {html}")
