@@ -1,3 +1,5 @@
+import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -5,7 +7,7 @@ from pathlib import Path
 import pytest
 import stores
 
-from dirsweep import publish, tracking
+from dirsweep import flock, publish, tracking
 from dirsweep.cli import main
 from dirsweep.sweep import lock
 from dirsweep.tracking import store, ui
@@ -202,3 +204,20 @@ def test_a_store_that_needs_a_login_says_so(guarded, sweep, capsys, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
     with pytest.raises(ValueError, match=r"asks for a login"):
         tracking.Writer(guarded, tracking.Sweep("guarded", "i1"), {})
+
+
+def test_a_second_sync_at_once_is_refused_before_it_makes_anything_double(sweep, there):
+    with (
+        flock.held(sweep / "sync.lock"),
+        pytest.raises(ValueError, match=r"is being synced already \(process"),
+    ):
+        publish.sync(sweep, there)
+    assert stores.contents(there) == {}
+
+
+def test_a_sync_of_its_own_store_keeps_the_driver_away(sweep, there):
+    (sweep / lock.FILE).unlink()
+    publish.sync(sweep, there)
+    assert not (sweep / lock.FILE).exists()
+    publish.sync(sweep, None)
+    assert json.loads((sweep / lock.FILE).read_text())["pid"] == os.getpid()  # the last that held it

@@ -4,12 +4,14 @@ Run twice it leaves what it left once: runs are found again by the sweep's ident
 points carry the ledger's times, an epoch that a run has is passed over, and files replace themselves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from dirsweep import flock, tracking
 from dirsweep import report as reports
-from dirsweep import tracking
+from dirsweep.flock import Holder
 from dirsweep.ledger import Ledger
 from dirsweep.publish.place import same_store
 from dirsweep.publish.present import present
@@ -20,6 +22,8 @@ from dirsweep.sweep import lock, provenance, told
 from dirsweep.sweep.book import TRIALS
 from dirsweep.sweep.place import beside, own_store, run_ids, sweep_of
 from dirsweep.tracking import MODE, Writer
+
+LOCK = "sync.lock"
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def sync(folder: Path, to: str | None, told_of: Callable[[str], None] = lambda l
 
     Raises:
         ValueError: there is no sweep, its ledger is damaged, the store cannot be reached or refuses, or a
-            driver runs the sweep and writes to that very store.
+            driver runs the sweep and writes to that very store, or another sync of it is under way.
     """
     ledger = Ledger.open(Folder(folder))
     report = reports.load(folder)
@@ -63,13 +67,27 @@ def sync(folder: Path, to: str | None, told_of: Callable[[str], None] = lambda l
         )
     tracking.check(uri, "--to")
     known = run_ids(ledger.records) if same_store(uri, own) else {}
-    with Writer(uri, sweep_of(folder, ledger), known) as writer:
+    with (
+        _alone(folder, with_driver=not same_store(uri, own)),
+        Writer(uri, sweep_of(folder, ledger), known) as writer,
+    ):
         count, still_open = _tell_all(writer, report, ledger, told_of)
         left = present(writer, uri, report, ledger)
         state, at = ended(ledger)
         writer.end_sweep(state, told.summary(report.spec, report.best), [], at)
     address = f"#/experiments/{writer.experiment}/runs/{writer.ids['']}{MODE}"
     return Synced(tracking.shown(uri), count, still_open, driver is not None, address, left)
+
+
+@contextmanager
+def _alone(folder: Path, with_driver: bool) -> Iterator[None]:
+    """Keep other syncs of the sweep away, which would make each run once more; and its driver, if need be."""
+
+    def refusal(other: Holder) -> str:
+        return f"{folder}: is being synced already ({other}); wait until that ends"
+
+    with flock.held(folder / LOCK, refusal), nullcontext() if with_driver else lock.held(folder):
+        yield
 
 
 def _tell_all(
