@@ -124,11 +124,28 @@ def test_a_second_registration_of_a_run_makes_nothing_new(table, tmp_path, monke
 
 
 def test_the_alias_means_what_was_registered_last(table):
-    first, second = (tracked(table.trial, table.uri, sweep) for sweep in ("one", "two"))
+    first = tracked(table.trial, table.uri, "one")
+    experiment = first.client.get_run(first.run).info.experiment_id
+    run = first.client.create_run(experiment, tags={"trial": "8"}).info.run_id
+    second = Finished(table.uri, run, table.trial)
     for made, version in ((first, "1"), (second, "2"), (first, "1")):
         assert made.register("both") == version
         best = table.client.get_model_version_by_alias("both", "best")
         assert (str(best.version), best.run_id) == (version, made.run)
+
+
+def test_a_model_of_others_with_that_name_is_left_alone(table):
+    client = table.client
+    client.create_registered_model("theirs")
+    version = client.create_model_version("theirs", "file:///theirs", table.run).version
+    client.set_registered_model_alias("theirs", "best", version)
+    made = tracked(table.trial, table.uri, "theirs, by chance")
+    with pytest.raises(ValueError, match=r"the registered model 'theirs' there is of others; rename"):
+        made.register("theirs")
+    with pytest.raises(ValueError, match="'my-sweep' there is of others"):
+        made.register("my/sweep")  # another sweep's, of almost that name
+    assert client.get_model_version_by_alias("theirs", "best").version == version
+    assert [one.version for one in client.search_model_versions("name = 'theirs'")] == [version]
 
 
 def test_what_a_registration_that_broke_off_left_is_made_anew(table):

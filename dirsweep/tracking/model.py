@@ -17,6 +17,8 @@ from dirsweep.tracking import rows, store
 from dirsweep.tracking.described import Described, described, requirement
 
 ALIAS = "best"
+OWNER = "experiment_id"
+"""Tag of a registered model: the experiment whose runs' models are its versions."""
 FILES = ("config.json", "inputs.json", "metrics.json", "model.safetensors")
 """What `pipeline.predict` reads of a trial."""
 
@@ -34,7 +36,8 @@ def register_model(uri: str, run_id: str, folder: Path, name: str) -> str:
 
     Raises:
         ValueError: the trial is not finished; its encoder reads files that are not there or have changed; the
-            store has no such run, does not answer or cannot be written.
+            store has no such run, does not answer or cannot be written; the name is that of a model of
+            others, whose versions and alias are theirs.
     """
     trial, known = Folder(folder), registered_name(name)
     client = store.open_client(uri)
@@ -44,6 +47,7 @@ def register_model(uri: str, run_id: str, folder: Path, name: str) -> str:
         run = client.get_run(run_id)
         if run.info.lifecycle_stage != "active":
             raise ValueError(f"{store.shown(uri)}: the run {run_id} is deleted; restore it there")
+        _check_ours(client, known, run, uri)
         version = _version_there(client, known, run_id)
         if version is None:
             version = _new_version(client, known, run, trial)
@@ -61,6 +65,15 @@ def registered_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "model"
 
 
+def _check_ours(client: Any, name: str, run: Any, uri: str) -> None:
+    """ValueError if a model of that name is there that was not registered from the run's experiment."""
+    there = client.search_registered_models(f"name = '{name}'", max_results=1)
+    if there and there[0].tags.get(OWNER) != run.info.experiment_id:
+        raise ValueError(
+            f"{store.shown(uri)}: the registered model {name!r} there is of others; rename it or the sweep"
+        )
+
+
 def _version_there(client: Any, name: str, run_id: str) -> str | None:
     versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
     return max((str(version.version) for version in versions), key=int, default=None)
@@ -73,7 +86,8 @@ def _new_version(client: Any, name: str, run: Any, trial: Folder) -> str:
     of_trial = described(client, run, trial)
     logged = _logged(client, run, trial, of_trial)
     try:
-        client.create_registered_model(name, description=of_trial.first_line)
+        owner = {OWNER: run.info.experiment_id}
+        client.create_registered_model(name, tags=owner, description=of_trial.first_line)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
