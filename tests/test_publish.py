@@ -13,8 +13,9 @@ import sweeping
 from dirsweep import publish, report, tracking
 from dirsweep.cli import main
 from dirsweep.publish.note import LONGEST, Links, escaped, note
+from dirsweep.publish.place import same_store
 from dirsweep.report.drawing import trained
-from dirsweep.sweep.place import own_store
+from dirsweep.sweep.place import entry, own_store
 from dirsweep.tracking import store
 
 pytestmark = pytest.mark.slow  # each needs a sweep that was run by Ray
@@ -161,6 +162,16 @@ def test_a_store_beside_the_sweeps_moves_with_them_and_another_does_not(sweep, t
     assert own_store(moved, records) == tracking.default_uri(tmp_path / "moved")
     elsewhere = [{**one, "uri": "http://host:5000", "beside": False} for one in records]
     assert own_store(moved, elsewhere) == "http://host:5000"
+
+
+def test_a_file_of_runs_is_one_store_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = entry(tmp_path / "sweeps" / "a", "sqlite:///runs.db")
+    assert named == {"uri": f"sqlite:///{tmp_path}/runs.db", "beside": False}
+    assert same_store("sqlite:///runs.db", named["uri"])
+    assert not same_store("sqlite:///other.db", named["uri"])
+    assert not same_store("http://127.0.0.1:5000", named["uri"])
+    assert same_store("http://me:secret@127.0.0.1:5000/", "http://127.0.0.1:5000")
 
 
 def test_text_of_the_user_is_shown_and_never_obeyed():

@@ -33,5 +33,10 @@ def page(folder: Path, uri: str) -> str:
 
 
 def same_store(one: str, other: str | None) -> bool:
-    """Whether two addresses name one store, whatever credentials they carry."""
-    return other is not None and tracking.shown(one).rstrip("/") == tracking.shown(other).rstrip("/")
+    """Whether two addresses name one store, whatever credentials they carry and however a file is named."""
+    if other is None:
+        return False
+    databases = [tracking.database_path(uri) for uri in (one, other)]
+    if None in databases:
+        return tracking.shown(one).rstrip("/") == tracking.shown(other).rstrip("/")
+    return len({database.resolve() for database in databases if database}) == 1

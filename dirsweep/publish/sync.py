@@ -60,12 +60,12 @@ def sync(folder: Path, to: str | None, told_of: Callable[[str], None] = lambda l
     own = own_store(folder, ledger.records)
     driver = lock.holder(folder)
     uri = to or own or beside(folder)
+    tracking.check(uri, "--to")
     if driver is not None and same_store(uri, own):
         raise ValueError(
             f"{folder}: its driver runs ({driver}) and writes to {tracking.shown(uri)} by itself; wait until "
             "it ends, or name another store with --to"
         )
-    tracking.check(uri, "--to")
     known = run_ids(ledger.records) if same_store(uri, own) else {}
     with (
         _alone(folder, with_driver=not same_store(uri, own)),

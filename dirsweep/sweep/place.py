@@ -9,8 +9,10 @@ from dirsweep.storage import Record
 
 
 def entry(folder: Path, uri: str) -> dict[str, object]:
-    """What the ledger says of the store of the sweep in `folder`, without credentials."""
-    return {"uri": tracking.shown(uri), "beside": uri == beside(folder)}
+    """What the ledger says of the store of the sweep in `folder`, without credentials, from any folder."""
+    database = tracking.database_path(uri)
+    named = tracking.shown(uri) if database is None else f"sqlite:///{database.absolute()}"
+    return {"uri": named, "beside": uri == beside(folder)}
 
 
 def own_store(folder: Path, records: Sequence[Record]) -> str | None:
