@@ -28,8 +28,11 @@ print(sweep.spec.question.strip())
 # winner is one of many, so its val figure is optimistic: `dirsweep finalize` gives the verdict.
 
 # %%
+if not trials.is_best.any():
+    sys.exit(f"{folder}: no trial has won yet; run the sweep to its end")
 winner = trials[trials.is_best].iloc[0]
-controls = trials[(trials.kind == "control") & trials.of.isin([winner.trial, "default"])]
+complete = trials[trials.state == "COMPLETE"]
+controls = complete[(complete.kind == "control") & complete.of.isin([winner.trial, "default"])]
 errors = [f"val/{shot}/mae" for shot in ("all", "many", "median", "few")]
 compared = trials[trials.is_best | trials.trial.isin(controls.trial)].set_index("trial")
 print(compared[errors].round(3))

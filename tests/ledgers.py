@@ -76,12 +76,11 @@ def params(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, trials: int, *, reports: int = 2, samples: int = 300, seed: int = 0) -> None:
+def write(folder: Path, trials: int, *, reports: int = 2, seed: int = 0) -> None:
     """A sweep of so many trials: most complete, some pruned, some failed, with controls and their files.
 
     Args:
         reports: epochs that a trial tells of.
-        samples: of val, in the files of the winner and the controls.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
@@ -124,15 +123,14 @@ def write(folder: Path, trials: int, *, reports: int = 2, samples: int = 300, se
         name = f"{winner}-{control}"
         ledger.write("control", trial=name, of=winner, control=control, params=asked)
         _run(ledger, name, best[0] + 30, 1450.0, "COMPLETE", rng, reports)
-        files(folder / "trials" / name, best[0] + 30, rng, has_line=control == "mu0", samples=samples)
+        files(folder / "trials" / name, best[0] + 30, rng, has_line=control == "mu0")
         files(
             folder / "trials" / f"default-{control}",
             best[0] + 40,
             rng,
             has_line=control == "mu0",
-            samples=samples,
         )
-    files(folder / "trials" / winner, best[0], rng, has_line=True, samples=samples)
+    files(folder / "trials" / winner, best[0], rng, has_line=True)
     ledger.write("end", why="finished")
 
 
@@ -155,7 +153,7 @@ def _run(
     )
 
 
-def files(folder: Path, mae: float, rng: np.random.Generator, *, has_line: bool, samples: int = 300) -> None:
+def files(folder: Path, mae: float, rng: np.random.Generator, *, has_line: bool) -> None:
     """bins.csv and val_predictions.csv as a trial leaves them."""
     folder.mkdir(parents=True)
     low = 250.0 * np.arange(1, 75)
@@ -168,7 +166,7 @@ def files(folder: Path, mae: float, rng: np.random.Generator, *, has_line: bool,
     bins |= {"shot": shot, "norm_stage1": norm - 0.2, "majority": has_line & (count > 60), "norm_line": line}
     bins |= {"norm_target": line, "norm": norm, "train_mae_stage1": error, "train_mae": error}
     pd.DataFrame(bins | {"val_mae_stage1": error, "val_mae": error}).to_csv(folder / "bins.csv", index=False)
-    place = rng.integers(74, size=samples)
+    place = rng.integers(74, size=COUNTS["all"])
     target = low[place] + 250 * rng.random(len(place))
     kept = {"sample": np.arange(len(place)), "group": np.arange(len(place)) // 2, "bin": place}
     kept |= {"shot": shot[place], "target": target, "prediction": target + mae * rng.normal(size=len(place))}
@@ -176,4 +174,4 @@ def files(folder: Path, mae: float, rng: np.random.Generator, *, has_line: bool,
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), int(sys.argv[2]), reports=EPOCHS, samples=COUNTS["all"])
+    write(Path(sys.argv[1]), int(sys.argv[2]), reports=EPOCHS)

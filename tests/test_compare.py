@@ -126,7 +126,7 @@ def test_our_test_figures_stand_beside_the_published_ones(tmp_path):
     estimate = {"estimate": 0.912, "low": 0.8, "high": 1.0, "spread": 0.01}
     verdict = {
         "facts": {"seeds": [1, 2, 3, 4, 5], "test": 1000, "seconds": 9.0, "notes": []},
-        "opening": {"number": 1, "elsewhere": 0},
+        "opening": {"number": 1, "elsewhere": 0, "time": 1.0},
         "finalists": [{"name": "0", "config": config, "meaning": ""}],
         "controls": [],
         "ablation": [],

@@ -177,7 +177,7 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("", "No columns to parse"), ("bin,low\n0,1.0\n", "no column centre, high, majority")],
+    [("", "No columns to parse"), ("bin,low\n0,1.0\n", "no column high, centre, train_count")],
 )
 def test_a_damaged_table_of_bins_is_named(tmp_path: Path, content: str, said: str):
     ledger = begun(tmp_path / "s")

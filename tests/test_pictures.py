@@ -79,6 +79,9 @@ def table(folder: Folder, name: str) -> pd.DataFrame:
 
 def write(folder: Folder, name: str, content: pd.DataFrame) -> None:
     folder.put(name, content.to_csv(index=False).encode())
+    if name == "val_predictions.csv":
+        metrics = json.loads(folder.read("metrics.json")) | {"val/all/count": len(content)}
+        folder.put("metrics.json", json.dumps(metrics).encode())
 
 
 def bins_of(path: Path) -> pd.DataFrame:
@@ -408,9 +411,21 @@ def cut(content: bytes) -> bytes:
         ("metrics.json", lambda content: b'{"epoch": 3, "epochs": 5}', "without fit/slope, fit/intercept"),
         ("config.json", lambda content: b'{"stage3": null}', "stage3"),
         ("inputs.json", lambda content: b"{}", "no 'target'"),
-        ("bins.csv", lambda content: content.replace(b"norm_stage1", b"norm_1"), "without norm_stage1"),
+        ("bins.csv", lambda content: content.replace(b"norm_stage1", b"norm_1"), "no column norm_stage1"),
         ("bins.csv", lambda content: b"", "No columns"),
-        ("val_predictions.csv", lambda content: content.splitlines()[0], "it has no rows"),
+        ("val_predictions.csv", lambda content: content.splitlines()[0], "it has 0 rows and not"),
+        (
+            "val_predictions.csv",
+            lambda content: b"\n".join(content.splitlines()[:9]),
+            "it has 8 rows and not",
+        ),
+        ("val_predictions.csv", lambda content: content.replace(b"few", b"rare"), "shot is .'rare'."),
+        (
+            "bins.csv",
+            lambda content: b"\n".join(content.splitlines()[:4] + content.splitlines()[5:]),
+            "bins are",
+        ),
+        ("bins.csv", lambda content: content.replace(b",few,", b",few,x", 1), "norm_stage1 in row .* is 'x"),
         ("records.jsonl", cut, "without 3, 4, 5"),
     ],
 )

@@ -429,7 +429,7 @@ def test_a_damaged_table_of_bins_is_named(tmp_path):
     ledgers.write(tmp_path / "all-1", 12)
     best = report.load(tmp_path / "all-1").best.trial
     (tmp_path / "all-1" / "trials" / best / "bins.csv").write_text("bin,low\n0,1\n")
-    with pytest.raises(ValueError, match=r"bins\.csv: no column centre"):
+    with pytest.raises(ValueError, match=r"bins\.csv: no column high, centre, train_count"):
         page(report.load(tmp_path / "all-1"))
 
 
@@ -624,3 +624,16 @@ def test_the_command_refuses_what_it_cannot_write(run, tmp_path, options, words)
     result = run("report", "s", *options)
     assert isinstance(result.exception, ValueError)
     assert re.search(words, str(result.exception))
+
+
+def test_predictions_that_were_cut_short_are_named(tmp_path):
+    ledgers.write(tmp_path / "all-1", 12)
+    best = report.load(tmp_path / "all-1").best.trial
+    file = tmp_path / "all-1" / "trials" / best / "val_predictions.csv"
+    whole = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(whole[: len(whole) // 2]))
+    with pytest.raises(ValueError, match=r"val_predictions\.csv: it has .* rows and not 2,221; restore"):
+        page(report.load(tmp_path / "all-1"))
+    file.write_text("".join(whole[:-1]) + whole[-1].rsplit(",", 1)[0] + ",\n")
+    with pytest.raises(ValueError, match=r"val_predictions\.csv: prediction in row 2221 is"):
+        page(report.load(tmp_path / "all-1"))

@@ -1,7 +1,7 @@
 """Read a finished trial's folder, for its pictures."""
 
-import io
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +13,8 @@ import pandas as pd
 from dirsweep.config import NoNormOrdinality, TrialConfig, settings
 from dirsweep.shots import Floats
 from dirsweep.storage import Folder, Record
+from dirsweep.tables import BINS, PREDICTIONS, parse
 
-BINS = (
-    *("low", "high", "centre", "train_count", "shot", "norm_stage1", "majority", "norm_line", "norm_target"),
-    *("norm", "val_mae_stage1", "val_mae"),
-)
-PREDICTIONS = ("bin", "shot", "target", "prediction")
 FINISHED = "metrics.json"
 
 
@@ -86,13 +82,13 @@ def read_finished(folder: Folder) -> Finished:
     with _whole(folder, FINISHED) as content:
         metrics = {name: float(value) for name, value in json.loads(content).items()}
         wanted = ["epoch", "epochs", *(("fit/slope", "fit/intercept") if config.stage2 else ())]
-        _require(wanted, metrics)
+        _require(wanted, [name for name in metrics if math.isfinite(metrics[name])])
     with _whole(folder, "inputs.json") as content:
         target = str(json.loads(content)["target"])
-    with _whole(folder, "bins.csv") as content:
-        bins = _table(content, BINS)
-    with _whole(folder, "val_predictions.csv") as content:
-        predictions = _table(content, PREDICTIONS)
+    with _whole(folder, BINS) as content:
+        bins = parse(content, BINS)
+    with _whole(folder, PREDICTIONS) as content:
+        predictions = parse(content, PREDICTIONS, metrics.get("val/all/count"))
     with _whole(folder, RECORDS):
         records = read_records(folder)
         _require(range(1, int(metrics["epochs"]) + 1), {record["epoch"]: record for record in records})
@@ -116,14 +112,6 @@ def _require(wanted: Any, found: Any) -> None:
     missing = [str(name) for name in wanted if name not in found]
     if missing:
         raise ValueError(f"without {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}")
-
-
-def _table(content: bytes, columns: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.read_csv(io.BytesIO(content))
-    _require(columns, table.columns)
-    if table.empty:
-        raise ValueError("it has no rows")
-    return table
 
 
 def in_words(config: TrialConfig) -> str:

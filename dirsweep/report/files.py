@@ -4,46 +4,44 @@ A control of a configuration that ran already has no folder of its own: its figu
 its files.
 """
 
-import io
 import json
 
 import pandas as pd
 
+from dirsweep import tables
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.load import SweepReport
 from dirsweep.storage import Folder
 from dirsweep.sweep.controls import record_config, same_config
 
-PREDICTIONS, BINS, INPUTS = "val_predictions.csv", "bins.csv", "inputs.json"
+INPUTS = "inputs.json"
 
 
 def folder_of(report: SweepReport, trial: TrialRecord) -> Folder:
     """The folder with a trial's files: its own, or, if it never ran, that of the same configuration."""
     own = Folder(report.folder / "trials" / trial.trial)
-    if own.exists(BINS) or trial.attempts or trial.state != "COMPLETE":
+    if own.exists(tables.BINS) or trial.attempts or trial.state != "COMPLETE":
         return own
     others = [other for other in report.trials.values() if other.attempts]
     twin = same_config(report.spec, record_config(report.spec, trial), others)
     return own if twin is None else Folder(report.folder / "trials" / twin.trial)
 
 
-def csv(folder: Folder, name: str, columns: set[str]) -> pd.DataFrame | None:
-    """A table of a trial; None where there is none.
+def csv(folder: Folder, name: str, rows: float | None = None) -> pd.DataFrame | None:
+    """A table of a trial, BINS or PREDICTIONS; None where there is none.
+
+    Args:
+        rows: how many there must be, where that is known.
 
     Raises:
-        ValueError: it is no such table.
+        ValueError: it is no such table; names the file.
     """
     if not folder.exists(name):
         return None
     try:
-        found = pd.read_csv(io.BytesIO(folder.read(name)))
-    except (ValueError, UnicodeDecodeError) as error:
+        return tables.parse(folder.read(name), name, rows)
+    except ValueError as error:
         raise ValueError(f"{folder.path / name}: {error}; restore the file, or remove it") from None
-    if lacking := columns - set(found):
-        raise ValueError(
-            f"{folder.path / name}: no column {', '.join(sorted(lacking))}; restore the file, or remove it"
-        )
-    return found
 
 
 def target(report: SweepReport) -> str:

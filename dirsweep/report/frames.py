@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.report.files import BINS, csv, folder_of
+from dirsweep.report.files import csv, folder_of
 from dirsweep.report.load import SweepReport, load
 from dirsweep.search.distribution import Choice, Distribution, Int
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.reach import below
 from dirsweep.storage import Record
 from dirsweep.sweep.controls import record_config, trial_config
+from dirsweep.tables import BINS
 
 KINDS = ("trial", "control", "repeat")
 STATES = ("COMPLETE", "PRUNED", "FAIL", "OPEN")
@@ -214,10 +215,7 @@ def _reported(report: SweepReport, trial: TrialRecord) -> list[Record]:
 
 def _bins(report: SweepReport) -> pd.DataFrame:
     """A row per finished trial and bin."""
-    found = {
-        name: csv(folder_of(report, trial), BINS, set(BIN) - {"trial"})
-        for name, trial in report.trials.items()
-    }
+    found = {name: csv(folder_of(report, trial), BINS) for name, trial in report.trials.items()}
     tables = [
         table.assign(trial=name)[list(BIN)].astype(BIN) for name, table in found.items() if table is not None
     ]

@@ -12,19 +12,14 @@ import pandas as pd
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.pictures.colours import COLOURS, MARKS
-from dirsweep.report.files import BINS, csv, folder_of
+from dirsweep.report.files import csv, folder_of
 from dirsweep.report.html.figure import drawn, text
 from dirsweep.report.html.markup import Html, tag
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS
+from dirsweep.tables import BINS
 
 HEIGHT = 340
-
-
-NEEDED = {
-    *("centre", "low", "high", "train_count", "shot", "norm_stage1", "majority", "norm_line", "norm"),
-    *("val_mae_stage1", "val_mae"),
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ def tables(report: SweepReport, best: TrialRecord) -> list[Table]:
     own = report.controls(best.trial) or report.controls(DEFAULT)
     found = []
     for trial in (report.trials[best.trial], *own):
-        table = csv(folder_of(report, trial), BINS, NEEDED) if trial.state == "COMPLETE" else None
+        table = csv(folder_of(report, trial), BINS) if trial.state == "COMPLETE" else None
         if table is not None:
             found.append(
                 Table(

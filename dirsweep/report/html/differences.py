@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from dirsweep.intervals import Interval, Statistic, difference_interval, error_interval
 from dirsweep.ledger import TrialRecord
-from dirsweep.report.files import PREDICTIONS, csv, folder_of
+from dirsweep.report.files import csv, folder_of
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS
-
-NEEDED = {"sample", "shot", "target", "prediction"}
+from dirsweep.tables import PREDICTIONS
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def _of_seeds(report: SweepReport, trial: TrialRecord) -> dict[str, pd.DataFrame
 
 
 def _predictions(report: SweepReport, trial: TrialRecord) -> pd.DataFrame | None:
-    return csv(folder_of(report, trial), PREDICTIONS, NEEDED)
+    return csv(folder_of(report, trial), PREDICTIONS, trial.metrics.get("val/all/count"))
 
 
 def _paired(ours: Iterable[pd.DataFrame | None], theirs: Iterable[pd.DataFrame | None]) -> _Paired | None:
