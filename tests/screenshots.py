@@ -2,7 +2,7 @@
 
 python tests/screenshots.py [FOLDER]    (docs/screenshots; runs the demo sweep if there is none)
 
-The pictures are those of a window 1,100 wide, half as large again in pixels: about as a README shows them.
+The pictures are those of a laptop's window and a phone's, a quarter larger in pixels.
 """
 
 import io
@@ -23,10 +23,14 @@ from dirsweep.report.html import page as page_of
 
 ROOT = Path(__file__).parents[1]
 SPACE = ROOT / "search_spaces" / "all.yaml"
-WINDOW = {"width": 1100, "height": 720}
-SCALE = 1.5
-COLOURS = 128  # of a picture; more are not told apart in these
-LARGEST = 250_000  # bytes
+SCALE = 1.25
+MARGIN = 16  # around a part of a page
+LARGEST = 250_000  # bytes of a picture
+
+# as after a click on "Model training", upper left; some links lead back to pages on language models
+TRAINING = """if (location.protocol === "http:") {
+    localStorage.setItem("mlflow.workflowType_v1", JSON.stringify("machine_learning"));
+}"""
 
 
 def demo() -> SweepReport:
@@ -41,20 +45,20 @@ def demo() -> SweepReport:
 
 
 def save(taken: bytes, path: Path) -> None:
-    """Write a picture with few colours. ValueError if it is large all the same."""
+    """Write a picture with 256 colours, the rare ones among them. ValueError if it is large all the same."""
     image = Image.open(io.BytesIO(taken)).convert("RGB")
-    image.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        path, optimize=True
-    )
+    few = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path}: {path.stat().st_size:,} bytes, more than {LARGEST:,}")
     print(f"{path}  {image.width} x {image.height}, {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
-def settled(page: Page) -> None:
-    """Wait for what still loads, and take the mouse away."""
+def settled(page: Page) -> bytes:
+    """The page, once it has loaded all and the mouse is away."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)
+    return page.screenshot()
 
 
 def of_mlflow(browser: Browser, sweep: SweepReport, to: Path) -> None:
@@ -62,48 +66,45 @@ def of_mlflow(browser: Browser, sweep: SweepReport, to: Path) -> None:
     name, best = sweep.folder.name, sweep.best.trial
     with (
         mlflow_pages.served(sweep.folder) as address,
-        mlflow_pages.looked_at(browser, WINDOW, device_scale_factor=SCALE) as visit,
+        mlflow_pages.looked_at(browser, device_scale_factor=SCALE) as visit,
     ):
         page = visit.page
+        page.add_init_script(TRAINING)
         page.goto(address)
         link(page, best).wait_for()
-        settled(page)
-        save(page.screenshot(), to / "mlflow-runs.png")
+        save(settled(page), to / "mlflow-runs.png")
 
-        for key in (best, f"{best}-plain", f"{best}-mu0"):
-            row(page, key).get_by_role("checkbox", name="toggle row selection").check()
+        for trial in sweep.ranked[:3]:
+            row(page, trial.trial).get_by_role("checkbox", name="toggle row selection").check()
         page.get_by_role("button", name="Compare", exact=True).click()
-        page.get_by_role("link", name="val/all/mae", exact=True).scroll_into_view_if_needed()
-        settled(page)
-        save(page.screenshot(), to / "mlflow-compare.png")
+        page.get_by_text("Comparing 3 Runs").wait_for()
+        save(settled(page), to / "mlflow-compare.png")
 
         open_runs(page, address, name)
         link(page, name).click()
         page.get_by_text("Show more", exact=True).click()
-        settled(page)
-        save(page.screenshot(), to / "mlflow-sweep.png")
+        save(settled(page), to / "mlflow-sweep.png")
 
         open_runs(page, address, name)
         link(page, best).click()
         mlflow_pages.open_picture(page, "norms.svg").wait_for()
-        settled(page)
-        save(page.screenshot(), to / "mlflow-norms.png")
+        place = page.get_by_text("Path: file://").first  # on this machine: of no use to a reader
+        place.evaluate("line => { line.style.visibility = 'hidden'; }")
+        save(settled(page), to / "mlflow-norms.png")
 
 
 def of_report(browser: Browser, sweep: SweepReport, to: Path) -> None:
     """Its first screen on a laptop and on a phone, the Pareto front with a label, the norms."""
     paper = sweep.folder / "report.html"
     paper.write_text(page_of(sweep))
-    with browsing.visit(browser, WINDOW, device_scale_factor=SCALE) as visit:
+    with browsing.visit(browser, device_scale_factor=SCALE) as visit:
         open_report(visit.page, paper)
         save(visit.page.screenshot(), to / "report.png")
         point_at_the_front(visit.page.locator("#plot-pareto"))
-        save(visit.page.locator("#pareto").screenshot(), to / "report-pareto.png")
+        save(part(visit.page, "#pareto"), to / "report-pareto.png")
         visit.page.mouse.move(0, 0)
-        save(visit.page.locator("#norms").screenshot(), to / "report-norms.png")
-    with browsing.visit(
-        browser, browsing.PHONE, device_scale_factor=SCALE, is_mobile=True, has_touch=True
-    ) as visit:
+        save(part(visit.page, "#norms"), to / "report-norms.png")
+    with browsing.visit(browser, browsing.PHONE, device_scale_factor=SCALE, is_mobile=True) as visit:
         open_report(visit.page, paper)
         save(visit.page.screenshot(), to / "report-phone.png")
 
@@ -111,6 +112,17 @@ def of_report(browser: Browser, sweep: SweepReport, to: Path) -> None:
 def open_report(page: Page, paper: Path) -> None:
     page.goto(paper.absolute().as_uri())
     page.wait_for_selector("html[data-drawn=all]", state="attached")
+
+
+def part(page: Page, selector: str) -> bytes:
+    """A section of the page with a margin."""
+    box = page.locator(selector).evaluate(
+        "part => { const box = part.getBoundingClientRect();"
+        "return { x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height }; }"
+    )
+    box["x"] -= MARGIN
+    box["width"] += 2 * MARGIN
+    return page.screenshot(full_page=True, clip=box)
 
 
 def point_at_the_front(plot: Locator) -> None:

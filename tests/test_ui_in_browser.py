@@ -85,7 +85,7 @@ def test_three_runs_are_compared_by_their_knobs_and_errors(mlflow, address, swee
     expect(page.get_by_text("Comparing 3 Runs from 1 Experiment")).to_be_visible()
     expect(page.get_by_text("stage2.norm_weight", exact=True).first).to_be_visible()
     expect(page.get_by_role("link", name="val/all/mae", exact=True)).to_be_visible()
-    values = page.get_by_role("grid").last  # beside the names of the metrics, which scroll along
+    values = page.get_by_role("grid").last  # the grid before has their names
     for key in three:
         expect(page.get_by_role("row").filter(has_text="Run Name:")).to_contain_text(key)
         expect(values).to_contain_text(f"{sweep.trials[key].metrics['val/all/mae']:.4g}")
