@@ -134,6 +134,8 @@ def point_at_the_front(plot: Locator) -> None:
 
 
 def main(to: Path) -> None:
+    if browsing.found() is None:
+        sys.exit(browsing.MISSING)
     sweep = demo()
     print(f"pictures of {sweep.folder}", flush=True)
     to.mkdir(parents=True, exist_ok=True)
