@@ -143,6 +143,29 @@ def test_our_test_figures_stand_beside_the_published_ones(tmp_path):
     assert first.written == {("mse", "all"): "0.912", ("pearson", "all"): "76.1"}  # published in percent
 
 
+def test_a_repeated_winner_stands_by_its_mean_and_by_the_seed_of_its_controls(run, tmp_path):
+    folder = tmp_path / "sweeps" / "a"
+    sweep(folder, 3.0, 3.5, space=f"{TABLE}repeats: {{seeds: 2, top: 1}}\nobjectives: [val/all/mae]\n")
+    ledger = Ledger.open(Folder(folder))
+    ledger.write("control", trial="0-seed2", of="0", control="seed2", params={})
+    told = ledgers.metrics(5.0, 10.0, np.random.default_rng(0))
+    ledger.write("tell", trial="0-seed2", state="COMPLETE", epoch=3, seconds=1.5, metrics=told, reason="")
+    found = Seen(compare_page(groups(folder)))
+    rows = found.data("table-val-1-rows")["rows"]
+    assert [(texts[1], keys[3]) for _, _, texts, keys in rows] == [
+        ("0 (winner, 2 seeds)", 4.0),
+        ("0 (winner, first seed)", 3.0),
+        ("0-plain (control)", 10.0),
+    ]
+    line = found.data("figures")["plot-pareto-1"]["data"][1]
+    assert line["x"] == [4.0]  # not 3.5, of one seed
+    assert "the front is of trials with 2 seeds" in found.said
+    said = " ".join(run("a").output.split())
+    assert "0 winner, 2 seeds 4.0" in said
+    assert "0 winner, first seed 3.0" in said
+    assert "its controls ran with one, so hold them against the first" in said
+
+
 def test_a_sweep_is_named_once(tmp_path):
     folder = sweep(tmp_path / "a", 5.0)
     with pytest.raises(ValueError, match="the sweep is there twice; name each once"):

@@ -528,6 +528,64 @@ def test_repeated_trials_have_an_interval_over_their_seeds(tmp_path):
     assert "2 independent seeds of the 5 that an interval over seeds needs" in found.said
 
 
+REPEATED = f"{SMALL}repeats: {{seeds: 2, top: 1}}\nobjectives: [val/all/mae, val/few/mae]\n"
+
+
+@pytest.fixture
+def repeated(tmp_path) -> Path:
+    """Trial 0 leads with a mean of 4 (3 and 5); trial 1, of one seed, errs by 3.5, its controls by 6."""
+    ledger = begun(tmp_path / "s", REPEATED)
+    for trial, mae in (("default-plain", 8.0), ("0", 3.0), ("1", 3.5), ("0-seed2", 5.0), ("0-plain", 6.0)):
+        add(ledger, trial, mae)
+    return tmp_path / "s"
+
+
+def test_with_repeats_no_trial_of_one_seed_is_on_the_front(repeated):
+    loaded, found = report.load(repeated), seen(repeated)
+    assert loaded.pareto == {"0"}
+    traces = {one["name"]: one for one in found.data("figures")["plot-pareto"]["data"]}
+    assert (traces["front line"]["x"], traces["front line"]["y"]) == ([4.0], [8.0])
+    assert traces["trials, one seed (1)"]["x"] == [3.5]
+    assert "the front is of trials with 2 seeds" in found.said
+    assert "No trial lies below and left of the line" not in found.said
+
+
+def test_with_repeats_the_controls_stand_beside_the_winners_first_seed(repeated):
+    found = seen(repeated)
+    traces = {one["name"]: one for one in found.data("figures")["plot-pareto"]["data"]}
+    assert traces["winner"]["x"] == [4.0]
+    assert traces["winner, first seed"]["x"] == [3.0]
+    assert traces["plain (control, one seed)"]["x"] == [6.0, 8.0]
+    assert "The controls are of one seed, as is the open star" in found.said
+
+
+def test_the_leaderboard_holds_a_trials_first_seed_against_the_control(repeated):
+    found = seen(repeated)
+    table = found.data("table-leaderboard-rows")["rows"]
+    heads = found.text.split('id="table-leaderboard"')[1].split("</thead>")[0]
+    place = re.findall(r'aria-label="([^"]*)"', heads).index("against default-plain all")
+    (best,) = [keys for kind, _, _, keys in table if kind == "best"]
+    assert best[2] == 4.0  # the mean
+    assert best[place + 2] == pytest.approx(100 * (3.0 / 8.0 - 1))  # trial and place have no group
+    assert "and so the change against default-plain, are of the first seed" in found.said
+
+
+@pytest.mark.parametrize("picture", ["plot-history", "plot-parallel"])
+def test_a_picture_of_first_seeds_says_so(repeated, picture):
+    found = seen(repeated)
+    (place,) = [attributes for _, attributes in found.tags if attributes.get("id") == picture]
+    assert (
+        "Every trial is drawn with its first seed, trial 0 at 3.00; it leads by its mean over 2 seeds, 4.00."
+        in place["aria-label"]
+    )
+    assert "leads with" not in place["aria-label"]
+
+
+def test_without_repeats_no_seeds_are_told_of(found):
+    for words in ("first seed", "at their means", "one seed)"):
+        assert words not in found.said.split("Leaderboard")[-1]
+
+
 def test_a_control_that_ran_under_another_name_shows_that_ones_files(tmp_path):
     folder = tmp_path / "s"
     ledger = begun(folder, SMALL)

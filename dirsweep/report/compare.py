@@ -20,7 +20,7 @@ from dirsweep.published import TITLES, Published, adds_up, every
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 from dirsweep.report.verdict import Verdict, label, primary_sentence, read, sentences
-from dirsweep.report.words import shell_path, why_no_winner
+from dirsweep.report.words import is_repeated, shell_path, why_no_winner
 from dirsweep.storage import Folder
 from dirsweep.sweep.controls import record_config
 
@@ -47,10 +47,28 @@ class Entry:
 
     @property
     def shown(self) -> list[TrialRecord]:
-        """The winner, its controls and the default's, as far as they are complete."""
+        """The winner, its controls and the default's, as far as they are complete.
+
+        A winner that ran with several seeds is there twice: by its mean and, as its controls, by its first.
+        """
         best = self.report.best
-        own = [] if best is None else [best, *self.report.controls(best.trial)]
+        if best is None:
+            own = []
+        else:
+            first = self.report.trials[best.trial]
+            means = [best] if is_repeated(self.report, best) else []
+            own = [*means, first, *self.report.controls(best.trial)]
         return [one for one in (*own, *self.report.controls(DEFAULT)) if one.state == "COMPLETE"]
+
+    def role(self, trial: TrialRecord) -> str:
+        """What one of `shown` is: "winner", "winner, 3 seeds", "winner, first seed" or "control"."""
+        best = self.report.best
+        if best is None or trial.trial != best.trial:
+            return "control"
+        if not is_repeated(self.report, best):
+            return "winner"
+        count = len(self.report.seeds(best))
+        return f"winner, {count} seeds" if trial is best else "winner, first seed"
 
 
 @dataclass(frozen=True)
@@ -200,9 +218,16 @@ def comparison(groups: Sequence[Comparable]) -> RenderableType:
 def val_note(group: Comparable) -> str:
     """What the first table of a group shows."""
     metrics = ", ".join(map(headed, group.metrics))
+    bests = [(entry.report, entry.report.best) for entry in group.entries]
+    seeds = (
+        " A winner with several seeds is there by its mean and by its first seed; its controls ran with one, "
+        "so hold them against the first."
+        if any(best is not None and is_repeated(report, best) for report, best in bests)
+        else ""
+    )
     return (
         f"Errors on val, {unit(group.metrics[0], group.label_unit)} ({metrics}). A winner is the best of its "
-        "sweep's trials, so its figure is optimistic, the more so the more trials there were."
+        f"sweep's trials, so its figure is optimistic, the more so the more trials there were.{seeds}"
     )
 
 
@@ -241,7 +266,8 @@ def _on_val(group: Comparable) -> Table:
         head = f"{entry.name}: {entry.method or 'no winner'}, {count} trial{'' if count == 1 else 's'}"
         table.add_row(Text(head, style="bold"), *("" for _ in columns), seconds)
         for one in entry.shown:
-            name = f"  {one.trial} winner" if one is entry.report.best else f"  {one.trial}"
+            role = entry.role(one)
+            name = f"  {one.trial}" if role == "control" else f"  {one.trial} {role}"
             values = [one.metrics.get(column) for column in columns]
             table.add_row(Text(name), *map(written, values, decimals), written(one.seconds or None, 1))
     return table

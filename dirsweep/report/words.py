@@ -76,6 +76,25 @@ def _seeds(report: SweepReport) -> str:
     )
 
 
+def is_repeated(report: SweepReport, trial: TrialRecord) -> bool:
+    """Whether a ranked trial's figures are means over several seeds."""
+    return trial.kind == "ask" and len(report.seeds(trial)) > 1
+
+
+def first_seeds(report: SweepReport) -> str:
+    """For a picture of first seeds: that it is one, and by what mean the winner leads; "" without repeats."""
+    best, goal = report.best, report.spec.objectives[0]
+    if not any(trial.is_repeat for trial in report.trials.values()):
+        return ""
+    said = " Every trial is drawn with its first seed"
+    if best is None or not is_repeated(report, best):
+        return f"{said}."
+    return (
+        f"{said}, trial {best.trial} at {written(report.trials[best.trial].metrics[goal])}; it leads by its "
+        f"mean over {len(report.seeds(best))} seeds, {written(best.metrics[goal])}."
+    )
+
+
 def best_trade(report: SweepReport) -> list[str]:
     """Which trial of the Pareto set is the best trade, where there is one."""
     found = knee(report.spec, report.trials) if len(report.spec.objectives) > 1 else None

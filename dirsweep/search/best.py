@@ -46,7 +46,7 @@ def promising(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialR
     """
     able = [trial for trial in _complete(trials) if feasible(spec, trial, trials)]
     able.sort(key=lambda trial: (*objectives(spec, trial), int(trial.trial)))
-    front = {trial.trial for trial in undominated(spec, able)}
+    front = {trial.trial for trial in undominated(spec.objectives, able)}
     return sorted(able, key=lambda trial: trial.trial not in front)[: spec.repeats.top]
 
 
@@ -74,14 +74,23 @@ def pareto(spec: SweepSpec, trials: Mapping[str, TrialRecord]) -> list[TrialReco
     With `repeats`, among those with all their seeds, where there are any: a mean is not held against the
     figure of one seed.
     """
-    able = ranked(spec, trials)
+    return undominated(spec.objectives, pool(spec, ranked(spec, trials), trials))
+
+
+def pool(
+    spec: SweepSpec, able: Sequence[TrialRecord], trials: Mapping[str, TrialRecord]
+) -> Sequence[TrialRecord]:
+    """Of the ranked trials those that may be on the front: all their seeds, or one seed each."""
     whole = [one for one in able if len(complete_seeds(trials[one.trial], trials)) >= spec.repeats.seeds]
-    return undominated(spec, whole or able)
+    return whole or able
 
 
-def undominated(spec: SweepSpec, complete: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The complete trials that no other one of them beats, in their order."""
-    values = [objectives(spec, trial) for trial in complete]
+def undominated(names: Sequence[str], complete: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials that no other one of them beats in these metrics, in their order.
+
+    Of trials that are alike in all of them each stays.
+    """
+    values = [tuple(trial.metrics[name] for name in names) for trial in complete]
     return [
         trial
         for trial, mine in zip(complete, values, strict=True)

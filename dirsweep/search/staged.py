@@ -95,7 +95,7 @@ def _simple(spec: SweepSpec, mode: StagedSimple, family: list[Parent], number: i
     complete = [trial for parent in family for trial in parent.trials if trial.state == "COMPLETE"]
     if not complete:
         return Decision(family[0].params, "no parent has a finished trial yet")
-    front = {trial.trial for trial in undominated(spec, complete)}
+    front = {trial.trial for trial in undominated(spec.objectives, complete)}
     able = [parent for parent in family if parent.values(spec)]
     able.sort(key=lambda parent: (front.isdisjoint(t.trial for t in parent.trials), min(parent.values(spec))))
     chosen = min(able[: mode.best], key=lambda parent: len(parent.trials))

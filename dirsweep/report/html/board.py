@@ -41,7 +41,8 @@ def leaderboard(report: SweepReport) -> Html:
     for place, trial in listed:
         cells = [_name(report, trial), _place(report, trial, place)]
         cells += [_number(trial.metrics.get(name), decimals[name]) for name in names]
-        cells += [_change(trial, known, name) for name in against if known is not None]
+        first = report.trials[trial.trial]  # of the first seed, as the control is
+        cells += [_change(first, known, name) for name in against if known is not None]
         if repeats:
             count = len(report.seeds(trial)) if trial.kind == "ask" else 1
             cells.append(Cell(str(count), count))
@@ -150,6 +151,10 @@ def _note(report: SweepReport) -> Html:
         f"{', '.join(report.spec.objectives)}. plain: without norm ordinality and stage 2; mu0: stage 2 "
         f"without its norm term; {DEFAULT}: the space's fixed part. A dash under a searched name: that trial "
         "was not asked for it.",
+        f"Figures of a trial with several seeds are means over them; the controls, and so the change against "
+        f"{REFERENCE}, are of the first seed."
+        if any(trial.is_repeat for trial in report.trials.values())
+        else "",
         report.spec.default_config().dataset.shot_note,
     ]
     return tag("p", " ".join(filter(None, said)), class_="note")

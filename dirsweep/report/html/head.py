@@ -21,6 +21,7 @@ from dirsweep.report.verdict import Verdict
 from dirsweep.report.words import (
     best_trade,
     decisive,
+    is_repeated,
     optimistic,
     shell_path,
     trials_counted,
@@ -81,6 +82,7 @@ def _what(report: SweepReport, best: TrialRecord) -> Html:
     )
     figure = written(best.metrics.get(f"val/all/{metric}"))
     of = unit(metric, report.spec.label_unit)
+    seeds = f", means over {len(report.seeds(best))} seeds" if is_repeated(report, best) else ""
     knobs = [
         joined(tag("dt", breakable(name)), tag("dd", shown(value))) for name, value in best.params.items()
     ]
@@ -90,7 +92,7 @@ def _what(report: SweepReport, best: TrialRecord) -> Html:
             tag("strong", f"Trial {best.trial}"),
             f": val {headed(metric)} ",
             tag("strong", figure),
-            f" over all labels ({shots}), {of}.",
+            f" over all labels ({shots}), {of}{seeds}.",
         ),
         tag("dl", *knobs, class_="knobs"),
         tag("p", *(f"{line} " for line in (optimistic(report), *best_trade(report))), class_="note"),

@@ -8,6 +8,7 @@ from dirsweep.report.html.figure import Figures, axis, drawn, figure, focused, t
 from dirsweep.report.html.markup import Html, tag
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import unit, written
+from dirsweep.report.words import first_seeds, is_repeated
 
 PLOT = "plot-history"
 PANEL = 260
@@ -133,7 +134,8 @@ def _shown(trial: TrialRecord, goal: str) -> bool:
 
 def _needed(report: SweepReport, goal: str) -> list[float]:
     """What must be in view: the best and the reference."""
-    known = [report.trials.get(f"{DEFAULT}-plain"), report.best]
+    own = None if report.best is None else report.trials[report.best.trial]
+    known = [report.trials.get(f"{DEFAULT}-plain"), own]
     return [one.metrics[goal] for one in known if one is not None and _shown(one, goal)]
 
 
@@ -161,13 +163,14 @@ def _hover(trial: TrialRecord, goal: str) -> str:
 
 def _summary(report: SweepReport) -> str:
     goal, counts = report.spec.objectives[0], report.states
-    found = report.best
-    best = (
-        "no trial leads yet"
-        if found is None
-        else f"trial {found.trial} leads with {goal} {written(found.metrics[goal])}"
-    )
+    found, seeds = report.best, first_seeds(report)
+    if found is None:
+        best = ": no trial leads yet"
+    elif is_repeated(report, found):  # `seeds` tells of its mean
+        best = ""
+    else:
+        best = f": trial {found.trial} leads with {goal} {written(found.metrics[goal])}"
     pruned = counts["PRUNED"]
     said = f"{pruned} pruned, {counts['FAIL']} failed, {counts['OPEN']} open"
     measured = unit(goal, report.spec.label_unit)
-    return f"Each trial's val error in the order asked, {measured}, and the best so far: {best}; {said}."
+    return f"Each trial's val error in the order asked, {measured}, and the best so far{best}; {said}.{seeds}"

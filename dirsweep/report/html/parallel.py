@@ -17,6 +17,7 @@ from dirsweep.report.html.markup import Html, tag
 from dirsweep.report.html.values import shown
 from dirsweep.report.load import SweepReport
 from dirsweep.report.numbers import unit, written
+from dirsweep.report.words import first_seeds
 from dirsweep.search.distribution import Choice, Distribution, Int, Log, encoded
 
 PLOT = "plot-parallel"
@@ -127,7 +128,7 @@ def parallel(report: SweepReport, figures: Figures) -> Html:
     )
     return drawn(
         PLOT,
-        _summary(axes, trials, goal, unit(goal, report.spec.label_unit)),
+        _summary(axes, trials, goal, unit(goal, report.spec.label_unit)) + first_seeds(report),
         height=HEIGHT,
         least=40 + 104 * len(axes),
     )

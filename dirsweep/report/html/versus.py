@@ -8,7 +8,7 @@ from dirsweep.report.compare import Comparable, Entry, apart, test_note, tested,
 from dirsweep.report.html.differences import differences
 from dirsweep.report.html.figure import Figures, configuration, drawn, figure, focused, outside, text
 from dirsweep.report.html.forest import differences_figure, percent, val_lines
-from dirsweep.report.html.front import has, is_beyond, undominated
+from dirsweep.report.html.front import edge_of, has, is_beyond, means_note
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.page import Section, document
 from dirsweep.report.html.provenance import provenance
@@ -85,10 +85,11 @@ def _on_val(group: Comparable, place: int) -> Html:
     for entry in group.entries:
         count, spent = len(entry.report.asked), entry.report.spent.trainer_seconds
         for one in entry.shown:
-            is_best = one is entry.report.best
+            role = entry.role(one)
+            is_best = role != "control"
             cells = [
                 Cell(entry.name, entry.name),
-                Cell(f"{one.trial} (winner)" if is_best else f"{one.trial} (control)", one.trial),
+                Cell(f"{one.trial} ({role})", one.trial),
                 Cell(method := entry.method_of(one), method),
                 *(_number(one, name, decimals[name]) for name in names),
                 Cell(f"{count:,}", count),
@@ -139,7 +140,7 @@ def _front(group: Comparable, place: int, figures: Figures) -> Html | None:
         trials = [one for one in entry.report.ranked if has(one, first, second)]
         if not trials:
             continue
-        edge = undominated(trials, first, second)
+        edge = edge_of(entry.report, trials, first, second)
         everything += trials
         kept += edge
         said.append(f"{entry.name}: {len(edge)} of {len(trials)} trials on its front")
@@ -182,7 +183,7 @@ def _front(group: Comparable, place: int, figures: Figures) -> Html | None:
     hidden = sum(is_beyond(scales, one, (first, second)) for one in everything)
     summary = (
         f"{second} against {first} of every ranked trial, on val, better when smaller. {'; '.join(said)}."
-        f"{outside(hidden)}"
+        f"{next(filter(None, (means_note(entry.report) for entry in group.entries)), '')}{outside(hidden)}"
     )
     return drawn(identity, summary, height=HEIGHT)
 
