@@ -1,5 +1,6 @@
 """Several sweeps beside one another: what may stand in one table, and what published figures stand beside."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from dirsweep.ledger import Ledger
 from dirsweep.published import published
 from dirsweep.report import compare
 from dirsweep.report.html import compare_page
+from dirsweep.report.verdict import Compared, Verdict
 from dirsweep.search.spec import read_spec
 from dirsweep.storage import Folder
 
@@ -113,6 +115,37 @@ def test_the_terminal_tells_which_published_rows_were_not_read_at_their_source(r
     said = run("a").output
     assert said.count("[secondary]") > 2  # no markup of the terminal's
     assert "Errors on val, in squared label units (MSE, Pearson)" in " ".join(said.split())
+
+
+def test_published_figures_stand_beside_no_other_shots(run, tmp_path):
+    by_rule = PAIRS.replace("dataset: sts_b_dir", "dataset: {name: sts_b_dir, shots: rule}")
+    folder = sweep(tmp_path / "sweeps" / "a", 0.9, space=by_rule)
+    (group,) = groups(folder)
+    assert compare.tested(group) == []
+    said = "Published figures are left out: the sweeps cut their shots by the rule"
+    assert said in " ".join(run("a").output.split())
+    assert said in Seen(compare_page([group])).said
+
+
+@pytest.mark.parametrize(("few", "shown"), [(74, True), (73, False)])
+def test_published_figures_stand_beside_none_of_other_test_samples(tmp_path, few, shown):
+    (group,) = groups(sweep(tmp_path / "a", 0.9, space=PAIRS))
+    one = Compared("0", "plain", "few", -0.1, -0.2, 0.1, 0.5, "better", True, 5, few, "t")
+    judged = Verdict("0", True, 5, 1000, 1, 0.0, 9.0, "mse", (), (one,), {}, ())
+    entry = dataclasses.replace(group.entries[0], verdict=judged)
+    group = dataclasses.replace(group, entries=(entry,))
+    assert bool(compare.tested(group)) == shown
+    assert group.unlike == ("" if shown else "few has 73 test samples, the benchmark's 74")
+
+
+def test_a_folder_of_faces_of_ones_own_has_no_published_figures_until_test_is_counted(tmp_path):
+    space = f"fixed: {{dataset: {{name: agedb_dir, path: {tmp_path}}}}}\n{TABLE}"
+    (group,) = groups(sweep(tmp_path / "a", 5.0, space=space))
+    assert compare.tested(group) == []
+    assert "a folder of one's own" in compare.left_out(group)
+    (group,) = groups(sweep(tmp_path / "b", 5.0, space=f"fixed: {{dataset: agedb_dir}}\n{TABLE}"))
+    assert compare.tested(group)
+    assert compare.left_out(group) == ""
 
 
 def test_our_own_data_have_no_published_figures(tmp_path):

@@ -14,9 +14,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dirsweep.config.dataset import Faces
 from dirsweep.config.method import method_key
 from dirsweep.ledger import Ledger, TrialRecord
-from dirsweep.published import TITLES, Published, adds_up, every
+from dirsweep.published import TEST, TITLES, Published, adds_up, every
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 from dirsweep.report.verdict import Verdict, label, primary_sentence, read, sentences
@@ -95,9 +96,43 @@ class Comparable:
 
     @property
     def published(self) -> list[Published]:
-        """The published rows of a benchmark, in these metrics; none of other data."""
-        rows = every(self.dataset) if self.dataset in TITLES else []
+        """The published rows of a benchmark, in these metrics; none of other data or of other shots."""
+        rows = every(self.dataset) if self.dataset in TITLES and not self.unlike else []
         return [row for row in rows if row.metric in self.metrics]
+
+    @property
+    def unlike(self) -> str:
+        """Why a benchmark's published figures are of other samples than ours; "" where nothing says so.
+
+        How many test samples a shot has is known once a verdict has opened test, and not before; a folder of
+        one's own may then hold another split, so that nothing is shown beside it.
+        """
+        config = self.entries[0].report.spec.default_config().dataset
+        if self.dataset not in TITLES:
+            return ""
+        if getattr(config, "shots", "published") != "published":
+            return "the sweeps cut their shots by the rule, published figures are of the benchmark's list"
+        known, sizes = TEST.get(self.dataset), self._test_sizes()
+        if known is None or sizes:
+            wrong = [
+                f"{shot} has {count:,} test samples, the benchmark's {known[shot]:,}"
+                for shot, count in sizes.items()
+                if known is not None and count != known[shot]
+            ]
+            return ", ".join(wrong)
+        if isinstance(config, Faces) and config.path is not None:
+            return "the data are a folder of one's own, and test is not opened to count its shots"
+        return ""
+
+    def _test_sizes(self) -> dict[str, int]:
+        """Test samples of each shot by the verdicts; what no comparison tells of is not there."""
+        return {
+            one.shot: one.samples
+            for entry in self.entries
+            if entry.verdict is not None
+            for one in entry.verdict.compared
+            if one.shot != "all"
+        }
 
     @property
     def title(self) -> str:
@@ -212,6 +247,8 @@ def comparison(groups: Sequence[Comparable]) -> RenderableType:
         rows = tested(group)
         if rows:
             parts += [Text(f"\n{test_note(group)}"), _on_test(group, rows)]
+        elif group.unlike:
+            parts.append(Text(f"\n{left_out(group)}"))
     return Lines(*parts)
 
 
@@ -231,6 +268,11 @@ def val_note(group: Comparable) -> str:
     )
 
 
+def left_out(group: Comparable) -> str:
+    """Why no published figure stands on the page; "" where some do, or none are known."""
+    return f"Published figures are left out: {group.unlike}." if group.unlike else ""
+
+
 def test_note(group: Comparable) -> str:
     """What the second table of a group shows."""
     percent = " Pearson in percent." if "pearson" in group.metrics else ""
@@ -246,7 +288,8 @@ def test_note(group: Comparable) -> str:
         else "no sweep here has opened test (`dirsweep finalize` does), so ours are missing; the val figures "
         "above are of other samples."
     )
-    return f"Errors on test: {ours}{beside}{percent}"
+    missing = f" {left_out(group)}" if group.unlike else ""
+    return f"Errors on test: {ours}{beside}{percent}{missing}"
 
 
 def _on_val(group: Comparable) -> Table:

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from dirsweep.ledger import Ledger, TrialRecord
-from dirsweep.report.compare import Comparable, Entry, apart, test_note, tested, val_note, verdict_lines
+from dirsweep.report.compare import (
+    Comparable,
+    Entry,
+    apart,
+    left_out,
+    test_note,
+    tested,
+    val_note,
+    verdict_lines,
+)
 from dirsweep.report.html.differences import differences
 from dirsweep.report.html.figure import Figures, configuration, drawn, figure, focused, outside, text
 from dirsweep.report.html.forest import differences_figure, percent, val_lines
@@ -56,6 +65,8 @@ def _group(group: Comparable, place: int, figures: Figures) -> Html:
     rows = tested(group)
     if rows:
         parts += [_on_test(group, place), tag("p", test_note(group), class_="note")]
+    elif group.unlike:
+        parts.append(tag("p", left_out(group), class_="note"))
     return joined(*parts)
 
 
