@@ -362,6 +362,14 @@ def test_a_control_without_an_error_leaves_no_part_of_it(tmp_path):
     assert "0-plain: all -, many -, median -, few -." in seen(tmp_path / "s").said
 
 
+def test_the_differences_on_val_say_what_their_bars_leave_out(sweep, found):
+    (place,) = [attributes for _, attributes in found.tags if attributes.get("id") == "plot-differences"]
+    said = str(place["aria-label"])
+    assert "over val samples for these two trained models, not over new seeds" in said
+    assert "chosen on this same val" in said
+    assert "not adjusted for how many they are" in said
+
+
 def test_without_a_verdict_the_page_says_that_nothing_is_decided(sweep, found):
     assert "Not decided. Val figures of one seed decide nothing." in found.said
     assert f"dirsweep finalize {sweep}" in found.said
@@ -409,6 +417,9 @@ def test_a_verdict_is_told_in_its_words(tmp_path):
     assert "decide nothing" not in found.said
     few = found.data("figures")["plot-differences"]["data"]
     assert {one["name"]: one["x"] for one in few}["few"] == pytest.approx([-50.0, -100 / 3])  # plain, mu0
+    (place,) = [attributes for _, attributes in found.tags if attributes.get("id") == "plot-differences"]
+    assert "intervals over new seeds and new samples" in str(place["aria-label"])
+    assert "this same val" not in str(place["aria-label"])
 
 
 def test_a_verdict_on_another_trial_is_not_taken_for_the_winners(tmp_path):

@@ -31,12 +31,18 @@ def comparison(
     current = verdict if verdict is not None and verdict.current else None
     if current is not None:
         lines, where = test_lines(current), f"test, over {current.seeds} fresh seeds"
+        bars = "Bars are 95% intervals over new seeds and new samples."
     else:
         lines, where = val_lines(found), "val, of one seed each"
+        bars = (
+            "Bars are 95% intervals over val samples for these two trained models, not over new seeds. The "
+            "winner was chosen on this same val, which flatters it, and the intervals are not adjusted for "
+            "how many they are."
+        )
     parts: list[Html | None] = []
     if lines:
         figures[PLOT] = differences_figure(lines, headed(report.spec.metrics[0]))
-        parts.append(drawn(PLOT, _summary(lines, best, where), height=height(lines)))
+        parts.append(drawn(PLOT, _summary(lines, best, where, bars), height=height(lines)))
     if verdict is not None:
         parts.append(judged(verdict))
     on_val = _val_table(report, best, found)
@@ -46,14 +52,14 @@ def comparison(
     return joined(*parts)
 
 
-def _summary(lines: Sequence[Line], best: TrialRecord, where: str) -> str:
+def _summary(lines: Sequence[Line], best: TrialRecord, where: str, bars: str) -> str:
     said = []
     for control in dict.fromkeys(line[0] for line in lines):
         own = [f"{shot} {percent(share)}" for name, shot, share, *_ in lines if name == control]
         said.append(f"{control}: {', '.join(own)}")
     return (
         f"Trial {best.trial} against each control on {where}, in % of the control's error; left of 0 the "
-        f"trial is better. {'; '.join(said)}. Bars are 95% intervals."
+        f"trial is better. {'; '.join(said)}. {bars}"
     )
 
 
