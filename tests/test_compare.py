@@ -199,6 +199,17 @@ def test_a_repeated_winner_stands_by_its_mean_and_by_the_seed_of_its_controls(ru
     assert "its controls ran with one, so hold them against the first" in said
 
 
+def test_controls_without_a_result_are_named(run, tmp_path):
+    folder = sweep(tmp_path / "sweeps" / "a", 3.0)
+    ledger = Ledger.open(Folder(folder))
+    for name, of in (("0-mu0", "0"), ("default-plain", "default")):
+        ledger.write("control", trial=name, of=of, control=name.split("-")[1], params={})
+    ledger.write("tell", trial="0-mu0", state="FAIL", epoch=1, seconds=1.5, metrics={}, reason="loss is NaN")
+    words = "ithout a result: 0-mu0 (failed), default-plain (open)."
+    assert f"a: w{words}" in " ".join(run("a").output.split())
+    assert f"W{words}" in Seen(compare_page(groups(folder))).said
+
+
 def test_a_sweep_is_named_once(tmp_path):
     folder = sweep(tmp_path / "a", 5.0)
     with pytest.raises(ValueError, match="the sweep is there twice; name each once"):

@@ -21,7 +21,7 @@ from dirsweep.published import TEST, TITLES, Published, adds_up, every
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 from dirsweep.report.verdict import Verdict, label, primary_sentence, read, sentences
-from dirsweep.report.words import is_repeated, shell_path, why_no_winner
+from dirsweep.report.words import ENDED, is_repeated, shell_path, why_no_winner
 from dirsweep.storage import Folder
 from dirsweep.sweep.controls import record_config
 
@@ -60,6 +60,18 @@ class Entry:
             means = [best] if is_repeated(self.report, best) else []
             own = [*means, first, *self.report.controls(best.trial)]
         return [one for one in (*own, *self.report.controls(DEFAULT)) if one.state == "COMPLETE"]
+
+    @property
+    def missing(self) -> str:
+        """The controls that failed or are open, by name; "" where none did."""
+        best = self.report.best
+        own = [] if best is None else self.report.controls(best.trial)
+        names = [
+            f"{one.trial} ({ENDED[one.state]})"
+            for one in (*own, *self.report.controls(DEFAULT))
+            if one.state != "COMPLETE"
+        ]
+        return f"without a result: {', '.join(names)}." if names else ""
 
     def role(self, trial: TrialRecord) -> str:
         """What one of `shown` is: "winner", "winner, 3 seeds", "winner, first seed" or "control"."""
@@ -222,7 +234,11 @@ def _of_others(group: Comparable) -> list[Tested]:
 
 
 def verdict_lines(entry: Entry) -> list[str]:
-    """What was decided on a sweep, or that nothing was."""
+    """What was decided on a sweep, or that nothing was, and which controls have no result."""
+    return [*_decided(entry), *filter(None, [entry.missing])]
+
+
+def _decided(entry: Entry) -> list[str]:
     command = f"`dirsweep finalize {shell_path(entry.report.folder)}` makes one"
     if entry.report.best is None:
         return [why_no_winner(entry.report)]
