@@ -18,7 +18,7 @@ from dirsweep.cli import app
 from dirsweep.ledger import Ledger
 from dirsweep.published import published
 from dirsweep.report import compare
-from dirsweep.report.html import compare_page
+from dirsweep.report.html import compare_page, page
 from dirsweep.report.verdict import Compared, Verdict
 from dirsweep.search.spec import read_spec
 from dirsweep.storage import Folder
@@ -114,7 +114,10 @@ def test_the_terminal_tells_which_published_rows_were_not_read_at_their_source(r
     sweep(tmp_path / "sweeps" / "a", 0.9, space=PAIRS)
     said = run("a").output
     assert said.count("[secondary]") > 2  # no markup of the terminal's
-    assert "Errors on val, in squared label units (MSE, Pearson)" in " ".join(said.split())
+    assert (
+        "Errors on val, in squared label units (MSE). r: Pearson's correlation of predictions and labels, higher"
+        in " ".join(said.split())
+    )
 
 
 def test_published_figures_stand_beside_no_other_shots(run, tmp_path):
@@ -208,6 +211,17 @@ def test_controls_without_a_result_are_named(run, tmp_path):
     words = "ithout a result: 0-mu0 (failed), default-plain (open)."
     assert f"a: w{words}" in " ".join(run("a").output.split())
     assert f"W{words}" in Seen(compare_page(groups(folder))).said
+
+
+def test_no_page_calls_a_correlation_an_error(tmp_path):
+    folder = sweep(tmp_path / "a", 0.9, space=PAIRS)
+    correlation = "r: Pearson's correlation of predictions and labels, higher is better."
+    one, several = Seen(page(report.load(folder))), Seen(compare_page(groups(folder)))
+    assert f"Errors on val, in squared label units (MSE). {correlation}" in one.said
+    assert f"Errors on val, in squared label units (MSE). {correlation}" in several.said
+    assert f"r 0.750 over all labels. {correlation}" in one.said  # the first screen
+    (priced,) = groups(sweep(tmp_path / "b", 5.0))
+    assert "Errors on val, in dollars (MAE, GM). A winner" in compare.val_note(priced)
 
 
 def test_a_sweep_is_named_once(tmp_path):

@@ -19,9 +19,9 @@ from dirsweep.config.method import method_key
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.published import TEST, TITLES, Published, adds_up, every
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
+from dirsweep.report.numbers import SHOTS, digits, headed, written
 from dirsweep.report.verdict import Verdict, label, primary_sentence, read, sentences
-from dirsweep.report.words import ENDED, is_repeated, shell_path, why_no_winner
+from dirsweep.report.words import CORRELATION, ENDED, is_repeated, measured, shell_path, why_no_winner
 from dirsweep.storage import Folder
 from dirsweep.sweep.controls import record_config
 
@@ -270,7 +270,6 @@ def comparison(groups: Sequence[Comparable]) -> RenderableType:
 
 def val_note(group: Comparable) -> str:
     """What the first table of a group shows."""
-    metrics = ", ".join(map(headed, group.metrics))
     bests = [(entry.report, entry.report.best) for entry in group.entries]
     seeds = (
         " A winner with several seeds is there by its mean and by its first seed; its controls ran with one, "
@@ -279,7 +278,7 @@ def val_note(group: Comparable) -> str:
         else ""
     )
     return (
-        f"Errors on val, {unit(group.metrics[0], group.label_unit)} ({metrics}). A winner is the best of its "
+        f"Errors on val, {measured(group.metrics, group.label_unit)} A winner is the best of its "
         f"sweep's trials, so its figure is optimistic, the more so the more trials there were.{seeds}"
     )
 
@@ -291,7 +290,7 @@ def left_out(group: Comparable) -> str:
 
 def test_note(group: Comparable) -> str:
     """What the second table of a group shows."""
-    percent = " Pearson in percent." if "pearson" in group.metrics else ""
+    percent = f" {CORRELATION} In percent here." if "pearson" in group.metrics else ""
     beside = (
         " Published rows are of test too, of other code and other searches; [secondary] was read in another "
         "paper, [recalled] was not checked. adds up: whether the shots give the error over all labels."

@@ -2,13 +2,14 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.load import SweepReport
-from dirsweep.report.numbers import SHOTS, duration, headed, written
+from dirsweep.report.numbers import SHOTS, duration, headed, unit, written
 from dirsweep.search.best import knee
 
 if TYPE_CHECKING:
@@ -74,6 +75,20 @@ def _seeds(report: SweepReport) -> str:
     return said + (
         f". Standard deviation of {goal} over seeds (how many): {', '.join(spreads)}" if spreads else ""
     )
+
+
+def measured(metrics: Sequence[str], of_label: str) -> str:
+    """In what the metrics of a table are: "in squared label units (MSE). r: Pearson's correlation, ..."."""
+    errors = [name for name in metrics if name != "pearson"]
+    units = dict.fromkeys(unit(name, of_label) for name in errors)
+    said = "; ".join(
+        f"{one} ({', '.join(headed(name) for name in errors if unit(name, of_label) == one)})"
+        for one in units
+    )
+    return f"{said}. {CORRELATION}" if "pearson" in metrics else f"{said}."
+
+
+CORRELATION = "r: Pearson's correlation of predictions and labels, higher is better."
 
 
 def is_repeated(report: SweepReport, trial: TrialRecord) -> bool:

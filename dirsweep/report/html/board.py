@@ -7,7 +7,8 @@ from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.table import Cell, Column, Row, table
 from dirsweep.report.html.values import shown
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
+from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.words import measured
 
 REFERENCE = f"{DEFAULT}-plain"
 
@@ -145,9 +146,9 @@ def _caption(report: SweepReport) -> str:
 
 
 def _note(report: SweepReport) -> Html:
-    measured = unit(report.spec.metrics[0], report.spec.label_unit)
+    units = measured(report.spec.metrics, report.spec.label_unit)
     said: Sequence[str] = [
-        f"Errors on val, {measured}, with the number of samples of each shot; minimised: "
+        f"Errors on val, {units} Beside each shot is its number of samples; minimised: "
         f"{', '.join(report.spec.objectives)}. plain: without norm ordinality and stage 2; mu0: stage 2 "
         f"without its norm term; {DEFAULT}: the space's fixed part. A dash under a searched name: that trial "
         "was not asked for it.",

@@ -19,6 +19,7 @@ from dirsweep.report.numbers import SHOTS, headed, unit, written
 from dirsweep.report.trial import ordinality_line
 from dirsweep.report.verdict import Verdict
 from dirsweep.report.words import (
+    CORRELATION,
     best_trade,
     decisive,
     is_repeated,
@@ -92,11 +93,17 @@ def _what(report: SweepReport, best: TrialRecord) -> Html:
             tag("strong", f"Trial {best.trial}"),
             f": val {headed(metric)} ",
             tag("strong", figure),
-            f" over all labels ({shots}), {of}{seeds}.",
+            f" over all labels ({shots}), {of}{seeds}.{_correlation(best)}",
         ),
         tag("dl", *knobs, class_="knobs"),
         tag("p", *(f"{line} " for line in (optimistic(report), *best_trade(report))), class_="note"),
     )
+
+
+def _correlation(best: TrialRecord) -> str:
+    """The winner's Pearson correlation, of data whose tables show one."""
+    value = best.metrics.get("val/all/pearson")
+    return "" if value is None else f" r {written(value)} over all labels. {CORRELATION}"
 
 
 def _by_how_much(report: SweepReport, best: TrialRecord, found: Sequence[Difference]) -> Html:
