@@ -493,6 +493,7 @@ def test_a_sweep_without_a_complete_trial_has_a_page_that_says_why(tmp_path, sta
         add(ledger, str(number), 4.0, state, "out of memory")
     found = seen(tmp_path / "s")
     assert words in found.said
+    assert ("Plotly.js" in found.said) == bool(found.data("figures")) == (len(found.run) == 2)
     assert {"leaderboard", "history", "ended", "cost", "provenance"} <= set(found.ids)
     assert set(found.data("figures")) <= {"plot-history"}
 

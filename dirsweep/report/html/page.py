@@ -109,9 +109,8 @@ def document(title: str, head: Html, sections: Sequence[Section], figures: Figur
         )
         for place, name, content in sections
     ]
-    footer = tag(
-        "footer", tag("p", "Made by dirsweep. Figures by Plotly.js (MIT licence), which is in this file.")
-    )
+    drawn_by = " Figures by Plotly.js (MIT licence), which is in this file." if figures else ""
+    footer = tag("footer", tag("p", f"Made by dirsweep.{drawn_by}"))
     return "<!DOCTYPE html>\n" + tag(
         "html",
         tag(
