@@ -12,7 +12,7 @@ from dirsweep.report import SweepReport
 from dirsweep.report import verdict as verdicts
 from dirsweep.report.leaderboard import TOP
 from dirsweep.report.load import DEFAULT
-from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.numbers import SHOTS, digits, headed, shown, written
 from dirsweep.report.spent import in_words
 from dirsweep.report.verdict import Verdict
 from dirsweep.report.words import (
@@ -152,10 +152,7 @@ def _sentences(report: SweepReport, best: TrialRecord, judged: Verdict | None) -
 
 def _values(best: TrialRecord) -> str:
     """The winner's searched values."""
-    lines = [
-        f"| {escaped(name)} | {escaped(written(value) if isinstance(value, float) else str(value))} |"
-        for name, value in best.params.items()
-    ]
+    lines = [f"| {escaped(name)} | {escaped(shown(value))} |" for name, value in best.params.items()]
     return "\n".join([f"| knob&emsp; | trial {best.trial} |", "| :-- | :-- |", *lines])
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from dirsweep.ledger import TrialRecord
 from dirsweep.report import forecast
 from dirsweep.report.load import DEFAULT, SweepReport, damage
-from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.numbers import SHOTS, digits, headed, shown, written
 from dirsweep.report.spent import in_words
 from dirsweep.report.trial import ordinality_line
 from dirsweep.report.words import (
@@ -119,7 +119,7 @@ def _shots(report: SweepReport) -> str:
 def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
     params = Table(box=None, show_header=False, pad_edge=False, title="", padding=(0, 2, 0, 2))
     for name, value in best.params.items():
-        params.add_row(name, Text(written(value) if isinstance(value, float) else str(value)))
+        params.add_row(name, Text(shown(value)))
     folder, trial = report.folder, shell_path(report.folder / "trials" / best.trial)
     where = [
         f"train it again   dirsweep train {shell_path(folder / 'best.yaml')}",

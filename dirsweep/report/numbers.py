@@ -1,7 +1,9 @@
 """Write numbers for people: three significant digits, no exponents, a dash where there is none."""
 
+import json
 import math
 from collections.abc import Iterable
+from typing import Any
 
 SHOTS = ("all", "many", "median", "few")
 
@@ -27,6 +29,17 @@ def written(value: float | None, decimals: int | None = None) -> str:
     if value is None or math.isnan(value):
         return "-"
     return f"{value:,.{digits([value]) if decimals is None else decimals}f}"
+
+
+def shown(value: Any) -> str:
+    """A searched value: a number with three significant digits ("1.4e-06"), text as it is, else as JSON."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}" if 0 < abs(value) < 1e-4 else written(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def duration(seconds: float) -> str:

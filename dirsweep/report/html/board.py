@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.table import Cell, Column, Row, table
-from dirsweep.report.html.values import shown
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.numbers import SHOTS, digits, headed, shown, written
 from dirsweep.report.words import measured
 
 REFERENCE = f"{DEFAULT}-plain"

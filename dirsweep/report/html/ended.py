@@ -5,9 +5,8 @@ import math
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.table import Cell, Column, Row, table
-from dirsweep.report.html.values import shown
 from dirsweep.report.load import SweepReport
-from dirsweep.report.numbers import digits, written
+from dirsweep.report.numbers import digits, shown, written
 from dirsweep.report.words import ENDED
 
 ORDER = ("FAIL", "PRUNED", "OPEN")

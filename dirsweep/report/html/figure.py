@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dirsweep.report.html.markup import Html, tag
-from dirsweep.report.html.values import shown
+from dirsweep.report.numbers import shown
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]

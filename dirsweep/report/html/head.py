@@ -13,9 +13,8 @@ from dirsweep.report import verdict as verdicts
 from dirsweep.report.html.differences import Difference
 from dirsweep.report.html.markup import Html, breakable, joined, tag
 from dirsweep.report.html.table import plain_table
-from dirsweep.report.html.values import shown
 from dirsweep.report.load import DEFAULT, SweepReport, damage
-from dirsweep.report.numbers import SHOTS, headed, unit, written
+from dirsweep.report.numbers import SHOTS, headed, shown, unit, written
 from dirsweep.report.trial import ordinality_line
 from dirsweep.report.verdict import Verdict
 from dirsweep.report.words import (

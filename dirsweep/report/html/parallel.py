@@ -14,9 +14,8 @@ from typing import Any
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.html.figure import Figures, drawn, figure, text
 from dirsweep.report.html.markup import Html, tag
-from dirsweep.report.html.values import shown
 from dirsweep.report.load import SweepReport
-from dirsweep.report.numbers import unit, written
+from dirsweep.report.numbers import shown, unit, written
 from dirsweep.report.words import first_seeds
 from dirsweep.search.distribution import Choice, Distribution, Int, Log, encoded
 

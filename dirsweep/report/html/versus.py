@@ -134,8 +134,8 @@ def _differences(group: Comparable, place: int, figures: Figures) -> Html | None
     summary = f"Each winner against its own controls, in % of the control's error on val: {said}."
     caption = (
         "Each winner against its own controls, in % of the control's error on val. Bars are 95% intervals "
-        "over val samples, for these trained models, not over new seeds. The winners were chosen on this same "
-        "val, which flatters them, and the intervals are not adjusted for how many they are."
+        "over val samples, for these trained models, not over new seeds. The winners were chosen on this "
+        "same val, which flatters them, and the intervals are not adjusted for how many they are."
     )
     return drawn(identity, summary, caption=caption, height=figures[identity]["layout"]["height"])
 
