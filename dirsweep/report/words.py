@@ -128,12 +128,24 @@ def decisive(found: "Importance") -> list[str]:
 
 def against(best: TrialRecord, control: TrialRecord, metric: str) -> str:
     """By how much an error changes from a control to a trial, on each shot."""
-    changes = []
-    for shot in SHOTS:
-        ours, theirs = (trial.metrics.get(f"val/{shot}/{metric}", math.nan) for trial in (best, control))
-        change = round(100 * (ours / theirs - 1), 1) + 0.0 if theirs else math.nan  # + 0.0: no "-0.0"
-        changes.append(f"{shot} {'-' if math.isnan(change) else f'{change:+.1f}%'}")
+    changes = [f"{shot} {percent(change(best, control, f'val/{shot}/{metric}'))}" for shot in SHOTS]
     return f"{headed(metric)} of {best.trial} against {control.trial}: {', '.join(changes)}."
+
+
+def change(ours: TrialRecord, theirs: TrialRecord, name: str) -> float:
+    """By how much a metric is more than another trial's, as a part of that; NaN where one is missing or 0."""
+    first, second = (trial.metrics.get(name, math.nan) for trial in (ours, theirs))
+    return part(first, second)
+
+
+def part(ours: float, theirs: float) -> float:
+    """How much more one error is than another, as a part of that; NaN if that is 0."""
+    return ours / theirs - 1 if theirs else math.nan
+
+
+def percent(share: float) -> str:
+    """A change with its sign; "+0.0%" and not "-0.0%"; "-" for NaN."""
+    return "-" if math.isnan(share) else f"{round(100 * share, 1) + 0.0:+.1f}%"
 
 
 def shell_path(path: Path) -> str:

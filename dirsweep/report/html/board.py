@@ -1,13 +1,14 @@
 """The leaderboard of the page: every ranked trial and the controls, with what was searched."""
 
+import math
 from collections.abc import Sequence
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.html.markup import Html, joined, tag
-from dirsweep.report.html.table import Cell, Column, Row, table
+from dirsweep.report.html.table import Cell, Column, Row, number, table
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import SHOTS, digits, headed, shown, written
-from dirsweep.report.words import measured
+from dirsweep.report.numbers import SHOTS, digits, headed, shown
+from dirsweep.report.words import change, measured, percent
 
 REFERENCE = f"{DEFAULT}-plain"
 
@@ -40,13 +41,13 @@ def leaderboard(report: SweepReport) -> Html:
     rows = []
     for place, trial in listed:
         cells = [_name(report, trial), _place(report, trial, place)]
-        cells += [_number(trial.metrics.get(name), decimals[name]) for name in names]
+        cells += [number(trial.metrics.get(name), decimals[name]) for name in names]
         first = report.trials[trial.trial]  # of the first seed, as the control is
         cells += [_change(first, known, name) for name in against if known is not None]
         if repeats:
             count = len(report.seeds(trial)) if trial.kind == "ask" else 1
             cells.append(Cell(str(count), count))
-        cells.append(_number(trial.seconds or None, 1))
+        cells.append(number(trial.seconds or None, 1))
         cells += [_value(trial, name) for name in knobs]
         is_control = trial.kind == "control"
         is_best = report.best is not None and trial.trial == report.best.trial
@@ -106,17 +107,9 @@ def _place(report: SweepReport, trial: TrialRecord, place: float) -> Cell:
     return Cell(f"{place:.0f}" if is_ranked else "unranked", place)
 
 
-def _number(value: float | None, decimals: int) -> Cell:
-    is_number = value is not None and value == value
-    return Cell(written(value, decimals), value if is_number else None)
-
-
 def _change(trial: TrialRecord, reference: TrialRecord, name: str) -> Cell:
-    ours, theirs = trial.metrics.get(name), reference.metrics.get(name)
-    if not theirs or ours is None or ours != ours or theirs != theirs:
-        return Cell("-")
-    change = round(100 * (ours / theirs - 1), 1) + 0.0
-    return Cell(f"{change:+.1f}%", change)
+    share = change(trial, reference, name)
+    return Cell(percent(share), None if math.isnan(share) else 100 * share)
 
 
 def _value(trial: TrialRecord, name: str) -> Cell:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.html.differences import Difference, Repeated
 from dirsweep.report.html.figure import Figures, drawn
-from dirsweep.report.html.forest import Line, differences_figure, height, percent, test_lines, val_lines
+from dirsweep.report.html.forest import Line, differences_figure, height, test_lines, val_lines
 from dirsweep.report.html.judged import between, folded, judged
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.table import plain_table
 from dirsweep.report.load import SweepReport
 from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 from dirsweep.report.verdict import Verdict
+from dirsweep.report.words import percent
 
 PLOT = "plot-differences"
 

@@ -4,7 +4,6 @@ One seed of each side: the interval covers new samples (subjects, where they are
 models. It says nothing of other seeds, which is what `dirsweep finalize` is for.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
@@ -18,6 +17,7 @@ from dirsweep.ledger import TrialRecord
 from dirsweep.report.files import csv, folder_of
 from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS
+from dirsweep.report.words import part
 from dirsweep.tables import PREDICTIONS
 
 
@@ -41,7 +41,7 @@ class Difference:
     @property
     def share(self) -> float:
         """The difference as a part of the control's error; NaN if that is 0."""
-        return self.ours / self.theirs - 1 if self.theirs else math.nan
+        return part(self.ours, self.theirs)
 
 
 @dataclass(frozen=True)

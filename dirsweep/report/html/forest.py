@@ -8,6 +8,7 @@ from dirsweep.report.html.differences import Difference
 from dirsweep.report.html.figure import Figure, axis, figure, text
 from dirsweep.report.numbers import SHOTS
 from dirsweep.report.verdict import Verdict
+from dirsweep.report.words import percent
 
 Line = tuple[str, str, float, float, float, str]
 """The control, the shot, the difference and the ends of its interval (in parts of its error), a note."""
@@ -102,8 +103,3 @@ def height(lines: Sequence[Line]) -> int:
 def _hover(line: Line, low: float, high: float) -> str:
     ends = f" ({percent(low)} to {percent(high)})" if high > low else ""
     return f"{line[1]}, against {text(line[0])}<br>{percent(line[2])}{ends}{line[5]}"
-
-
-def percent(share: float) -> str:
-    """A change with its sign; "+0.0%" and not "-0.0%"; "-" for NaN."""
-    return "-" if math.isnan(share) else f"{round(100 * share, 1) + 0.0:+.1f}%"

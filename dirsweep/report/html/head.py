@@ -4,7 +4,6 @@ Val figures of one seed decide nothing: without a verdict the page says so and n
 one, however wide the lead looks.
 """
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,9 +19,11 @@ from dirsweep.report.verdict import Verdict
 from dirsweep.report.words import (
     CORRELATION,
     best_trade,
+    change,
     decisive,
     is_repeated,
     optimistic,
+    percent,
     shell_path,
     trials_counted,
     why_no_winner,
@@ -112,7 +113,7 @@ def _by_how_much(report: SweepReport, best: TrialRecord, found: Sequence[Differe
         return tag("p", "No control has run yet, so there is nothing to hold the winner against.")
     metric, ours = report.spec.metrics[0], report.trials[best.trial]
     rows = [
-        (control.trial, *(_change(ours, control, f"val/{shot}/{metric}") for shot in SHOTS))
+        (control.trial, *(percent(change(ours, control, f"val/{shot}/{metric}")) for shot in SHOTS))
         for control in controls
         if control.state == "COMPLETE"
     ]
@@ -125,12 +126,6 @@ def _by_how_much(report: SweepReport, best: TrialRecord, found: Sequence[Differe
         if found
         else None,
     )
-
-
-def _change(ours: TrialRecord, control: TrialRecord, name: str) -> str:
-    first, second = (trial.metrics.get(name, math.nan) for trial in (ours, control))
-    change = round(100 * (first / second - 1), 1) + 0.0 if second else math.nan
-    return "-" if math.isnan(change) else f"{change:+.1f}%"
 
 
 def _noise(report: SweepReport, verdict: Verdict | None) -> Html:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from dirsweep.report.html.markup import Html, breakable, data_block, joined, tag
+from dirsweep.report.numbers import written
 
 FIRST = 50
 """Rows that are shown until all are asked for."""
@@ -29,6 +30,12 @@ class Cell:
 
     text: str
     key: float | str | None = None
+
+
+def number(value: float | None, decimals: int) -> Cell:
+    """A number with so many decimals; a dash where there is none."""
+    is_number = value is not None and value == value
+    return Cell(written(value, decimals), value if is_number else None)
 
 
 @dataclass(frozen=True)

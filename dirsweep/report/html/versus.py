@@ -16,13 +16,14 @@ from dirsweep.report.compare import (
 )
 from dirsweep.report.html.differences import differences
 from dirsweep.report.html.figure import Figures, configuration, drawn, figure, focused, outside, text
-from dirsweep.report.html.forest import differences_figure, percent, val_lines
+from dirsweep.report.html.forest import differences_figure, val_lines
 from dirsweep.report.html.front import edge_of, has, is_beyond, means_note
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.page import Section, document
 from dirsweep.report.html.provenance import provenance
-from dirsweep.report.html.table import Cell, Column, Row, plain_table, table
+from dirsweep.report.html.table import Cell, Column, Row, number, plain_table, table
 from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
+from dirsweep.report.words import percent
 from dirsweep.storage import Folder
 
 HEIGHT = 460
@@ -102,7 +103,7 @@ def _on_val(group: Comparable, place: int) -> Html:
                 Cell(entry.name, entry.name),
                 Cell(f"{one.trial} ({role})", one.trial),
                 Cell(method := entry.method_of(one), method),
-                *(_number(one, name, decimals[name]) for name in names),
+                *(number(one.metrics.get(name), decimals[name]) for name in names),
                 Cell(f"{count:,}", count),
                 Cell(written(spent, 1), spent),
             ]
@@ -111,11 +112,6 @@ def _on_val(group: Comparable, place: int) -> Html:
     return joined(
         table(f"table-val-{place}", caption, columns, rows), tag("p", val_note(group), class_="note")
     )
-
-
-def _number(trial: TrialRecord, name: str, decimals: int) -> Cell:
-    value = trial.metrics.get(name)
-    return Cell(written(value, decimals), value if value is not None and value == value else None)
 
 
 def _differences(group: Comparable, place: int, figures: Figures) -> Html | None:
@@ -147,8 +143,8 @@ def _front(group: Comparable, place: int, figures: Figures) -> Html | None:
     traces: list[dict[str, Any]] = []
     everything, kept = list[TrialRecord](), list[TrialRecord]()
     said = []
-    for number, entry in enumerate(group.entries):
-        colour, symbol = SWEEPS[number % len(SWEEPS)]
+    for order, entry in enumerate(group.entries):
+        colour, symbol = SWEEPS[order % len(SWEEPS)]
         trials = [one for one in entry.report.ranked if has(one, first, second)]
         if not trials:
             continue
