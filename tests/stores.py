@@ -62,12 +62,27 @@ def copied(sweep: Path, storage: Path, name: str | None = None) -> Path:
     return Path(shutil.copytree(sweep, storage / (name or sweep.name)))
 
 
-def with_store(sweep: Path, storage: Path) -> Path:
-    """A copy of a sweep and of the store beside it, whose files are found in the copy."""
-    old, new = ((place / "mlartifacts").as_uri() for place in (sweep.parent, storage))
+def really_copied(sweep: Path, storage: Path) -> Path:
+    """A copy of a sweep and of the store beside it as `cp -r` makes it: with the original's paths."""
     folder = copied(sweep, storage)
     shutil.copytree(sweep.parent / "mlartifacts", storage / "mlartifacts")
     shutil.copyfile(sweep.parent / "mlflow.db", storage / "mlflow.db")
+    return folder
+
+
+def files_below(folder: Path) -> dict[str, str]:
+    """Hash by path of every file below a folder."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def with_store(sweep: Path, storage: Path) -> Path:
+    """A copy of a sweep and of the store beside it, whose files are found in the copy."""
+    old, new = ((place / "mlartifacts").as_uri() for place in (sweep.parent, storage))
+    folder = really_copied(sweep, storage)
     places = {
         "experiments": "artifact_location",
         "runs": "artifact_uri",

@@ -150,6 +150,31 @@ def test_a_store_that_was_lost_is_not_begun_anew_by_the_way(finished_sweep, tmp_
     assert "mlflow.db has no run of this sweep yet); `dirsweep sync" in told
 
 
+@pytest.mark.parametrize("how", ["copied", "moved"])
+def test_a_store_whose_folder_was_copied_or_moved_is_not_written(sweep, tmp_path, capsys, how):
+    place = tmp_path / "elsewhere"
+    moved = stores.really_copied(sweep, place) if how == "copied" else sweep.parent.rename(place) / sweep.name
+    before = stores.files_below(sweep.parent)
+    best = report.load(moved).best.trial
+    told = publish.conclude(moved)
+    drawn = publish.pictures(moved, {best: sorted((moved / "trials" / best / "pictures").glob("*.svg"))})
+    for line in (told, drawn):
+        assert line.startswith("MLflow was left as it is; sqlite:///")
+        assert f"keeps this sweep's files in {sweep.parent}/mlartifacts" in line
+        assert f"Delete mlflow.db and mlartifacts in {place}, then `dirsweep sync SWEEP`" in line
+        assert "\n" not in line
+    with pytest.raises(SystemExit) as ended:
+        main(["sync", str(moved)])
+    assert ended.value.code == 2
+    assert "the storage folder was moved or copied" in capsys.readouterr().err
+    assert stores.files_below(sweep.parent) == before
+    assert publish.page(moved, tracking.default_uri(place)).startswith("#/experiments/")  # it may be read
+    fresh = stores.copied(moved, tmp_path / "fresh")  # as it is without mlflow.db and mlartifacts
+    assert publish.sync(fresh, None).left == []
+    assert publish.conclude(fresh) == ""
+    assert stores.files_below(sweep.parent) == before
+
+
 def test_what_takes_too_long_is_left_to_sync(sweep):
     told = publish.conclude(sweep, seconds=0)
     best = report.load(sweep).best.trial

@@ -1,5 +1,6 @@
 import math
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -240,6 +241,28 @@ def test_a_sweep_is_found_again_by_its_identity_whatever_it_is_called(storage):
         "Default",
         "lds",
     }
+
+
+def test_a_resumed_sweep_in_a_copied_folder_is_not_tracked_in_the_original(storage, tmp_path, caplog):
+    first = Sweep(tracking.default_uri(storage))
+    first.tracker.start_sweep({})
+    first.tracker.end_sweep("OPEN", {}, [])
+    assert first.tracker.close(30) == 0
+    copy = Path(shutil.copytree(storage, tmp_path / "copy"))
+    file = tmp_path / "config.json"
+    file.write_text("{}")
+    again = Sweep(tracking.default_uri(copy), known=first.ids)
+    again.tracker.start_sweep({})
+    for key in ("0", "1"):
+        again.tracker.start_trial(key, {}, {})
+        again.tracker.end_trial(key, "COMPLETE", {}, [file])
+    assert again.tracker.close(30) == 5
+    assert [line for line in caplog.messages if "moved or copied" in line] == caplog.messages[:1]
+    assert "nothing is written there, the sweep goes on" in caplog.messages[0]
+    assert not list(storage.rglob("config.json"))
+    there = client(tracking.default_uri(copy))
+    [run] = there.search_runs([one.experiment_id for one in there.search_experiments()])
+    assert run.info.status == "SCHEDULED"
 
 
 def test_another_sweep_of_the_same_name_gets_an_experiment_of_its_own(storage, caplog):

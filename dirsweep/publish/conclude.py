@@ -36,6 +36,8 @@ def conclude(folder: Path, uri: str | None = None, seconds: float = SECONDS) -> 
         if uri is None:
             return ""
         left, page = _presented(folder, ledger, uri, deadline)
+    except tracking.Moved as error:
+        return f"MLflow was left as it is; {error}"
     except Exception as error:  # whatever a store, a picture or a model does: the sweep is done
         left, page = [str(error) or type(error).__name__], ""
     if left:
@@ -72,6 +74,8 @@ def pictures(folder: Path, drawn: Mapping[str, Sequence[Path]]) -> str:
         with Writer(uri, sweep_of(folder, ledger), run_ids(ledger.records)) as writer:
             for key, files in drawn.items():
                 add_pictures(writer, key, files)
+    except tracking.Moved as error:
+        return f"MLflow was left as it is; {error}"
     except ValueError as error:
         return f"MLflow lacks them ({error}); `dirsweep sync {folder}` adds them"
     return f"also in MLflow, beside the runs: dirsweep ui {folder}"

@@ -60,6 +60,11 @@ class Runs:
         self.runs: dict[str, Run] = {}
         self._find(known)
 
+    def check_place(self) -> None:
+        """See that what is written here stays here, as `store.check_place`: before anything is written."""
+        if self.experiment:
+            store.check_place(self.uri, self.client.get_experiment(self.experiment).artifact_location)
+
     def deliver(self, key: str, owed: Owed) -> list[Path]:
         """Give the run of `key` all that it is owed; the files among it that are gone."""
         run = self._run(key, owed)

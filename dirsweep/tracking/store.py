@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from dirsweep.storage import Folder
 
@@ -25,6 +26,11 @@ TIMEOUT = 5  # seconds for one request to a server
 LOGIN = ("UNAUTHENTICATED", "PERMISSION_DENIED")  # MLflow's codes for 401 and 403
 
 TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
+class Moved(ValueError):
+    """The files of an sqlite store's experiment lie elsewhere: writing would change another folder's."""
+
 
 _QUIET = TELEMETRY_OFF | {
     "MLFLOW_CONFIGURE_LOGGING": "false",
@@ -144,6 +150,27 @@ def artifact_location(uri: str) -> str | None:
     """Where a new experiment's files go: beside the sqlite file; None leaves it to the server."""
     database = database_path(uri)
     return None if database is None else (database.absolute().parent / ARTIFACTS).as_uri()
+
+
+def check_place(uri: str, location: str) -> None:
+    """See that an experiment's files lie beside the sqlite file: MLflow keeps an absolute path.
+
+    Args:
+        location: the experiment's, as MLflow has it.
+
+    Raises:
+        Moved: they lie elsewhere, and what is written here would go there.
+    """
+    database, place = database_path(uri), artifact_location(uri)
+    if database is None or place is None or urlsplit(location).scheme not in ("", "file"):
+        return
+    there, here = (Path(url2pathname(urlsplit(one).path)).resolve() for one in (location, place))
+    if there != here:
+        raise Moved(
+            f"{uri}: keeps this sweep's files in {there}: the storage folder was moved or copied. Delete "
+            f"{database.name} and {ARTIFACTS} in {here.parent}, then `dirsweep sync SWEEP` for each sweep "
+            "there; or leave them and `dirsweep sync SWEEP --to` a fresh store"
+        )
 
 
 def quiet() -> None:

@@ -43,7 +43,7 @@ class Tracker(Calls):
     def __init__(
         self, uri: str, sweep: Sweep, known: dict[str, str], on_run: Callable[[str, str], None]
     ) -> None:
-        self._open_runs = lambda: Runs(uri, sweep, known, on_run)
+        self._runs_of = lambda: Runs(uri, sweep, known, on_run)
         self._uri = uri
         self._changed = threading.Condition()
         self._owed: dict[str, Owed] = {}  # the run that has waited longest first
@@ -51,6 +51,7 @@ class Tracker(Calls):
         self._in_hand = 0  # items that the thread is delivering
         self._lost = 0  # items given up
         self._failures = 0  # in a row
+        self._refused = ""  # why nothing can ever be written there
         self._closing = False
         self._abandoned = False
         self._running: set[str] = set()  # what was started and has not ended
@@ -96,6 +97,9 @@ class Tracker(Calls):
 
     def _add(self, key: str, owed: Owed) -> None:
         with self._changed:
+            if self._refused:
+                self._lost += owed.items
+                return
             if owed.status == "RUNNING":
                 self._running.add(key)
             elif owed.status:
@@ -118,11 +122,27 @@ class Tracker(Calls):
             try:
                 runs = runs or self._open_runs()
                 gone = runs.deliver(key, owed)
+            except store.Moved as error:
+                self._refuse(owed, str(error))
+                return
             except Exception as error:  # whatever MLflow raises must not end the thread
                 self._failed(key, owed, error)
             else:
                 self._delivered(gone)
                 self._rest((time.monotonic() - begun) * (1 / SHARE - 1))
+
+    def _open_runs(self) -> Runs:
+        runs = self._runs_of()
+        runs.check_place()
+        return runs
+
+    def _refuse(self, owed: Owed, reason: str) -> None:
+        """Say once that nothing gets there; from now on calls are only counted."""
+        with self._changed:
+            logger.warning("tracking: nothing is written there, the sweep goes on; %s", reason)
+            self._refused, self._in_hand = reason, 0
+            self._lost += owed.items + self._waiting
+            self._owed, self._waiting = {}, 0
 
     def _rest(self, seconds: float) -> None:
         """Leave the interpreter to the sweep for a while; what comes in meanwhile goes out together."""

@@ -21,7 +21,8 @@ class Writer(Calls):
         sweep: which sweep it is; found there by its identity, or made.
         known: run ids by trial key, from the ledger, where this is the sweep's own store; else none.
 
-    Raises ValueError, here and in each call, if the store cannot be reached or refuses.
+    Raises ValueError, here and in each call, if the store cannot be reached or refuses; here also
+    `store.Moved`.
     """
 
     def __init__(self, uri: str, sweep: Sweep, known: dict[str, str]) -> None:
@@ -29,6 +30,7 @@ class Writer(Calls):
         self._key, self._owed = PARENT, Owed(0)
         with store.explained(uri):
             self._runs = Runs(uri, sweep, known, lambda key, run: None)
+            self._runs.check_place()
 
     def __enter__(self) -> Self:
         return self
