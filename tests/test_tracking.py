@@ -397,6 +397,18 @@ def test_other_kinds_of_stores_are_refused_with_the_alternative(uri):
         tracking.check(uri)
 
 
+@pytest.mark.parametrize("password", ["se/kret", "se#kret", "se?kret", "1/se@kret", "[se/kret", "se℀kret"])
+def test_a_password_that_would_be_shown_is_refused_and_not_shown(password):
+    for scheme in ("http", "ftp"):
+        with pytest.raises(ValueError, match=r"^--to: the address .* write / as %2F") as refused:
+            tracking.check(f"{scheme}://me:{password}@127.0.0.1:{closed_port()}", "--to")
+        assert "kret" not in str(refused.value)
+        assert refused.value.__suppress_context__ or refused.value.__context__ is None
+    with pytest.raises(ValueError, match="a port that is no number"):
+        tracking.check("http://host:port")
+    assert tracking.database_path("http://me:se%2Fkret@host:1/mlflow") is None
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("these are not the runs you look for")
     with pytest.raises(ValueError, match=r"notes.txt: the file exists and is not an sqlite database"):

@@ -105,10 +105,11 @@ def database_path(uri: str, option: str = "--tracking-uri") -> Path | None:
     """The file of an sqlite URI, None for a server's.
 
     Raises:
-        ValueError: any other kind of URI.
+        ValueError: any other kind of URI, or one whose password cannot be told from the rest.
     """
     if uri.startswith("sqlite:///") and uri != "sqlite:///":
         return Path(uri.removeprefix("sqlite:///"))
+    _check_login(uri, option)
     if uri.startswith(("http://", "https://")) and urlsplit(uri).hostname:
         return None
     plain = "" if ":" in uri.removeprefix("file:") else uri.removeprefix("file:").removeprefix("//")
@@ -117,6 +118,23 @@ def database_path(uri: str, option: str = "--tracking-uri") -> Path | None:
         f"runs any more); use sqlite:///{Path(plain).absolute() / DATABASE} or http://HOST:PORT of an "
         "`mlflow server`"
     )
+
+
+def _check_login(uri: str, option: str) -> None:
+    """Refuse a server's URI of which `shown` might leave a part of the password, without showing it."""
+    if "://" not in uri or uri.startswith("file:"):
+        return
+    try:
+        parts = urlsplit(uri)
+        clear = "@" not in parts.path + parts.query + parts.fragment and (parts.port or True)
+    except ValueError:  # it names what it could not read
+        clear = False
+    if not clear:
+        raise ValueError(
+            f"{option}: the address has an @ after its host, or a port that is no number (it is not shown, "
+            "for it may hold a password). In a user name or password write / as %2F, # as %23, ? as %3F and "
+            "@ as %40; or leave them out and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
 
 
 def _check_database(uri: str, database: Path, option: str) -> None:
