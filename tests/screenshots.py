@@ -1,11 +1,13 @@
-"""Take the README's pictures: MLflow's UI and the report, of the newest sweep that `make sweep` ran.
+"""Take the pictures of the README and docs/: MLflow's UI, the report and the winner's own pictures.
 
-python tests/screenshots.py [FOLDER]    (docs/screenshots; runs the demo sweep if there is none)
+python tests/screenshots.py [FOLDER]    (docs; below it screenshots/ and pictures/)
 
-The pictures are those of a laptop's window and a phone's, a quarter larger in pixels.
+They show the newest sweep that `make sweep` ran; it is run if there is none. The screens are those of a
+laptop and of a phone, a quarter larger in pixels.
 """
 
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,16 +135,27 @@ def point_at_the_front(plot: Locator) -> None:
     plot.locator(".hoverlayer .hovertext").wait_for()
 
 
-def main(to: Path) -> None:
+def of_winner(sweep: SweepReport, to: Path) -> None:
+    """The pictures of the winner, drawn if they are not there."""
+    best = sweep.best.trial
+    subprocess.run([*mlflow_pages.DIRSWEEP, "draw", str(sweep.folder), best], check=True)
+    for picture in sorted((sweep.folder / "trials" / best / "pictures").glob("*.svg")):
+        print(shutil.copy(picture, to), flush=True)
+
+
+def main(docs: Path) -> None:
     if browsing.found() is None:
         sys.exit(browsing.MISSING)
     sweep = demo()
     print(f"pictures of {sweep.folder}", flush=True)
-    to.mkdir(parents=True, exist_ok=True)
+    screens, pictures = docs / "screenshots", docs / "pictures"
+    for folder in (screens, pictures):
+        folder.mkdir(parents=True, exist_ok=True)
+    of_winner(sweep, pictures)
     with browsing.chromium() as browser:
-        of_report(browser, sweep, to)
-        of_mlflow(browser, sweep, to)
+        of_report(browser, sweep, screens)
+        of_mlflow(browser, sweep, screens)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "screenshots")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs")
