@@ -1,6 +1,7 @@
 """The page of a sweep: what it holds, that it loads nothing, and that no text of a sweep runs in it."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import math
@@ -29,7 +30,7 @@ from dirsweep.finalize.page import Facts
 from dirsweep.finalize.plan import Comparison, Plan, Row
 from dirsweep.intervals import difference_interval
 from dirsweep.ledger import Ledger
-from dirsweep.report.html import page
+from dirsweep.report.html import board, page
 from dirsweep.report.html.differences import differences
 from dirsweep.report.html.markup import data_block
 from dirsweep.report.html.parallel import ABSENT
@@ -207,13 +208,48 @@ def test_the_leaderboard_holds_every_ranked_trial_and_the_controls_with_the_ledg
         assert keys[2] == trial.metrics["val/all/mae"]
         assert keys[5] == trial.metrics["val/few/mae"]
         assert keys[9] == trial.metrics["val/few/gm"]
-        assert keys[12] == trial.seconds
+        assert keys[14] == trial.seconds
     ours, theirs = (by_name[name][2] for name in (best, "default-plain"))
     assert by_name[best][10] == pytest.approx(100 * (ours / theirs - 1), abs=0.05)
     assert [texts[0] for kind, _, texts, _ in rows if kind == "best"] == [f"{best} (best, pareto)"]
 
 
 def test_tables_sort_by_buttons_that_say_how(found):
+def test_the_leaderboard_has_intervals_of_the_change_that_sort_by_their_upper_end(sweep, found):
+    loaded = report.load(sweep)
+    best, control = loaded.best, loaded.trials["default-plain"]
+    rows = {
+        texts[0].split(" ")[0]: (texts, keys)
+        for _, _, texts, keys in found.data("table-leaderboard-rows")["rows"]
+    }
+    ours, theirs = (
+        pd.read_csv(sweep / "trials" / name / "val_predictions.csv") for name in (best.trial, "default-plain")
+    )
+    for place, shot in ((11, "all"), (13, "few")):
+        mask = (ours["shot"] == shot).to_numpy() | (shot == "all")
+        errors = [(table["prediction"] - table["target"]).to_numpy()[mask][None] for table in (ours, theirs)]
+        one = difference_interval(*errors, "mae", clusters=ours["group"].to_numpy()[mask])
+        of = control.metrics[f"val/{shot}/mae"]
+        texts, keys = rows[best.trial]
+        assert keys[place] == pytest.approx(100 * one.high / of)
+        assert texts[place] == f"{100 * one.low / of:+.1f}% to {100 * one.high / of:+.1f}%"
+        assert rows["default-plain"][0][place] == "-"
+        assert rows[f"{best.trial}-mu0"][1][place] is not None
+        assert rows[loaded.ranked[1].trial][0][place] == "-"  # it left no files
+    assert found.data("table-leaderboard-rows")["columns"][11]["numeric"]
+    assert "They sort by their upper end." in found.said
+
+
+def test_the_best_alone_have_an_interval_where_val_is_large(sweep):
+    loaded = report.load(sweep)
+    listed, control = list(loaded.trials.values()), loaded.trials["default-plain"]
+    large = dataclasses.replace(control, metrics=control.metrics | {"val/all/count": 15_000.0})
+    for known, most in ((control, board.MOST), (large, 10)):
+        held = board._held(loaded, listed, known)
+        assert [one for one in held if one.kind == "ask"] == loaded.ranked[:most]
+        assert "default-plain" not in {one.trial for one in held}
+
+
     heads = [
         attributes["aria-sort"] for tag, attributes in found.tags if tag == "th" and "aria-sort" in attributes
     ]

