@@ -30,6 +30,7 @@ from dirsweep.finalize.page import Facts
 from dirsweep.finalize.plan import Comparison, Plan, Row
 from dirsweep.intervals import difference_interval
 from dirsweep.ledger import Ledger
+from dirsweep.report import verdict
 from dirsweep.report.html import board, page
 from dirsweep.report.html.differences import differences
 from dirsweep.report.html.markup import data_block
@@ -214,7 +215,6 @@ def test_the_leaderboard_holds_every_ranked_trial_and_the_controls_with_the_ledg
     assert [texts[0] for kind, _, texts, _ in rows if kind == "best"] == [f"{best} (best, pareto)"]
 
 
-def test_tables_sort_by_buttons_that_say_how(found):
 def test_the_leaderboard_has_intervals_of_the_change_that_sort_by_their_upper_end(sweep, found):
     loaded = report.load(sweep)
     best, control = loaded.best, loaded.trials["default-plain"]
@@ -250,6 +250,7 @@ def test_the_best_alone_have_an_interval_where_val_is_large(sweep):
         assert "default-plain" not in {one.trial for one in held}
 
 
+def test_tables_sort_by_buttons_that_say_how(found):
     heads = [
         attributes["aria-sort"] for tag, attributes in found.tags if tag == "th" and "aria-sort" in attributes
     ]
@@ -391,6 +392,21 @@ def test_differences_are_parts_of_the_controls_error_of_the_first_seed(tmp_path)
     assert "0-plain -25.0% -25.0% -25.0% -25.0%" in found.said  # the first screen
 
 
+def test_predictions_of_other_samples_are_not_paired(tmp_path):
+    ledger = begun(tmp_path / "s", SMALL)
+    rng = np.random.default_rng(0)
+    for trial, mae in (("0", 3.0), ("0-plain", 4.0), ("0-mu0", 4.0)):
+        add(ledger, trial, mae)
+        ledgers.files(tmp_path / "s" / "trials" / trial, mae, rng, has_line=True)
+    other = tmp_path / "s" / "trials" / "0-plain" / "val_predictions.csv"
+    table = pd.read_csv(other)
+    table.assign(sample=table["sample"] + 1).to_csv(other, index=False)  # as many, but others
+    loaded = report.load(tmp_path / "s")
+    found = {(one.control.trial, one.shot): one.interval for one in differences(loaded, loaded.best)}
+    assert found["0-plain", "all"] is None
+    assert found["0-mu0", "all"] is not None
+
+
 def test_a_control_without_an_error_leaves_no_part_of_it(tmp_path):
     ledger = begun(tmp_path / "s", SMALL)
     for trial, mae in (("0", 4.0), ("0-plain", 0.0)):
@@ -453,6 +469,16 @@ def test_a_verdict_is_told_in_its_words(tmp_path):
     assert "decide nothing" not in found.said
     few = found.data("figures")["plot-differences"]["data"]
     assert {one["name"]: one["x"] for one in few}["few"] == pytest.approx([-50.0, -100 / 3])  # plain, mu0
+    drawn = {one["name"]: one for one in found.data("figures")["plot-differences"]["data"]}
+    judged = verdict.read(report.load(tmp_path / "all-1"))
+    theirs = {(one.name, one.shot): one.value for one in judged.errors}
+    of = [one for one in judged.compared if one.ours == best and one.shot == "all"]
+    assert len(of) == 2
+    for place, one in enumerate(of):  # the ends of a bar, in % of the control's error
+        bar, share = drawn["all"]["error_x"], theirs[one.theirs, "all"] / 100
+        assert drawn["all"]["x"][place] + bar["array"][place] == pytest.approx(one.high / share)
+        assert drawn["all"]["x"][place] - bar["arrayminus"][place] == pytest.approx(one.low / share)
+    assert any(one.low < one.high for one in of)
     (place,) = [attributes for _, attributes in found.tags if attributes.get("id") == "plot-differences"]
     assert "intervals over new seeds and new samples" in str(place["aria-label"])
     assert "this same val" not in str(place["aria-label"])
@@ -462,7 +488,13 @@ def test_a_verdict_on_another_trial_is_not_taken_for_the_winners(tmp_path):
     ledgers.write(tmp_path / "all-1", 12)
     other = report.load(tmp_path / "all-1").ranked[1].trial
     with_verdict(tmp_path / "all-1", other)
-    assert f"The verdict below is on trial {other}, which led then." in seen(tmp_path / "all-1").said
+    found = seen(tmp_path / "all-1")
+    assert f"The verdict below is on trial {other}, which led then." in found.said
+    loaded = report.load(tmp_path / "all-1")  # the figure is the winner's, on val
+    ticks = found.data("figures")["plot-differences"]["layout"]["yaxis"]["ticktext"]
+    assert ticks == [f"{loaded.best.trial}-plain", f"{loaded.best.trial}-mu0", "default-plain", "default-mu0"]
+    (place,) = [attributes for _, attributes in found.tags if attributes.get("id") == "plot-differences"]
+    assert f"Trial {loaded.best.trial} against each control on val" in str(place["aria-label"])
 
 
 def test_a_damaged_verdict_is_named(tmp_path):
@@ -574,6 +606,38 @@ def test_repeated_trials_have_an_interval_over_their_seeds(tmp_path):
     assert "Trials that ran with several seeds, on val" in found.said
     assert "trial 1 all 2 of 2 4.25" in found.said
     assert "2 independent seeds of the 5 that an interval over seeds needs" in found.said
+
+
+def test_trials_out_of_view_are_counted_and_no_others(tmp_path):
+    ledger = begun(tmp_path / "s", SMALL)
+    for place, mae in enumerate((4.0, 4.1, 4.2, 4.3, 4.4, 4.5, 4.6, 90.0)):
+        add(ledger, str(place), mae)
+    found = seen(tmp_path / "s")
+    low, high = found.data("figures")["plot-pareto"]["layout"]["xaxis"]["range"]
+    assert low < 4.0
+    assert 4.5 < high < 4.6
+    (place,) = [attributes for _, attributes in found.tags if attributes.get("id") == "plot-pareto"]
+    assert " 2 trials have larger errors and lie outside the picture" in str(place["aria-label"])
+
+
+def test_trials_at_one_place_are_both_on_the_front_and_a_worse_one_is_not(tmp_path):
+    ledger = begun(tmp_path / "s", f"{SMALL}objectives: [val/all/mae, val/few/mae]\n")
+    for trial, mae, few in (
+        ("0", 4.0, 8.0),
+        ("1", 4.0, 8.0),
+        ("2", 4.0, 9.0),
+        ("3", 5.0, 8.0),
+        ("4", 5.0, 7.0),
+    ):
+        ledger.write("ask", trial=trial, params={"stage1.norm_ordinality.weight": 0.5}, attrs={})
+        told = ledgers.metrics(mae, few, np.random.default_rng(0))
+        ledger.write("tell", trial=trial, state="COMPLETE", epoch=3, seconds=1.5, metrics=told, reason="")
+    loaded, found = report.load(tmp_path / "s"), seen(tmp_path / "s")
+    traces = {one["name"]: one for one in found.data("figures")["plot-pareto"]["data"]}
+    edge = list(zip(traces["front line"]["x"], traces["front line"]["y"], strict=True))
+    assert edge == [(4.0, 8.0), (4.0, 8.0), (5.0, 7.0)]
+    assert loaded.pareto == {"0", "1", "4"}
+    assert "3 trials on the front" in found.said
 
 
 REPEATED = f"{SMALL}repeats: {{seeds: 2, top: 1}}\nobjectives: [val/all/mae, val/few/mae]\n"
