@@ -170,7 +170,9 @@ class TrialRecord:
     ended: float = 0.0
     """Unix seconds at which it was told; 0 before that."""
     forked_from: str = ""
-    """The trial whose stored stage 1 it went on from, as "all-1/3"."""
+    """The trial whose stored stage 1 it went on from, as "all-1/3", by what its sweep was called then."""
+    forked_at: float = 0.0
+    """Unix seconds at which that stage 1 was stored; 0 where earlier versions did not say."""
 
     @property
     def is_repeat(self) -> bool:
@@ -221,7 +223,8 @@ def _fold(found: dict[str, TrialRecord], record: Record) -> None:
     elif kind == "report" and trial.state == "OPEN" and record["epoch"] > trial.epoch:
         trial.reports.append(record)
         trial.epoch, trial.seconds, trial.metrics = record["epoch"], record["seconds"], record["metrics"]
-        trial.forked_from = trial.forked_from or record.get("forked_from", "")
+        if not trial.forked_from:
+            trial.forked_from, trial.forked_at = record.get("forked_from", ""), record.get("forked_at", 0.0)
     elif kind == "tell" and trial.state == "OPEN":
         trial.state, trial.metrics = record["state"], record["metrics"]
         trial.epoch, trial.seconds, trial.reason = record["epoch"], record["seconds"], record["reason"]

@@ -59,7 +59,7 @@ def _fork(config: TrialConfig, folder: Folder, store: Store, keys: list[str]) ->
             total = config.stage1.total_epochs + (config.stage2.schedule.epochs if config.stage2 else 0)
             reused = {"of": total, "attempt": 0, "seconds": 0.0, "reused": True}
             if donor := notes.get("trial"):  # entries of earlier versions do not say
-                reused["forked_from"] = donor
+                reused |= {"forked_from": donor, "forked_at": notes["time"]}
             for record in notes["records"]:
                 folder.append(checkpoint.RECORDS, {**record, **reused})
             if key == keys[-1]:

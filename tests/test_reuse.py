@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dirsweep.config import TrialConfig
 from dirsweep.storage import Folder, Record
 
 Outcome = tuple[dict[str, float], list[Record]]
-TIMED = {"seconds", "reused_seconds", "attempt", "reused", "forked_from"}
+TIMED = {"seconds", "reused_seconds", "attempt", "reused", "forked_from", "forked_at"}
 
 
 def run(config: TrialConfig, folder: Path, store: Path | None) -> Outcome:
@@ -51,6 +52,7 @@ def test_a_forked_trial_equals_one_that_trained_its_own_stage_1(tmp_path: Path, 
     assert [record.get("reused", False) for record in forked[1]] == [True] * first + [False] * 3
     donors = [record.get("forked_from") for record in forked[1]]
     assert donors == [f"{tmp_path.name}/parent"] * first + [None] * 3
+    assert all(0 < record["forked_at"] <= time.time() for record in forked[1][:first])
     assert forked[0]["reused_seconds"] > 0
     assert forked[0]["seconds"] < alone[0]["seconds"]
 

@@ -15,8 +15,9 @@ import sweeping
 
 from dirsweep import tracking
 from dirsweep.config import USUAL_METRICS
-from dirsweep.ledger import Ledger
+from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.storage import Folder
+from dirsweep.sweep import told
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.progress import logged
 from dirsweep.tracking import store, tracker
@@ -224,6 +225,31 @@ def test_a_trial_that_went_on_from_another_is_named_after_it(storage, tmp_path):
     kept = sweeping.trials(folder.path)
     assert [trial.forked_from for trial in kept.values()] == ["", "sweep/0", "earlier/7"]
     assert runs["0"].info.start_time == round(1000 * kept["0"].begun)
+
+
+def test_a_donor_is_of_the_same_sweep_by_time_and_by_every_name_that_the_sweep_had(tmp_path):
+    opening = Ledger.create(Folder(tmp_path), name="begun-as").opening
+
+    def called(donor: str, at: float) -> str:
+        record = TrialRecord("9", "ask", {}, forked_from=donor, forked_at=at)
+        said = Said()
+        told.forked(said, opening, "renamed", record)
+        assert said.owed.name == f"trial 9 (stage 1 of {said.owed.tags['forked_from']})"
+        return said.owed.tags["forked_from"]
+
+    begun = opening["time"]
+    for own in ("begun-as/3", "renamed/3"):
+        assert called(own, begun + 5) == "3"
+        assert called(own, begun - 5) == f"{own}, an earlier sweep"
+        assert called(own, 0) == "3"  # as earlier versions wrote it
+    assert called("other/3", begun + 5) == "other/3"
+
+
+class Said(tracking.Calls):
+    """The last that was said."""
+
+    def _add(self, key, owed):
+        self.owed = owed
 
 
 def test_a_sweep_is_found_again_by_its_identity_whatever_it_is_called(storage):

@@ -120,7 +120,7 @@ class Book:
             return False
         kept = {name: metrics[name] for name in self._logged if name in metrics}
         fields = {name: result[name] for name in ("epoch", "of", "stage", "seconds")}
-        fields |= {name: result[name] for name in ("reused", "forked_from") if result.get(name)}
+        fields |= {name: result[name] for name in ("reused", "forked_from", "forked_at") if result.get(name)}
         written = self.ledger.write("report", trial=key, **fields, metrics=kept)
         record.reports.append(written)
         record.epoch, record.seconds, record.metrics = result["epoch"], result["seconds"], kept
@@ -128,8 +128,8 @@ class Book:
             numbers = {**kept, "seconds": record.seconds}
             self._tracker.log_epoch(key, numbers, record.epoch, result["stage"], written["time"])
             if not record.forked_from and written.get("forked_from"):
-                record.forked_from = written["forked_from"]
-                told.forked(self._tracker, self.folder.name, record)
+                record.forked_from, record.forked_at = written["forked_from"], written.get("forked_at", 0.0)
+                told.forked(self._tracker, self.ledger.opening, self.folder.name, record)
         return True
 
     def tell(

@@ -83,7 +83,7 @@ def run(
         warm = gather(spec, opening["data"])
         tree = spec.model_dump(mode="json", by_alias=True)
         Folder(folder).put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
-        records = Ledger.create(Folder(folder), **opening)
+        records = Ledger.create(Folder(folder), name=folder.absolute().name, **opening)
         _warm_up(records, warm, spec, on_change)
         return _drive(spec, folder, records, resources, uri, system_metrics, on_change, trial)
 

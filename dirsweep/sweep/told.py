@@ -43,15 +43,29 @@ def begin(calls: "Calls", spec: SweepSpec, opening: Record, sweep: str, record: 
     given = {name: tag for name, tag in tags.items() if tag}
     calls.start_trial(record.trial, record.params, given, record.begun or record.ended)
     calls.log_past(record.trial, record.reports)
-    forked(calls, sweep, record)
+    forked(calls, opening, sweep, record)
 
 
-def forked(calls: "Calls", sweep: str, record: TrialRecord) -> None:
+def forked(calls: "Calls", opening: Record, sweep: str, record: TrialRecord) -> None:
     """Name the one whose stage 1 the trial went on from, if it did; a control's name says enough already."""
     if record.forked_from:
-        donor = record.forked_from.removeprefix(f"{sweep}/")
+        donor = _donor(opening, sweep, record)
         name = "" if record.kind == "control" else f"trial {record.trial} (stage 1 of {donor})"
         calls.name_trial(record.trial, name, {"forked_from": donor})
+
+
+def _donor(opening: Record, sweep: str, record: TrialRecord) -> str:
+    """What a trial calls the one that it went on from: by its number alone if it is of the same sweep.
+
+    That may have been renamed since; and an earlier sweep, deleted or of another storage folder, may have had
+    its name.
+    """
+    name, _, key = record.forked_from.rpartition("/")
+    if name not in (sweep, opening.get("name", sweep)):
+        return record.forked_from
+    if record.forked_at and record.forked_at < opening["time"]:
+        return f"{record.forked_from}, an earlier sweep"
+    return key
 
 
 def end(calls: "Calls", spec: SweepSpec, folder: Path, record: TrialRecord) -> None:
