@@ -29,6 +29,7 @@ from dirsweep.data import ImageEncoding, PairEncoding, TableEncoding
 from dirsweep.data.encoding import Categorical, Numeric
 from dirsweep.storage import Folder
 from dirsweep.tracking import rows, store
+from dirsweep.tracking.described import Described
 
 
 @dataclass
@@ -285,7 +286,7 @@ def test_a_model_whose_code_has_changed_is_neither_loaded_nor_registered(
     made.register("own code")
     assert capfd.readouterr() == ("", "")  # no progress bars, no lines of MLflow
     version = made.client.get_model_version("own-code", "1")
-    assert "the code of 'own_registered:Own' as it was" in version.description
+    assert "the code of 'own\\_registered:Own' as it was" in version.description
     frame = pd.read_csv(new_rows(tmp_path))
     expected = pipeline.predict(Folder(made.trial), frame).tolist()
     assert load(made, "models:/own-code/1").predict(frame).tolist() == expected
@@ -412,3 +413,13 @@ def test_a_served_model_answers_what_dirsweep_predict_prints(table, server, tmp_
         status, answer = send(server, json.dumps({"dataframe_records": [row]}).encode(), "application/json")
         assert status == 400
         assert told in answer["message"]
+
+
+def test_names_from_files_of_the_user_stay_text_in_the_registry(tmp_path):
+    tags = {"sweep": "# [s](http://z)", "trial": "*7*", "method_version": "1"}
+    shown = Described(tiny.config(tmp_path), "<img src=x>", "[a](http://y), b_c", {"val/all/mae": 1.0}, tags)
+    for text in (shown.first_line, shown.page("s", "best")):
+        assert text.startswith(
+            "Predicts &lt;img src=x&gt; from \\[a\\](http\\://y), b\\_c; from the sweep \\# \\[s\\](http\\://z)."
+        )
+    assert "Trial \\*7\\*, method version 1." in shown.page("s", "best")

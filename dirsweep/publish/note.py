@@ -3,11 +3,11 @@
 Markdown. What comes from files of the user is escaped: it stays text, whatever it looks like.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dirsweep.ledger import TrialRecord
+from dirsweep.markdown import escaped
 from dirsweep.report import SweepReport
 from dirsweep.report import verdict as verdicts
 from dirsweep.report.leaderboard import TOP
@@ -76,13 +76,6 @@ def note(report: SweepReport, judged: Verdict | None, files: Sequence[str], link
     while len(parts) > 3 and sum(map(len, (*parts, *values, end))) > LONGEST:
         parts.pop()
     return "\n\n".join(part for part in (*parts, *values, end) if part)
-
-
-def escaped(text: str) -> str:
-    """Text that Markdown and HTML leave alone, on one line; nor does it become a link or a list."""
-    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    inside = re.sub(r"([\\`*_{}\[\]#!~|@]|:(?=//)|(?<=www)\.)", r"\\\1", flat)
-    return re.sub(r"^([-+=])|^(\d+)([.)])", r"\2\\\1\3", inside)
 
 
 def _lead(best: TrialRecord, judged: Verdict | None, links: Links) -> str:

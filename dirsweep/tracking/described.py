@@ -8,6 +8,7 @@ from typing import Any
 
 from dirsweep import __version__
 from dirsweep.config import BiLSTM, Custom, EncoderConfig, SentenceEncoder, TrialConfig
+from dirsweep.markdown import escaped
 from dirsweep.storage import Folder
 from dirsweep.tracking import rows
 
@@ -32,20 +33,22 @@ class Described:
 
     @property
     def first_line(self) -> str:
-        """What it predicts."""
-        return f"Predicts {self.target} from {self.inputs}; from the sweep {self.tags['sweep']}."
+        """What it predicts; Markdown."""
+        target, inputs, sweep = map(escaped, (self.target, self.inputs, self.tags["sweep"]))
+        return f"Predicts {target} from {inputs}; from the sweep {sweep}."
 
     def page(self, name: str, alias: str) -> str:
         """Markdown: whose model it is, its errors, what it needs, how it is loaded."""
         shots = list(dict.fromkeys(key.split("/")[1] for key in self.errors))
         lines = [
-            f"{self.first_line} Trial {self.tags['trial']}, method version {self.tags['method_version']}.",
+            f"{self.first_line} Trial {escaped(self.tags['trial'])}, "
+            f"method version {self.tags['method_version']}.",
             "",
             "On val, whose figures are optimistic where they chose the trial:",
             "",
             *(f"- {shot}: {self._errors(shot)}" for shot in shots),  # MLflow shows tables without gaps
             "",
-            f"To be loaded it needs dirsweep {__version__} {_further(self.config.encoder)}.",
+            f"To be loaded it needs dirsweep {__version__} {escaped(_further(self.config.encoder))}.",
             "",
             "The input example is made up; it is no row of the data.",
             "",
