@@ -1,9 +1,13 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,8 +15,9 @@ import stores
 import sweeping
 
 from dirsweep import publish, report, tracking
-from dirsweep.cli import main
-from dirsweep.publish.note import LONGEST, Links, escaped, note
+from dirsweep.cli import main, shared
+from dirsweep.markdown import escaped
+from dirsweep.publish.note import LONGEST, Links, note
 from dirsweep.publish.place import same_store
 from dirsweep.report.drawing import trained
 from dirsweep.sweep.place import entry, own_store
@@ -146,8 +151,13 @@ def test_a_store_that_fails_is_told_in_one_line_and_left_to_sync(sweep):
 
 
 def test_a_store_that_was_lost_is_not_begun_anew_by_the_way(finished_sweep, tmp_path):
-    told = publish.conclude(stores.copied(finished_sweep, tmp_path))
-    assert "mlflow.db has no run of this sweep yet); `dirsweep sync" in told
+    sweep = stores.copied(finished_sweep, tmp_path)
+    told = publish.conclude(sweep)
+    assert "mlflow.db: there is no tracking store); `dirsweep sync" in told
+    best = report.load(sweep).best.trial
+    told = publish.pictures(sweep, {best: sorted((sweep / "trials" / best / "pictures").glob("*.svg"))})
+    assert "mlflow.db: there is no tracking store); `dirsweep sync" in told
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize("how", ["copied", "moved"])
@@ -175,10 +185,66 @@ def test_a_store_whose_folder_was_copied_or_moved_is_not_written(sweep, tmp_path
     assert stores.files_below(sweep.parent) == before
 
 
-def test_what_takes_too_long_is_left_to_sync(sweep):
-    told = publish.conclude(sweep, seconds=0)
+def test_a_store_that_takes_too_long_is_left_to_sync_in_good_time(sweep):
     best = report.load(sweep).best.trial
-    assert f"time was up before the pictures of {best}; " in told
+    name = f"name = '{sweep.name}'"
+    parent(sweep)[2].delete_registered_model(sweep.name)
+    with closing(sqlite3.connect(sweep.parent / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # now each write waits for seconds
+        begun = time.monotonic()
+        told = publish.conclude(sweep, seconds=1)
+        taken = time.monotonic() - begun
+        other.execute("ROLLBACK")
+    assert taken < 3
+    assert re.search(
+        rf"time was up before the summary, the pictures of {best}, .*, the model of trial {best}\); "
+        rf"`dirsweep sync {re.escape(str(sweep))}` adds it$",
+        told,
+    )
+    end_of_work()
+    assert parent(sweep)[2].search_model_versions(name) == []  # no further step was begun
+
+
+def test_ctrl_c_leaves_the_store_as_it_is_and_says_so(sweep, capsys):
+    def interrupt() -> None:
+        sweeping.wait_for(lambda: any(one.name == "publish" for one in threading.enumerate()), "the work")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    impatient = threading.Thread(target=interrupt)
+    with closing(sqlite3.connect(sweep.parent / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        impatient.start()
+        try:
+            shared.publish(sweep)
+        except KeyboardInterrupt:
+            pytest.fail("Ctrl-C ended the command")
+        finally:
+            other.execute("ROLLBACK")
+            impatient.join()
+    assert capsys.readouterr().out == f"MLflow was left as it is; `dirsweep sync {sweep}` goes on\n"
+    end_of_work()
+
+
+def end_of_work() -> None:
+    """Wait until the work that `conclude` did not wait for has ended too."""
+    for thread in threading.enumerate():
+        if thread.name == "publish":
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+def test_a_stopped_sweep_has_a_summary_and_no_model_yet(sweep, tmp_path):
+    records = stores.records(sweep)
+    assert [one["why"] for one in records if one["kind"] == "end"] == ["finished"]
+    stores.rewritten(sweep, [{**one, "why": "stopped"} if one["kind"] == "end" else one for one in records])
+    client = parent(sweep)[2]
+    client.delete_registered_model(sweep.name)
+    assert publish.conclude(sweep) == ""
+    assert client.search_registered_models() == []
+    stores.rewritten(sweep, records)
+    assert publish.conclude(sweep) == ""
+    assert [model.name for model in client.search_registered_models()] == [sweep.name]
+    assert "#/models/" in parent(sweep)[0].data.tags[store.NOTE]
 
 
 def test_a_store_beside_the_sweeps_moves_with_them_and_another_does_not(sweep, tmp_path):

@@ -3,20 +3,24 @@
 What does not get there is told in one line; `dirsweep sync` brings it there later.
 """
 
-import time
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dirsweep import report as reports
 from dirsweep import tracking
 from dirsweep.ledger import Ledger
-from dirsweep.publish.present import add_pictures, present
+from dirsweep.publish.present import Step, add_pictures, steps
 from dirsweep.storage import Folder
 from dirsweep.sweep.place import own_store, run_ids, sweep_of
 from dirsweep.tracking import MODE, Writer
 
+logger = logging.getLogger(__name__)
+
 SECONDS = 60.0
-"""How long an end may take for this, and one step more; a request takes `store.TIMEOUT` at most."""
+"""How long the end of a sweep may take for this, whatever its store does."""
+ALL = "the summary, the pictures and the model"
 
 
 def conclude(folder: Path, uri: str | None = None, seconds: float = SECONDS) -> str:
@@ -24,37 +28,80 @@ def conclude(folder: Path, uri: str | None = None, seconds: float = SECONDS) -> 
 
     Args:
         uri: the store, with credentials if it needs them; by default the one that the ledger names.
-        seconds: what has not begun by then is left to `dirsweep sync`.
+        seconds: what is not there by then is left to `dirsweep sync`.
 
     Returns:
         "" for an untracked sweep, and where all went well in a file.
     """
-    deadline = time.monotonic() + seconds
     try:
         ledger = Ledger.open(Folder(folder))
         uri = uri or own_store(folder, ledger.records)
-        if uri is None:
-            return ""
-        left, page = _presented(folder, ledger, uri, deadline)
-    except tracking.Moved as error:
-        return f"MLflow was left as it is; {error}"
-    except Exception as error:  # whatever a store, a picture or a model does: the sweep is done
-        left, page = [str(error) or type(error).__name__], ""
-    if left:
-        return f"MLflow lacks something of this sweep ({'; '.join(left)}); `dirsweep sync {folder}` adds it"
-    return page
+    except ValueError as error:
+        return _lacking(folder, [str(error)])
+    if uri is None:
+        return ""
+    end = _End(folder, ledger, uri)
+    try:
+        end.thread.join(seconds)
+        left = end.left()
+    finally:
+        end.over.set()
+    if end.moved:
+        return f"MLflow was left as it is; {end.moved}"
+    return _lacking(folder, left) if left else end.page
 
 
-def _presented(folder: Path, ledger: Ledger, uri: str, deadline: float) -> tuple[list[str], str]:
-    """What could not be brought to the store, and where a server shows the rest; "" for a file's."""
-    with Writer(uri, sweep_of(folder, ledger), run_ids(ledger.records)) as writer:
-        if "" not in writer.ids:
-            raise ValueError(f"{tracking.shown(uri)} has no run of this sweep yet")
-        left = present(writer, uri, reports.load(folder), ledger, deadline)
-        page = (
-            f"{tracking.shown(uri).rstrip('/')}/#/experiments/{writer.experiment}/runs/{writer.ids['']}{MODE}"
-        )
-    return left, f"in MLflow: {page}" if tracking.database_path(uri) is None else ""
+class _End:
+    """The work, in a thread that nobody has to wait for; after `over` it begins no further step."""
+
+    def __init__(self, folder: Path, ledger: Ledger, uri: str) -> None:
+        self.folder, self.ledger, self.uri = folder, ledger, uri
+        self.page, self.moved = "", ""
+        self.over = threading.Event()
+        self._failed: list[str] = []
+        self._to_do: list[Step] | None = None  # with the one that is being done; None before they are known
+        self.thread = threading.Thread(target=self._work, name="publish", daemon=True)
+        self.thread.start()
+
+    def left(self) -> list[str]:
+        """What is not there, a sentence each."""
+        if not self.thread.is_alive():
+            return list(self._failed)
+        waiting = ALL if self._to_do is None else ", ".join(step.what for step in self._to_do)
+        return [*self._failed, *([f"time was up before {waiting}"] if waiting else [])]
+
+    def _work(self) -> None:
+        try:
+            self._bring()
+        except tracking.Moved as error:
+            self.moved = str(error)
+        except Exception as error:  # whatever a store, a picture or a model does: the sweep is done
+            logger.debug("the end of a sweep, in its store", exc_info=True)
+            self._failed.append(str(error) or type(error).__name__)
+
+    def _bring(self) -> None:
+        with _writer(self.folder, self.ledger, self.uri) as writer:
+            if "" not in writer.ids:
+                raise ValueError(f"{tracking.shown(self.uri)} has no run of this sweep yet")
+            self._to_do = steps(writer, self.uri, reports.load(self.folder), self.ledger)
+            while self._to_do and not self.over.is_set():
+                self._failed += self._to_do[0].done()
+                self._to_do = self._to_do[1:]
+            if tracking.database_path(self.uri) is None:
+                run = f"#/experiments/{writer.experiment}/runs/{writer.ids['']}{MODE}"
+                self.page = f"in MLflow: {tracking.shown(self.uri).rstrip('/')}/{run}"
+
+
+def _writer(folder: Path, ledger: Ledger, uri: str) -> Writer:
+    """The way to a store that is there; only a sweep that runs and `sync` make one."""
+    database = tracking.database_path(uri)
+    if database is not None and not database.is_file():
+        raise ValueError(f"{database}: there is no tracking store")
+    return Writer(uri, sweep_of(folder, ledger), run_ids(ledger.records))
+
+
+def _lacking(folder: Path, left: Sequence[str]) -> str:
+    return f"MLflow lacks something of this sweep ({'; '.join(left)}); `dirsweep sync {folder}` adds it"
 
 
 def pictures(folder: Path, drawn: Mapping[str, Sequence[Path]]) -> str:
@@ -71,7 +118,7 @@ def pictures(folder: Path, drawn: Mapping[str, Sequence[Path]]) -> str:
     if uri is None:
         return ""
     try:
-        with Writer(uri, sweep_of(folder, ledger), run_ids(ledger.records)) as writer:
+        with _writer(folder, ledger, uri) as writer:
             for key, files in drawn.items():
                 add_pictures(writer, key, files)
     except tracking.Moved as error:

@@ -29,11 +29,8 @@ def ended(ledger: Ledger) -> tuple[str, float]:
     return "COMPLETE" if last["kind"] == "end" and last["why"] == "finished" else "OPEN", last["time"]
 
 
-def sum_up(writer: Writer, report: SweepReport, ledger: Ledger, model: str = "") -> None:
+def sum_up(writer: Writer, report: SweepReport, ledger: Ledger) -> None:
     """Give the parent run what came out so far, in a sweep that runs, has ended or was judged.
-
-    Args:
-        model: its name in the registry, "" if nothing is registered.
 
     Raises:
         ValueError: the store fails, or the files of a verdict are damaged.
@@ -47,15 +44,31 @@ def sum_up(writer: Writer, report: SweepReport, ledger: Ledger, model: str = "")
     with tempfile.TemporaryDirectory(prefix="dirsweep-") as place:
         board = Path(place) / LEADERBOARD
         board.write_text(_leaderboard(report))
-        found = [report.folder / file for file in (SPEC, BEST)]
-        found += [report.folder / file for file in verdicts.FILES] if judged is not None else []
-        files = [board, *(file for file in found if file.exists())]
-        writer.add_files("", files)
+        writer.add_files("", [board, *_files(report, judged)])
         writer.flush()
     errors = [f"val/{shot}/{report.spec.metrics[0]}" for shot in SHOTS]
     writer.arrange(list(dict.fromkeys([*report.spec.objectives, *errors])), list(report.spec.searched))
-    links = Links(writer.experiment, writer.ids, model)
-    writer.describe(note(report, judged, [file.name for file in files], links))
+    describe(writer, report)
+
+
+def describe(writer: Writer, report: SweepReport, model: str = "") -> None:
+    """Set the description of the sweep, whose parent run has the files that `sum_up` gave it.
+
+    Args:
+        model: its name in the registry, "" if nothing is registered.
+
+    Raises:
+        ValueError: as `sum_up`.
+    """
+    judged = verdicts.read(report)
+    files = [LEADERBOARD, *(file.name for file in _files(report, judged))]
+    writer.describe(note(report, judged, files, Links(writer.experiment, writer.ids, model)))
+
+
+def _files(report: SweepReport, judged: Verdict | None) -> list[Path]:
+    """Files of the sweep that its run shows, beside the leaderboard."""
+    names = [SPEC, BEST, *(verdicts.FILES if judged is not None else ())]
+    return [report.folder / name for name in names if (report.folder / name).exists()]
 
 
 def _params(report: SweepReport) -> dict[str, str]:
