@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -378,6 +379,25 @@ def test_the_load_of_the_machine_is_recorded_beside_the_sweep(storage):
     steps = [step for step, _ in history(client(uri), sweep.ids[""], MEMORY)]
     assert steps == sorted(steps)
     assert steps[0] >= 1000  # periods since the sweep began, so that a resumed one goes on
+
+
+def test_a_short_sweep_has_its_load_too_and_its_summary_stands_at_no_step_of_it(storage):
+    uri = tracking.default_uri(storage)
+    sweep = Sweep(uri)
+    sweep.tracker.start_sweep({})
+    began = time.monotonic()
+    with tracking.watched(sweep.tracker, time.time(), every=30):
+        pass
+    assert time.monotonic() - began < 25  # it waits for no further sample
+    assert "machine" not in {thread.name for thread in threading.enumerate()}
+    with tracking.watched(sweep.tracker, time.time() - 300, every=30):
+        pass
+    sweep.tracker.end_sweep("COMPLETE", {"best/val/all/mae": 4.0}, [])
+    assert sweep.tracker.close(30) == 0
+    there = client(uri)
+    assert [step for step, _ in history(there, sweep.ids[""], MEMORY)] == [0, 10]
+    assert history(there, sweep.ids[""], "best/val/all/mae") == [(0, 4.0)]
+    assert "epoch" not in there.get_run(sweep.ids[""]).data.tags
 
 
 def test_a_run_id_that_cannot_be_recorded_stops_nothing(storage, caplog):

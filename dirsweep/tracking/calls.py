@@ -42,6 +42,10 @@ class Calls(ABC):
         found = points(metrics, _milliseconds(at), epoch)
         self._say(key, at, points=found, tags={"stage": stage} if stage else {})
 
+    def log_load(self, load: Mapping[str, float], step: int, at: float) -> None:
+        """Give the sweep's run what its machine was busy with at a moment; that is no epoch of the run."""
+        self._say(PARENT, at, points=points(load, _milliseconds(at), step=step))
+
     def log_past(self, key: str, reports: Sequence[Record]) -> None:
         """Give a trial's earlier epochs, as the ledger reports them; its run passes over those it has."""
         if reports:

@@ -13,7 +13,6 @@ from typing import Any
 
 from dirsweep.tracking import store
 from dirsweep.tracking.calls import Calls
-from dirsweep.tracking.owed import PARENT
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def _watch(calls: Calls, since: float, every: float, over: threading.Event) -> N
             ended = over.wait(every)  # one more sample then, so that a short sweep has some
             now = time.time()
             found = {f"system/{name}": float(value) for name, value in _sample(monitors).items()}
-            calls.log_epoch(PARENT, found, round((now - since) / every), at=now)
+            calls.log_load(found, round((now - since) / every), now)
     except Exception:  # a sensor that fails must not be heard of in the sweep
         logger.warning("tracking: the machine's load is no longer recorded", exc_info=True)
 

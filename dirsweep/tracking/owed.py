@@ -10,12 +10,13 @@ PARENT = ""  # the sweep's own key
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a metric; `epoch` None belongs to the last epoch that the run has."""
+    """One value of a metric; without `epoch` it stands at `step`, or at the last epoch that the run has."""
 
     name: str
     value: float
     milliseconds: int
     epoch: int | None
+    step: int | None = None  # of what has no epochs
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,12 @@ class Owed:
             self.status, self.at = later.status, later.at
 
 
-def points(metrics: Mapping[str, float], milliseconds: int, epoch: int | None = None) -> list[Point]:
+def points(
+    metrics: Mapping[str, float], milliseconds: int, epoch: int | None = None, step: int | None = None
+) -> list[Point]:
     """The finite ones: an empty shot has no error, and MLflow's charts draw NaN as 0."""
     return [
-        Point(name, float(value), milliseconds, epoch)
+        Point(name, float(value), milliseconds, epoch, step)
         for name, value in metrics.items()
         if math.isfinite(value)
     ]

@@ -182,9 +182,9 @@ class Runs:
         latest = dict(run.latest)
         metrics = []
         for point in fresh:
-            if point.epoch is None and latest.get(point.name) == point.value:
+            if point.epoch is None and point.step is None and latest.get(point.name) == point.value:
                 continue  # the final value is that of the last epoch: no second dot on the curve
-            step = epoch if point.epoch is None else point.epoch
+            step = next(number for number in (point.epoch, point.step, epoch) if number is not None)
             metrics.append(Metric(point.name, point.value, point.milliseconds, step))
             latest[point.name] = point.value
         params = {name: _short(value) for name, value in owed.params.items()}
