@@ -244,11 +244,6 @@ def of_drivers(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if record["kind"] not in ("run", "opening")]
 
 
-def sweep_run_id(records: Iterable[Record]) -> str:
-    """The tracking id of the sweep itself; empty before it is known."""
-    return next((record["id"] for record in records if record["kind"] == "run" and not record["trial"]), "")
-
-
 def sweep_run(records: Iterable[Record]) -> Record | None:
     """The last record that names the sweep's parent run and its store; None for an untracked sweep."""
     named = [record for record in records if record["kind"] == "run" and not record["trial"]]

@@ -17,10 +17,8 @@ from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset
 from dirsweep.loop import Trial
-from dirsweep.storage import Folder
+from dirsweep.storage import TRIALS, Folder
 
-TRIALS = "trials"
-"""The folder of a sweep's trials."""
 FORK = "fork.json"
 MEASURED = "stage1.json"
 """What the end of stage 1 measured; kept with a stored stage 1, so that the fit of a fork costs nothing."""

@@ -15,6 +15,9 @@ from typing import Any
 
 Record = dict[str, Any]
 
+TRIALS = "trials"
+"""The folder of a sweep's trials."""
+
 
 def cache_folder(name: str) -> Path:
     """Where what can be fetched or computed again is kept, for all sweeps: DIRSWEEP_CACHE, or the user's."""

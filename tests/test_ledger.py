@@ -115,11 +115,6 @@ def test_the_budget_is_the_opening_one_and_what_was_added(tmp_path: Path):
     assert ledger.budget(book.records) == 3 + 5 + 2
 
 
-def test_the_sweep_has_a_tracking_id_of_its_own(tmp_path: Path):
-    assert ledger.sweep_run_id(a_sweep(tmp_path).records) == "parent"
-    assert ledger.sweep_run_id([]) == ""
-
-
 def test_the_last_store_that_a_sweep_was_tracked_in_is_known(tmp_path):
     book = a_sweep(tmp_path)
     assert ledger.sweep_run(book.records[:1]) is None

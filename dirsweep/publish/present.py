@@ -10,7 +10,7 @@ from dirsweep.ledger import Ledger, TrialRecord, of_drivers
 from dirsweep.publish.summary import describe, sum_up
 from dirsweep.report import SweepReport
 from dirsweep.report.drawing import draw_trial, trained
-from dirsweep.sweep.book import TRIALS
+from dirsweep.storage import TRIALS
 from dirsweep.sweep.told import PICTURES
 from dirsweep.tracking import Writer
 

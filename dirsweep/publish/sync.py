@@ -17,9 +17,8 @@ from dirsweep.publish.place import same_store
 from dirsweep.publish.present import present
 from dirsweep.publish.summary import ended
 from dirsweep.report import SweepReport
-from dirsweep.storage import Folder
+from dirsweep.storage import TRIALS, Folder
 from dirsweep.sweep import lock, provenance, told
-from dirsweep.sweep.book import TRIALS
 from dirsweep.sweep.place import beside, own_store, run_ids, sweep_of
 from dirsweep.tracking import MODE, Writer
 

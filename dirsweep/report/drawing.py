@@ -5,8 +5,7 @@ from pathlib import Path
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.storage import Folder
-from dirsweep.sweep.book import TRIALS
+from dirsweep.storage import TRIALS, Folder
 from dirsweep.sweep.controls import record_config
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from dirsweep import tables
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.load import SweepReport
-from dirsweep.storage import Folder
+from dirsweep.storage import TRIALS, Folder
 from dirsweep.sweep.controls import record_config, same_config
 
 INPUTS = "inputs.json"
@@ -19,12 +19,12 @@ INPUTS = "inputs.json"
 
 def folder_of(report: SweepReport, trial: TrialRecord) -> Folder:
     """The folder with a trial's files: its own, or, if it never ran, that of the same configuration."""
-    own = Folder(report.folder / "trials" / trial.trial)
+    own = Folder(report.folder / TRIALS / trial.trial)
     if own.exists(tables.BINS) or trial.attempts or trial.state != "COMPLETE":
         return own
     others = [other for other in report.trials.values() if other.attempts]
     twin = same_config(report.spec, record_config(report.spec, trial), others)
-    return own if twin is None else Folder(report.folder / "trials" / twin.trial)
+    return own if twin is None else Folder(report.folder / TRIALS / twin.trial)
 
 
 def csv(folder: Folder, name: str, rows: float | None = None) -> pd.DataFrame | None:
@@ -50,7 +50,7 @@ def target(report: SweepReport) -> str:
     if named is not None:
         return str(named)
     for trial in report.ranked[:1]:
-        folder = Folder(report.folder / "trials" / trial.trial)
+        folder = Folder(report.folder / TRIALS / trial.trial)
         if folder.exists(INPUTS):
             return str(json.loads(folder.read(INPUTS)).get("target", "label"))
     return "label"

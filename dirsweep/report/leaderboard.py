@@ -23,6 +23,7 @@ from dirsweep.report.words import (
     trials_counted,
     why_no_winner,
 )
+from dirsweep.storage import TRIALS
 
 TOP = 5
 SHORT = {"pearson": "r"}
@@ -120,7 +121,7 @@ def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
     params = Table(box=None, show_header=False, pad_edge=False, title="", padding=(0, 2, 0, 2))
     for name, value in best.params.items():
         params.add_row(name, Text(shown(value)))
-    folder, trial = report.folder, shell_path(report.folder / "trials" / best.trial)
+    folder, trial = report.folder, shell_path(report.folder / TRIALS / best.trial)
     where = [
         f"train it again   dirsweep train {shell_path(folder / 'best.yaml')}",
         f"its records      {trial}/ (bins.csv, val_predictions.csv, ...)",

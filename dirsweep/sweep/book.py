@@ -15,15 +15,13 @@ from dirsweep.config import TrialConfig
 from dirsweep.ledger import Ledger, State, TrialRecord, budget, trials
 from dirsweep.search.core import Search
 from dirsweep.search.model import SweepSpec
-from dirsweep.storage import Folder
+from dirsweep.storage import TRIALS, Folder
 from dirsweep.sweep import told
 from dirsweep.sweep.controls import Control, record_config
 from dirsweep.sweep.store import store_of
 
 if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
-
-TRIALS = "trials"
 
 
 class Book:
