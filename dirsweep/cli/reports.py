@@ -59,13 +59,14 @@ def compare(
     Example: dirsweep compare all-1 strength-1 --html compare.html
     """
     from dirsweep import report as reports
-    from dirsweep.report import compare as comparing
+    from dirsweep.report.compare import comparable
+    from dirsweep.report.side_by_side import comparison
 
     if html is not None:
         check_file(html)
-    groups = comparing.comparable([reports.load(sweep_folder(one, storage)) for one in sweeps])
+    groups = comparable([reports.load(sweep_folder(one, storage)) for one in sweeps])
     if html is None:
-        show(comparing.comparison(groups))
+        show(comparison(groups))
         return
     from dirsweep.report.html import compare_page
 

@@ -8,18 +8,12 @@ is of test, so it stands beside our test figures alone, never beside val.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
-from rich.console import Group as Lines
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from dirsweep.config.dataset import Faces
 from dirsweep.config.method import method_key
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.published import TEST, TITLES, Published, adds_up, every
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.report.numbers import SHOTS, digits, headed, written
+from dirsweep.report.numbers import SHOTS, written
 from dirsweep.report.verdict import Verdict, label, primary_sentence, read, sentences
 from dirsweep.report.words import CORRELATION, ENDED, is_repeated, measured, shell_path, why_no_winner
 from dirsweep.storage import Folder
@@ -253,21 +247,6 @@ def _decided(entry: Entry) -> list[str]:
     ]
 
 
-def comparison(groups: Sequence[Comparable]) -> RenderableType:
-    """All of it for a terminal."""
-    parts: list[RenderableType] = [Text(said)] if (said := apart(groups)) else []
-    for group in groups:
-        parts += [Text(f"\n{group.title}", style="bold"), _on_val(group)]
-        for entry in group.entries:
-            parts += [Text(f"{entry.name}: {line}") for line in verdict_lines(entry)]
-        rows = tested(group)
-        if rows:
-            parts += [Text(f"\n{test_note(group)}"), _on_test(group, rows)]
-        elif group.unlike:
-            parts.append(Text(f"\n{left_out(group)}"))
-    return Lines(*parts)
-
-
 def val_note(group: Comparable) -> str:
     """What the first table of a group shows."""
     bests = [(entry.report, entry.report.best) for entry in group.entries]
@@ -305,42 +284,3 @@ def test_note(group: Comparable) -> str:
     )
     missing = f" {left_out(group)}" if group.unlike else ""
     return f"Errors on test: {ours}{beside}{percent}{missing}"
-
-
-def _on_val(group: Comparable) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), caption=val_note(group))
-    table.caption_justify = "left"
-    table.add_column("sweep, trial", no_wrap=True)
-    columns = [f"val/{shot}/{metric}" for metric in group.metrics for shot in SHOTS]
-    every_one = [one for entry in group.entries for one in entry.shown]
-    decimals = [digits(one.metrics.get(name) for one in every_one) for name in columns]
-    for metric in group.metrics:
-        for shot in SHOTS:
-            short = "r" if metric == "pearson" else headed(metric)
-            table.add_column(f"{short}\n{shot}", justify="right", no_wrap=True)
-    table.add_column("trainer\nseconds", justify="right", no_wrap=True)
-    for entry in group.entries:
-        count, seconds = len(entry.report.asked), written(entry.report.spent.trainer_seconds, 1)
-        head = f"{entry.name}: {entry.method or 'no winner'}, {count} trial{'' if count == 1 else 's'}"
-        table.add_row(Text(head, style="bold"), *("" for _ in columns), seconds)
-        for one in entry.shown:
-            role = entry.role(one)
-            name = f"  {one.trial}" if role == "control" else f"  {one.trial} {role}"
-            values = [one.metrics.get(column) for column in columns]
-            table.add_row(Text(name), *map(written, values, decimals), written(one.seconds or None, 1))
-    return table
-
-
-def _on_test(group: Comparable, rows: Sequence[Tested]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("configuration")
-    table.add_column("source")
-    for metric in group.metrics:
-        for shot in SHOTS:
-            short = "r" if metric == "pearson" else headed(metric)
-            table.add_column(f"{short}\n{shot}", justify="right", no_wrap=True)
-    table.add_column("adds\nup")
-    for row in rows:
-        texts = [row.written.get((metric, shot), "-") for metric in group.metrics for shot in SHOTS]
-        table.add_row(Text(row.name), Text(row.source), *texts, row.adds_up)
-    return table
