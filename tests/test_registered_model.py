@@ -276,6 +276,7 @@ def test_a_model_whose_code_has_changed_is_neither_loaded_nor_registered(
     table, tmp_path, monkeypatch, load, capfd
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DIRSWEEP_STARTED_IN", raising=False)  # a command that ran before in this process
     monkeypatch.setattr(sys, "path", [*sys.path])
     Path("own_registered.py").write_text(ENCODER)
     config = tiny.config(tmp_path).model_dump(mode="json") | {
