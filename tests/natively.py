@@ -31,6 +31,7 @@ done
 touch /run/mlflow.ini
 mount --bind "$DOCKER/mlflow.ini" /run/mlflow.ini
 mount --bind "$WORLD/srv" /srv
+# where Ray keeps its sessions
 mkdir -p /tmp/ray "$WORLD/ray/$CONTAINER"
 mount --bind "$WORLD/ray/$CONTAINER" /tmp/ray
 exec setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups -- "$@"

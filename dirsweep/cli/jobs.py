@@ -166,7 +166,7 @@ def list_jobs(address: Address = None) -> None:
         typer.echo(f"{head.address}: no job yet; begin one with: dirsweep submit jobs/laptop.yaml --to ray")
     for one in found:
         began = "" if one.began is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(one.began))
-        took = "" if None in (one.began, one.ended) else f"{one.ended - one.began:.0f} s"  # type: ignore[operator]
+        took = "" if one.began is None or one.ended is None else f"{one.ended - one.began:.0f} s"
         typer.echo(f"{one.id:<28} {one.status.lower():<10} {began:<17} {took}")
 
 

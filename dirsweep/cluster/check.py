@@ -98,7 +98,7 @@ def _ask_nodes(folder: str, mark: str, needs: list[str]) -> list[dict[str, Any]]
     ]
     try:
         found: list[dict[str, Any]] = ray.get(answers, timeout=PATIENCE)
-    except Exception as error:  # GetTimeoutError; a node without dirsweep, or one that was lost
+    except ray.exceptions.RayError as error:  # too late; a node without dirsweep, or one that was lost
         cause = str(error).strip().splitlines()
         raise ValueError(
             f"not every node of the cluster answers: {cause[-1] if cause else error!r}"

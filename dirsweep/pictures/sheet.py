@@ -84,9 +84,10 @@ def ticks(axis: "Axis", low: float, high: float, *, log: bool = False, whole: bo
     """Few ticks, with plain numbers, on an axis that reaches from `low` to `high`."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})  # type: ignore[attr-defined]
+    name = axis.axis_name  # type: ignore[attr-defined]  # public, but not in matplotlib's stubs
+    axis.axes.set(**{f"{name}lim": (low, high)})
     if log:
-        axis._set_axes_scale("log")  # type: ignore[attr-defined]
+        axis.axes.set(**{f"{name}scale": "log"})
         decades = np.log10(high / low)
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.5 else (1.0,), numticks=12))
         axis.set_minor_formatter(NullFormatter())
