@@ -56,10 +56,8 @@ class Ledger:
         Raises:
             ValueError: there is a ledger already.
         """
-        if folder.exists(FILE):
-            raise ValueError(
-                f"{folder.path / FILE}: there is a sweep already; resume it or choose another name"
-            )
+        if folder.has_records(FILE):
+            raise ValueError(f"{folder}/{FILE}: there is a sweep already; resume it or choose another name")
         ledger = cls(folder, [])
         ledger.write("open", **fields)
         return ledger
@@ -71,15 +69,13 @@ class Ledger:
         Raises:
             ValueError: there is none, it does not begin with `open`, or a record is missing.
         """
-        path = folder.path / FILE
-        if not folder.exists(FILE):
-            raise ValueError(
-                f"{path}: no such file; {folder.path} holds no sweep (`dirsweep list` shows them)"
-            )
+        path = f"{folder}/{FILE}"
+        if not folder.has_records(FILE):
+            raise ValueError(f"{path}: no such file; {folder} holds no sweep (`dirsweep list` shows them)")
         records, dropped = folder.records(FILE)
         for expected, record in enumerate(records):
             if record.get("n") != expected:
-                raise ValueError(_gap(str(path), expected, record.get("n")))
+                raise ValueError(_gap(path, expected, record.get("n")))
         if not records or records[0].get("kind") != "open":
             found = f"begins with {records[0].get('kind')!r}" if records else "holds no whole record"
             raise ValueError(
@@ -111,11 +107,17 @@ class Ledger:
                 raise ValueError(self._failure)
             record = {"n": len(self._records), "time": round(time.time(), 3), "kind": kind, **fields}
             try:
-                self._folder.append(FILE, record, durable=kind in DURABLE)
+                self._folder.append(FILE, record, number=record["n"], durable=kind in DURABLE)
+            except FileExistsError as error:
+                self._failure = (
+                    f"{self._folder}/{FILE}: record {record['n']} is there already: another driver took this "
+                    "sweep over while this one was cut off; this one ends, and nothing is lost"
+                )
+                raise ValueError(self._failure) from error
             except OSError as error:
                 self._failure = (
-                    f"{self._folder.path / FILE}: record {record['n']} could not be written: "
-                    f"{error.strerror or error}; make room, then `dirsweep resume {self._folder.path}`: "
+                    f"{self._folder}/{FILE}: record {record['n']} could not be written: "
+                    f"{error.strerror or error}; make room, then `dirsweep resume {self._folder}`: "
                     "nothing before this record is lost"
                 )
                 raise ValueError(self._failure) from error
@@ -229,6 +231,12 @@ def _fold(found: dict[str, TrialRecord], record: Record) -> None:
         trial.state, trial.metrics = record["state"], record["metrics"]
         trial.epoch, trial.seconds, trial.reason = record["epoch"], record["seconds"], record["reason"]
         trial.ended = record["time"]
+
+
+def sweeps(storage: Folder) -> list[Folder]:
+    """The sweeps of a storage folder, by name."""
+    folders = (storage / name for name in storage.folders())
+    return [folder for folder in folders if folder.has_records(FILE)]
 
 
 def budget(records: Iterable[Record]) -> int:

@@ -115,7 +115,7 @@ def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None
                 _check_files(config.encoder, theirs["encoder"], facts["encoder"], folder)
             if theirs != mine:
                 raise ValueError(
-                    f"{folder.path / name}: this folder holds another trial ({_difference(theirs, mine)}); "
+                    f"{folder}/{name}: this folder holds another trial ({_difference(theirs, mine)}); "
                     "choose another folder"
                 )
 
@@ -129,7 +129,7 @@ def _check_files(
             knob = "path" if key == "source" else key
             raise ValueError(
                 f"encoder.{knob} {getattr(encoder, knob)!r}: what it names has changed since the trial in "
-                f"{folder.path} began; put it back, or choose another folder"
+                f"{folder} began; put it back, or choose another folder"
             )
 
 
@@ -204,7 +204,7 @@ def predict(folder: Folder, frame: pd.DataFrame, images: Path = Path()) -> NDArr
     a column is missing or an image cannot be read.
     """
     if not folder.exists("metrics.json"):
-        raise ValueError(f"{folder.path}: no finished trial (it has no metrics.json)")
+        raise ValueError(f"{folder}: no finished trial (it has no metrics.json)")
     config = TrialConfig.model_validate(_read(folder, "config.json"))
     kept = _read(folder, "inputs.json")
     return predict_encoded(folder, config, data.read_encoding(kept["encoding"], images).encode(frame))
@@ -216,7 +216,7 @@ def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDAr
     encoder = models.trained(config.encoder)
     if kept.get("encoder") != models.identity(encoder):
         raise ValueError(
-            f"{folder.path}: what encoder {encoder.name} reads (its model, word vectors or code) is not what "
+            f"{folder}: what encoder {encoder.name} reads (its model, word vectors or code) is not what "
             "it was when the trial was trained; put it back, or train the trial again in another folder"
         )
     rows = models.prepare(encoder, inputs)
@@ -243,5 +243,5 @@ def _naming_damaged(folder: Folder, name: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(
-            f"{folder.path / name}: the file is damaged ({error}); train the trial again in another folder"
+            f"{folder}/{name}: the file is damaged ({error}); train the trial again in another folder"
         ) from None

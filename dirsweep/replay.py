@@ -11,7 +11,6 @@ import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,7 +75,7 @@ def replay(record: RunRecord, tell: Callable[[str], None], on_epoch: Callable[[R
     if config.device != "cpu":
         tell(f"on {config.device} the same trial need not give the same numbers twice")
     with tempfile.TemporaryDirectory(prefix="dirsweep-") as place:
-        folder = Folder(Path(place))
+        folder = Folder(place)
         metrics = pipeline.run_trial(config, folder, on_epoch)
         first = _epochs(record, read_records(folder)) or _final(record.metrics, metrics)
         first = first or _bins(record.bins, folder.read("bins.csv").decode())

@@ -70,7 +70,7 @@ def _fork(config: TrialConfig, folder: Folder, store: Store, keys: list[str]) ->
 
 def _named(folder: Folder) -> str:
     """How others call a trial: "all-1/7" for trial 7 of the sweep all-1."""
-    place = folder.path.absolute()
+    place = folder.absolute()
     return f"{place.parent.parent.name if place.parent.name == TRIALS else place.parent.name}/{place.name}"
 
 

@@ -12,11 +12,10 @@ import errno
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypedDict
 
 from dirsweep.config import TrialConfig
-from dirsweep.storage import Folder, Record
+from dirsweep.storage import STOP, Folder, Place, Record
 
 POLL_SECONDS = 1.0
 ERROR_FILE = "error.txt"
@@ -38,19 +37,19 @@ class Assignment(TypedDict):
     """The dataset's hash when the sweep began; a trial on other data would not belong to it."""
     store: str
     """The folder of stage 1s that trials of all sweeps share."""
-    stop: str
-    """The sweep's stop mark: while this file is there, trials save and end."""
+    sweep: str
+    """The sweep's folder: while its stop mark is there, trials save and end."""
 
 
 def trial(assignment: Assignment) -> None:
     """Run one trial and report to Tune; the function that a sweep hands to Tune."""
-    stopped = stop_check(Path(assignment["stop"]))
+    stopped = stop_check(Folder(assignment["sweep"]))
     if stopped():
         return
     from dirsweep import data, pipeline
     from dirsweep.checkpoint import Store
 
-    folder = Folder(Path(assignment["folder"]))
+    folder = Folder(assignment["folder"])
     try:
         config = TrialConfig.model_validate_json(assignment["config"])
         if (found := data.load(config.dataset).hash) != assignment["data"]:
@@ -66,7 +65,7 @@ def trial(assignment: Assignment) -> None:
             report_epoch,
             emitted=assignment["emitted"],
             should_stop=stopped,
-            store=Store(Folder(Path(assignment["store"]))),
+            store=Store(Folder(assignment["store"])),
         )
     except pipeline.Stopped:
         return
@@ -76,7 +75,7 @@ def trial(assignment: Assignment) -> None:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        report_final("OPEN", {}, reason=f"{folder.path}: {error.strerror}; make room")
+        report_final("OPEN", {}, reason=f"{folder}: {error.strerror}; make room")
     else:
         report_final("COMPLETE", metrics)
 
@@ -95,14 +94,15 @@ def report_final(state: str, metrics: dict[str, float], reason: str = "") -> Non
     tune.report({"final": True, "state": state, "reason": reason, "metrics": metrics})
 
 
-def stop_check(mark: Path) -> Callable[[], bool]:
-    """Whether `mark` is there, looked up at most once a second."""
+def stop_check(sweep: Place) -> Callable[[], bool]:
+    """Whether the stop mark of the sweep in that folder is there, looked up at most once a second."""
+    sweep = Folder(sweep)
     checked, found = -POLL_SECONDS, False
 
     def stopped() -> bool:
         nonlocal checked, found
         if not found and time.monotonic() - checked >= POLL_SECONDS:
-            checked, found = time.monotonic(), mark.exists()
+            checked, found = time.monotonic(), sweep.exists(STOP)
         return found
 
     return stopped

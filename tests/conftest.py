@@ -2,10 +2,36 @@
 
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sweeping
+from objects import BUCKET, object_store
+
+from dirsweep.storage import Folder
+
+
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[dict[str, str]]:
+    """An S3-compatible server: what the environment says of it."""
+    with object_store() as settings:
+        yield settings
+
+
+@pytest.fixture
+def bucket(object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """An empty folder in an object store."""
+    for name, value in object_server.items():
+        monkeypatch.setenv(name, value)
+    return Folder(f"s3://{BUCKET}/{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["disk", "s3"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    """An empty folder, on a disk and in an object store."""
+    return Folder(tmp_path) if request.param == "disk" else request.getfixturevalue("bucket")
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def of_mlflow(browser: Browser, sweep: SweepReport, to: Path) -> None:
 
 def of_report(browser: Browser, sweep: SweepReport, to: Path) -> None:
     """Its first screen on a laptop and on a phone, the Pareto front with a label, the norms."""
-    paper = sweep.folder / "report.html"
+    paper = sweep.folder.path / "report.html"
     paper.write_text(page_of(sweep))
     with browsing.visit(browser, device_scale_factor=SCALE) as visit:
         open_report(visit.page, paper)
@@ -139,7 +139,7 @@ def of_winner(sweep: SweepReport, to: Path) -> None:
     """The pictures of the winner, drawn if they are not there."""
     best = sweep.best.trial
     subprocess.run([*mlflow_pages.DIRSWEEP, "draw", str(sweep.folder), best], check=True)
-    for picture in sorted((sweep.folder / "trials" / best / "pictures").glob("*.svg")):
+    for picture in sorted((sweep.folder.path / "trials" / best / "pictures").glob("*.svg")):
         print(shutil.copy(picture, to), flush=True)
 
 

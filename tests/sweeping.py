@@ -1,6 +1,6 @@
 """Small sweeps for tests: a spec on the tiny table, and a driver in a process of its own.
 
-python tests/sweeping.py run|resume FOLDER WORKERS    (the spec of `run` is FOLDER.yaml)
+python tests/sweeping.py run|resume FOLDER WORKERS SPEC    (SPEC is read by `run` alone)
 """
 
 import os
@@ -20,7 +20,7 @@ from dirsweep import ledger, sweep
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import parse_spec, read_spec
-from dirsweep.storage import Folder, Record
+from dirsweep.storage import Folder, Place, Record, beats
 
 MARK = "DIRSWEEP_TEST_PROCESS"
 
@@ -64,17 +64,20 @@ def write(spec: SweepSpec, folder: Path) -> None:
 class Process:
     """A driver in a process of its own, which ends with the `with` block at the latest.
 
-    `mark` is in its environment and that of all it starts.
+    `mark` is in its environment and that of all it starts. `spec` lies beside the folder on a disk.
     """
 
     action: str
-    folder: Path
+    folder: Place
     workers: int
+    spec: Path | None = None
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
+        spec = self.spec or Path(str(self.folder)).with_suffix(".yaml")
         command = [sys.executable, "-W", "error", __file__, self.action, str(self.folder), str(self.workers)]
-        self.output = self.folder.parent / f"{self.mark}.txt"
+        command.append(str(spec))
+        self.output = spec.parent / f"{self.mark}.txt"
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 command,
@@ -120,22 +123,23 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90.0) ->
         time.sleep(0.02)
 
 
-def records(folder: Path) -> list[Record]:
+def records(folder: Place) -> list[Record]:
     """The ledger's records; none before there is a ledger."""
     return Folder(folder).records(ledger.FILE)[0]
 
 
-def trials(folder: Path) -> dict[str, TrialRecord]:
+def trials(folder: Place) -> dict[str, TrialRecord]:
     """The ledger's trials."""
     return ledger.trials(Ledger.open(Folder(folder)).records)
 
 
-def main(action: str, folder: Path, workers: int) -> None:
+def main(action: str, folder: str, workers: int, spec: Path) -> None:
     """Run or resume a sweep and print how it ended."""
+    beats.BEAT, beats.PATIENCE = 0.5, 4.0  # so that a dead driver's lock is free soon
     common: dict[str, Any] = {"resources": sweep.Resources(workers=workers), "tracking": False}
     try:
         if action == "run":
-            print(sweep.run(read_spec(folder.with_suffix(".yaml")), folder, **common).message)
+            print(sweep.run(read_spec(spec), folder, **common).message)
         else:
             print(sweep.resume(folder, **common).message)
     except ValueError as error:
@@ -143,4 +147,4 @@ def main(action: str, folder: Path, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

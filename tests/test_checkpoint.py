@@ -15,8 +15,7 @@ def save(folder: Folder, epoch: int, attempt: int = 1, step: int = 0, value: flo
     checkpoint.save(folder, attempt, epoch, step, {"x": torch.tensor([value])}, {"stage": "stage1"})
 
 
-def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_a_checkpoint_comes_back_bit_for_bit(folder: Folder):
     tensors = {
         "a": torch.randn(3, 2),
         "b": torch.tensor([True, False]),
@@ -30,8 +29,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path):
     assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
 
 
-def test_the_newest_two_are_kept_and_the_last_by_epoch_step_attempt_is_read(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_the_newest_two_are_kept_and_the_last_by_epoch_step_attempt_is_read(folder: Folder):
     for epoch, step in ((1, 0), (2, 0), (2, 5)):
         save(folder, epoch, step=step)
     assert len(folder.list("checkpoints")) == 2
@@ -40,8 +38,7 @@ def test_the_newest_two_are_kept_and_the_last_by_epoch_step_attempt_is_read(tmp_
     assert (found.epoch, found.step) == (2, 5)
 
 
-def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    folder = Folder(tmp_path)
+def test_a_damaged_checkpoint_is_passed_over(folder: Folder, caplog: pytest.LogCaptureFixture):
     save(folder, 1)
     save(folder, 2)
     name = folder.list("checkpoints")[-1]
@@ -54,8 +51,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogC
     assert "is damaged" in caplog.text
 
 
-def test_damaged_checkpoints_push_out_none_that_is_written_later(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_damaged_checkpoints_push_out_none_that_is_written_later(folder: Folder):
     for epoch in (8, 9):
         save(folder, epoch)
     for name in folder.list("checkpoints"):
@@ -67,8 +63,7 @@ def test_damaged_checkpoints_push_out_none_that_is_written_later(tmp_path: Path)
     assert found.epoch == 1
 
 
-def test_a_writer_stops_when_a_later_attempt_has_begun(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_a_writer_stops_when_a_later_attempt_has_begun(folder: Folder):
     first, second = checkpoint.claim(folder), checkpoint.claim(folder)
     assert (first, second) == (1, 2)
     with pytest.raises(Superseded, match="attempt 1 stops, attempt 2 has begun"):
@@ -76,8 +71,7 @@ def test_a_writer_stops_when_a_later_attempt_has_begun(tmp_path: Path):
     save(folder, 1, attempt=second)
 
 
-def test_discard_bars_the_writer_and_leaves_no_checkpoint(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_discard_bars_the_writer_and_leaves_no_checkpoint(folder: Folder):
     attempt = checkpoint.claim(folder)
     save(folder, 1, attempt)
     checkpoint.discard(folder)
@@ -107,15 +101,13 @@ def test_optimizer_state_comes_back(tmp_path: Path):
     assert torch.equal(resumed, whole)
 
 
-def test_of_two_records_of_an_epoch_the_higher_attempt_counts(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_of_two_records_of_an_epoch_the_higher_attempt_counts(folder: Folder):
     for epoch, attempt in ((1, 1), (2, 2), (2, 1)):  # a cut-off writer appends late
         folder.append("records.jsonl", {"epoch": epoch, "attempt": attempt, "seconds": 1.0})
     assert [(r["epoch"], r["attempt"]) for r in checkpoint.read_records(folder)] == [(1, 1), (2, 2)]
 
 
-def test_a_journal_hands_on_what_lies_between_the_last_emitted_epoch_and_the_checkpoint(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_a_journal_hands_on_what_lies_between_the_last_emitted_epoch_and_the_checkpoint(folder: Folder):
     for epoch in (1, 2, 3, 4):
         folder.append("records.jsonl", {"epoch": epoch, "attempt": 1, "seconds": float(epoch)})
     save(folder, 3)
@@ -125,8 +117,7 @@ def test_a_journal_hands_on_what_lies_between_the_last_emitted_epoch_and_the_che
     assert journal.seconds == 4.0
 
 
-def test_a_journal_writes_no_record_once_a_later_attempt_has_begun(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_a_journal_writes_no_record_once_a_later_attempt_has_begun(folder: Folder):
     journal = Journal(folder, lambda record: None, 0, lambda: False)
     journal.record(1, {})
     checkpoint.claim(folder)
@@ -135,9 +126,8 @@ def test_a_journal_writes_no_record_once_a_later_attempt_has_begun(tmp_path: Pat
     assert [record["epoch"] for record in checkpoint.read_records(folder)] == [1]
 
 
-def test_seconds_within_an_epoch_count_when_it_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_seconds_within_an_epoch_count_when_it_is_resumed(folder: Folder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("dirsweep.checkpoint.journal.WITHIN_EPOCH", 0.0)
-    folder = Folder(tmp_path)
     first = Journal(folder, lambda record: None, 0, lambda: False)
     first.start_clock()
     time.sleep(0.05)
@@ -145,9 +135,8 @@ def test_seconds_within_an_epoch_count_when_it_is_resumed(tmp_path: Path, monkey
     assert Journal(folder, lambda record: None, 0, lambda: False).seconds >= 0.05
 
 
-def test_a_stop_saves_the_state_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stop_saves_the_state_first(folder: Folder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("dirsweep.checkpoint.journal.BETWEEN_LOOKS", 0.0)
-    folder = Folder(tmp_path)
     journal = Journal(folder, lambda record: None, 0, lambda: True)
     with pytest.raises(Stopped):
         journal.keep(5, 3, lambda: ({"x": torch.ones(1)}, {"stage": "stage1"}))

@@ -493,7 +493,7 @@ def test_run_refuses_a_storage_that_is_no_folder(refused, here):
 
 def test_ctrl_c_while_ray_starts_says_how_to_go_on(tmp_path, capsys):
     (tmp_path / "ledger.jsonl").touch()
-    with pytest.raises(typer.Exit) as ended, cli.sweeps._interruptible(tmp_path):
+    with pytest.raises(typer.Exit) as ended, cli.sweeps._interruptible(Folder(tmp_path)):
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130
     assert f"dirsweep resume {tmp_path}" in capsys.readouterr().err

@@ -97,7 +97,7 @@ def test_seeds_suffice_for_the_primary_at_95_and_for_the_others_at_a_level_that_
     plan = make_plan(report, dataset, Settings(), "it equals plain")
     errors = {}
     for place, row in enumerate(plan.rows):
-        for run in training.runs([row], [1, 2], folder):
+        for run in training.runs([row], [1, 2], Folder(folder)):
             noise = np.random.default_rng((place, run.seed)).normal(size=len(dataset.val.label))
             error = 30.0 + (place if run.seed == 1 else -3 * place) + noise  # the seeds do not agree
             found = {"target": dataset.val.label, "prediction": dataset.val.label + error}

@@ -233,8 +233,8 @@ def test_openings_of_the_same_source_are_counted_over_the_sweeps_of_a_folder(tmp
         ledger = Ledger.create(Folder(tmp_path / name), spec="", trials=1)
         for seed in (1, 2):
             record(ledger, {"data": opened.hash, "source": opened.source, "seeds": [seed]}, 0)
-    assert elsewhere(tmp_path / "mine", mine) == 4
-    assert elsewhere(tmp_path / "new", other) == 2
+    assert elsewhere(Folder(tmp_path / "mine"), mine) == 4
+    assert elsewhere(Folder(tmp_path / "new"), other) == 2
 
 
 def test_a_table_is_aligned_and_is_markdown():

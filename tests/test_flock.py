@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dirsweep import flock
+from dirsweep.storage import flock
 
-HOLD = "import sys, time; from pathlib import Path; from dirsweep import flock\n"
+HOLD = "import sys, time; from pathlib import Path; from dirsweep.storage import flock\n"
 HOLD += "with flock.held(Path(sys.argv[1])): print('held', flush=True); time.sleep(float(sys.argv[2]))"
 
 

@@ -11,10 +11,11 @@ import pictures
 import pytest
 from PIL import Image
 
-from dirsweep import data, flock
+from dirsweep import data
 from dirsweep.config import TrialConfig
 from dirsweep.data import images
 from dirsweep.data.image_files import image_files
+from dirsweep.storage import flock
 
 EDGES = {"name": "edges", "edges": [0, 15, 30]}
 

@@ -115,7 +115,7 @@ def test_an_unknown_key_is_named_with_those_that_are_allowed(refused):
     [
         ("retries: -1", "'retries': input should be greater than or equal to 0; found -1"),
         ("name: My sweep", "'name' takes small letters, digits and dashes, at most 40"),
-        ("storage: s3://bucket/sweeps", "'storage': s3:// is not supported yet; name a folder"),
+        ("storage: s3://bucket/sweeps", "'tracking_uri' is missing: an object store holds no MLflow file"),
         ("tracking_uri: mlflow.example.org", "'tracking_uri' takes a server, http:// or https://"),
         ("resources: {nodes: 2}", "'resources': nodes is set without cpus_per_node"),
         (
@@ -188,7 +188,7 @@ def test_the_schema_for_editors_takes_the_shipped_jobs_and_finds_planted_errors(
         {"storag": "x"},
         {"retries": -1},
         {"resources": {"gpus": 2}},
-        {"kubernetes": {"image": "a:1"}},
+        {"kubernetes": {"volume_claim": "v"}},
     ):
         assert list(schema.iter_errors(good | wrong)), wrong
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from dirsweep import ledger
 from dirsweep.ledger import Ledger
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Place
 
 
-def begun(path: Path) -> Ledger:
+def begun(path: Place) -> Ledger:
     return Ledger.create(Folder(path), spec="s", method_version=1, data="d", constraints="", git="", trials=3)
 
 
@@ -27,7 +27,7 @@ def told(book: Ledger, trial: str, state: str = "COMPLETE", **fields: Any) -> No
     )
 
 
-def a_sweep(path: Path) -> Ledger:
+def a_sweep(path: Place) -> Ledger:
     """Two trials and a control: 0 is complete, 1 has reported once, default-plain has failed."""
     book = begun(path)
     book.write("run", trial="", id="parent")
@@ -44,28 +44,28 @@ def a_sweep(path: Path) -> Ledger:
     return book
 
 
-def test_records_are_numbered_from_the_opening(tmp_path: Path):
-    book = begun(tmp_path)
+def test_records_are_numbered_from_the_opening(folder: Folder):
+    book = begun(folder)
     book.write("start", trial="0", attempt=1)
     assert [(record["n"], record["kind"]) for record in book.records] == [(0, "open"), (1, "start")]
     assert book.opening["spec"] == "s"
 
 
-def test_what_was_written_is_what_is_read(tmp_path: Path):
-    book = a_sweep(tmp_path)
-    again = Ledger.open(Folder(tmp_path))
+def test_what_was_written_is_what_is_read(folder: Folder):
+    book = a_sweep(folder)
+    again = Ledger.open(folder)
     assert again.dropped == 0
     assert str(again.records) == str(book.records)  # as text, for NaN is not NaN
 
 
-def test_a_ledger_that_was_read_goes_on_with_the_next_number(tmp_path: Path):
-    begun(tmp_path)
-    record = Ledger.open(Folder(tmp_path)).write("budget", trials=2)
+def test_a_ledger_that_was_read_goes_on_with_the_next_number(folder: Folder):
+    begun(folder)
+    record = Ledger.open(folder).write("budget", trials=2)
     assert record["n"] == 1
 
 
-def test_trials_fold_to_their_last_state(tmp_path: Path):
-    found = ledger.trials(a_sweep(tmp_path).records)
+def test_trials_fold_to_their_last_state(folder: Folder):
+    found = ledger.trials(a_sweep(folder).records)
     assert list(found) == ["default-plain", "0", "1"]
     first, second, control = found["0"], found["1"], found["default-plain"]
     assert (first.state, first.epoch, first.seconds, first.attempts) == ("COMPLETE", 2, 4.0, 1)
@@ -81,8 +81,8 @@ def test_trials_fold_to_their_last_state(tmp_path: Path):
     assert (control.state, control.reason) == ("FAIL", "no")
 
 
-def test_the_first_report_of_an_epoch_counts(tmp_path: Path):
-    book = begun(tmp_path)
+def test_the_first_report_of_an_epoch_counts(folder: Folder):
+    book = begun(folder)
     book.write("ask", trial="0", params={}, attrs={})
     for epoch, value in [(1, 5.0), (2, 4.0), (1, 99.0), (2, 99.0)]:
         book.write("report", trial="0", epoch=epoch, stage="stage1", seconds=1.0, metrics={"m": value})
@@ -91,8 +91,8 @@ def test_the_first_report_of_an_epoch_counts(tmp_path: Path):
     assert (trial.epoch, trial.metrics) == (2, {"m": 4.0})
 
 
-def test_the_first_tell_counts_and_ends_the_reports(tmp_path: Path):
-    book = begun(tmp_path)
+def test_the_first_tell_counts_and_ends_the_reports(folder: Folder):
+    book = begun(folder)
     book.write("ask", trial="0", params={}, attrs={})
     told(book, "0", "PRUNED", metrics={"m": 1.0})
     told(book, "0", "COMPLETE", metrics={"m": 2.0})
@@ -101,15 +101,15 @@ def test_the_first_tell_counts_and_ends_the_reports(tmp_path: Path):
     assert (trial.state, trial.metrics, trial.epoch, trial.reports) == ("PRUNED", {"m": 1.0}, 2, [])
 
 
-def test_a_record_of_a_trial_never_asked_is_refused(tmp_path: Path):
-    book = begun(tmp_path)
+def test_a_record_of_a_trial_never_asked_is_refused(folder: Folder):
+    book = begun(folder)
     book.write("start", trial="7", attempt=1)
     with pytest.raises(ValueError, match=r"record 1 is a 'start' of trial '7', which was never asked"):
         ledger.trials(book.records)
 
 
-def test_the_budget_is_the_opening_one_and_what_was_added(tmp_path: Path):
-    book = begun(tmp_path)
+def test_the_budget_is_the_opening_one_and_what_was_added(folder: Folder):
+    book = begun(folder)
     book.write("budget", trials=5)
     book.write("budget", trials=2)
     assert ledger.budget(book.records) == 3 + 5 + 2
@@ -133,17 +133,17 @@ def test_two_sweeps_of_one_name_and_spec_are_told_apart(tmp_path):
     assert ledger.identity(one.opening) != ledger.identity(other.opening)
 
 
-def test_a_second_ledger_in_a_folder_is_refused(tmp_path: Path):
-    begun(tmp_path)
+def test_a_second_ledger_in_a_folder_is_refused(folder: Folder):
+    begun(folder)
     with pytest.raises(
         ValueError, match=r"ledger\.jsonl: there is a sweep already; resume it or choose another"
     ):
-        begun(tmp_path)
+        begun(folder)
 
 
-def test_a_folder_without_a_ledger_holds_no_sweep(tmp_path: Path):
+def test_a_folder_without_a_ledger_holds_no_sweep(folder: Folder):
     with pytest.raises(ValueError, match=r"ledger\.jsonl: no such file; .* holds no sweep"):
-        Ledger.open(Folder(tmp_path))
+        Ledger.open(folder)
 
 
 def test_a_ledger_whose_opening_was_cut_holds_no_sweep(tmp_path: Path):
@@ -153,10 +153,10 @@ def test_a_ledger_whose_opening_was_cut_holds_no_sweep(tmp_path: Path):
         Ledger.open(Folder(tmp_path))
 
 
-def test_a_ledger_must_begin_with_open(tmp_path: Path):
-    Folder(tmp_path).append(ledger.FILE, {"n": 0, "kind": "ask"})
+def test_a_ledger_must_begin_with_open(folder: Folder):
+    folder.append(ledger.FILE, {"n": 0, "kind": "ask"})
     with pytest.raises(ValueError, match="begins with 'ask', but record 0 must be 'open'"):
-        Ledger.open(Folder(tmp_path))
+        Ledger.open(folder)
 
 
 @pytest.mark.parametrize("missing", [0, 3, 9])
@@ -187,6 +187,16 @@ def test_two_writers_are_found(tmp_path: Path):
         ValueError, match="record 1 is there twice, the second time after record 1; two drivers"
     ):
         Ledger.open(Folder(tmp_path))
+
+
+def test_a_second_writer_is_refused_by_an_object_store(bucket: Folder):
+    begun(bucket)
+    one, other = Ledger.open(bucket), Ledger.open(bucket)
+    one.write("budget", trials=1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"ledger.jsonl: record 1 is there already: another driver took"):
+            other.write("budget", trials=7)
+    assert [record["trials"] for record in Ledger.open(bucket).records] == [3, 1]
 
 
 @pytest.fixture(scope="module")
@@ -225,8 +235,8 @@ def test_a_cut_ledger_goes_on_without_a_gap(
     assert again.dropped == book.dropped
 
 
-def test_writes_from_several_threads_are_numbered_in_the_order_of_the_file(tmp_path: Path):
-    book = begun(tmp_path)
+def test_writes_from_several_threads_are_numbered_in_the_order_of_the_file(folder: Folder):
+    book = begun(folder)
 
     def write() -> None:
         for _ in range(20):
@@ -237,7 +247,7 @@ def test_writes_from_several_threads_are_numbered_in_the_order_of_the_file(tmp_p
         thread.start()
     for thread in threads:
         thread.join()
-    assert [record["n"] for record in Ledger.open(Folder(tmp_path)).records] == list(range(81))
+    assert [record["n"] for record in Ledger.open(folder).records] == list(range(81))
 
 
 def test_after_a_write_that_the_disk_refused_all_are_refused(tmp_path: Path):

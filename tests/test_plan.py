@@ -204,14 +204,14 @@ def test_a_forecast_is_found_by_all_that_decides_the_costs_if_it_came_before_the
     ]
     told = [(10, 1, (spec, "d", two)), (20, 2, (spec, "d", two)), (30, 9, (spec, "d", two))]
     for middle, time, of in [*told, *((40, 2, other) for other in others)]:
-        forecast.keep(tmp_path, forecast.Forecast(forecast.deciding(*of), time, 1.0, middle, 99.0))
+        forecast.keep(Folder(tmp_path), forecast.Forecast(forecast.deciding(*of), time, 1.0, middle, 99.0))
     Folder(tmp_path).append(
         forecast.FILE, {"spec": spec.hash, "trials": 4, "time": 2}
     )  # as an older one wrote
     opening = {"data": "d", "resources": two, "time": 3}
-    assert forecast.found(tmp_path / "sweep", spec, opening).middle == 20
-    assert forecast.found(tmp_path / "sweep", spec, {**opening, "data": "f"}) is None
-    said = forecast.in_words(forecast.found(tmp_path / "sweep", spec, opening), 25.0)
+    assert forecast.found(Folder(tmp_path / "sweep"), spec, opening).middle == 20
+    assert forecast.found(Folder(tmp_path / "sweep"), spec, {**opening, "data": "f"}) is None
+    said = forecast.in_words(forecast.found(Folder(tmp_path / "sweep"), spec, opening), 25.0)
     assert (
         said
         == "`dirsweep plan` foretold 20 s of training (1 s to 1 min 39 s); it took 25 s; 1.25 times as much."
@@ -226,7 +226,7 @@ def test_a_sweep_is_held_against_its_forecast_once_it_has_come_to_its_end(tmp_pa
     )
     dataset = load_data(spec.default_config().dataset)
     of = forecast.deciding(spec, dataset.hash, resources.facts)
-    forecast.keep(tmp_path, forecast.Forecast(of, 0.0, 1.0, 2.0, 3.0))
+    forecast.keep(Folder(tmp_path), forecast.Forecast(of, 0.0, 1.0, 2.0, 3.0))
     folder.mkdir()
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
     ledger = Ledger.create(Folder(folder), **provenance.opening(spec, dataset, resources))
@@ -248,7 +248,7 @@ def planned(tmp_path_factory) -> tuple[Path, str, plan.Plan, SweepSpec]:
     """A plan, then the sweep."""
     folder = tmp_path_factory.mktemp("plan")
     spec = sweeping.spec(folder, budget={"trials": 6}, sampler={"name": "tpe", "startup": 6})
-    made = plan.make(spec, folder, Resources(workers=2))
+    made = plan.make(spec, Folder(folder), Resources(workers=2))
     left = sorted(file.name for file in folder.iterdir())
     sweep.run(spec, folder / "sweep", resources=Resources(workers=2), tracking=False)
     return folder, ",".join(left), made, spec

@@ -48,7 +48,7 @@ def long_paper(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def write(sweep: SweepReport) -> Path:
-    path = sweep.folder / "report.html"
+    path = sweep.folder.path / "report.html"
     path.write_text(page_of(sweep))
     return path
 

@@ -9,15 +9,14 @@ from dirsweep.storage import Folder
 
 
 def test_a_folder_is_made_at_the_first_write(tmp_path: Path):
-    folder = Folder(tmp_path / "a").child("b")
+    folder = Folder(tmp_path / "a") / "b"
     assert not folder.path.exists()
     folder.put("c/d.txt", b"hello")
     assert folder.read("c/d.txt") == b"hello"
     assert folder.exists("c/d.txt")
 
 
-def test_put_if_absent_writes_once(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_put_if_absent_writes_once(folder: Folder):
     assert folder.put_if_absent("mark", b"first")
     assert not folder.put_if_absent("mark", b"second")
     assert folder.read("mark") == b"first"
@@ -41,16 +40,14 @@ def test_a_part_that_a_dead_writer_left_is_not_listed(tmp_path: Path):
     assert folder.list("nowhere") == []
 
 
-def test_delete_is_silent_where_there_is_nothing(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_delete_is_silent_where_there_is_nothing(folder: Folder):
     folder.put("x", b"")
     folder.delete("x")
     folder.delete("x")
     assert not folder.exists("x")
 
 
-def test_appended_records_come_back_in_order_with_nan(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_appended_records_come_back_in_order_with_nan(folder: Folder):
     folder.append("log", {"n": 0, "text": "two\nlines"})
     folder.append("log", {"n": 1, "metrics": {"val/zero/mae": math.nan}}, durable=True)
     records, damaged = folder.records("log")

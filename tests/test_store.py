@@ -32,9 +32,8 @@ def test_an_entry_comes_back_whole_and_is_written_once(tmp_path: Path):
 
 @pytest.mark.parametrize("place", [0, 100, -1])
 def test_a_damaged_entry_is_removed_and_never_used(
-    tmp_path: Path, place: int, caplog: pytest.LogCaptureFixture
+    folder: Folder, place: int, caplog: pytest.LogCaptureFixture
 ):
-    folder = Folder(tmp_path)
     store = Store(folder)
     store.put("k", {"x": torch.ones(8)}, {"epoch": 3})
     [name] = folder.list("states")
@@ -46,8 +45,7 @@ def test_a_damaged_entry_is_removed_and_never_used(
     assert not store.has("k")
 
 
-def test_of_two_files_of_one_key_the_whole_one_is_used_and_both_are_deleted(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_of_two_files_of_one_key_the_whole_one_is_used_and_both_are_deleted(folder: Folder):
     store = Store(folder)
     store.put("k", {"x": torch.ones(8)}, {"epoch": 3})
     [name] = folder.list("states")
@@ -87,8 +85,7 @@ def test_of_eight_at_once_one_makes_it_and_the_others_wait(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_lease_of_a_dead_owner_is_taken_over_after_patience(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_the_lease_of_a_dead_owner_is_taken_over_after_patience(folder: Folder):
     folder.put("leases/k/0001.owner", b"{}")
     folder.put("leases/k/0001.beat", b"7")  # and no more
     begun = time.monotonic()
@@ -98,8 +95,7 @@ def test_the_lease_of_a_dead_owner_is_taken_over_after_patience(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_lease_that_was_given_up_is_free_at_once(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_a_lease_that_was_given_up_is_free_at_once(folder: Folder):
     with (
         pytest.raises(RuntimeError, match="training failed"),
         lease.lease(folder, "k", lambda: False, lambda: False),
@@ -112,16 +108,14 @@ def test_a_lease_that_was_given_up_is_free_at_once(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_waiter_can_be_stopped(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_a_waiter_can_be_stopped(folder: Folder):
     folder.put("leases/k/0001.owner", b"{}")
     with pytest.raises(Stopped), lease.lease(folder, "k", lambda: False, lambda: True):
         pass
 
 
 @pytest.mark.usefixtures("quick")
-def test_pruning_takes_the_oldest_first_and_never_one_whose_lease_is_held(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_pruning_takes_the_oldest_first_and_never_one_whose_lease_is_held(folder: Folder):
     store = Store(folder)
     for age, key in enumerate(("new", "mid", "old", "held")):
         store.put(key, {"x": torch.ones(8)}, {"time": time.time() - 100 * age})
@@ -137,8 +131,7 @@ def test_pruning_takes_the_oldest_first_and_never_one_whose_lease_is_held(tmp_pa
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_lease_of_a_dead_owner_keeps_nothing_from_pruning(tmp_path: Path):
-    folder = Folder(tmp_path)
+def test_the_lease_of_a_dead_owner_keeps_nothing_from_pruning(folder: Folder):
     store = Store(folder)
     store.put("k", {"x": torch.ones(8)}, {"time": time.time() - 100})
     folder.put("leases/k/0001.owner", b"{}")

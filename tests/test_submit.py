@@ -558,7 +558,14 @@ def test_a_head_whose_python_lacks_packages_says_so_before_all_else(job, tmp_pat
 
 
 def answer(**changes: Any) -> dict[str, Any]:
-    good = {"node": "n2", "shared": True, "writable": True, "lacks": [], "versions": check.versions()}
+    good = {
+        "node": "n2",
+        "shared": True,
+        "writable": True,
+        "why": "",
+        "lacks": [],
+        "versions": check.versions(),
+    }
     return good | changes
 
 
@@ -566,7 +573,7 @@ def answer(**changes: Any) -> dict[str, Any]:
     ("changes", "message"),
     [
         ({"shared": False}, "n2: does not see storage /data as the head does"),
-        ({"writable": False}, "n2: cannot write in storage /data"),
+        ({"writable": False, "why": "Read-only"}, "n2: cannot write in storage /data (Read-only)"),
         ({"lacks": ["/data/wells.csv"]}, "n2: has no /data/wells.csv, which the search space names"),
         (
             {"versions": check.versions() | {"dirsweep": "0.0.9"}},
@@ -579,12 +586,12 @@ def answer(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_node_that_cannot_serve_the_job_is_named(changes, message):
-    [told] = check.problems(answer(**changes), Path("/data"), check.versions())
+    [told] = check.problems(answer(**changes), Folder("/data"), check.versions())
     assert told.startswith(message)
 
 
 def test_a_node_that_can_serve_the_job_gives_no_problem():
-    assert check.problems(answer(), Path("/data"), check.versions()) == []
+    assert check.problems(answer(), Folder("/data"), check.versions()) == []
 
 
 def test_a_look_around_ends_before_ray_where_the_head_itself_lacks_something(run, monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ import yaml
 
 from dirsweep import sweep
 from dirsweep.config import TrialConfig
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Place
 
 pytestmark = pytest.mark.slow
 
@@ -72,16 +72,19 @@ def test_the_best_trial_is_written_as_a_configuration(whole: Path):
     assert best.stage2.norm_weight == trials[number].params["stage2.norm_weight"]
 
 
-def test_a_killed_driver_is_resumed_and_asks_and_finds_what_it_would_have(whole: Path, tmp_path: Path):
-    folder = tmp_path / "sweep"
-    folder.with_suffix(".yaml").write_text(whole.with_suffix(".yaml").read_text())
-    with sweeping.Process("run", folder, workers=1) as driver:
+def test_a_killed_driver_is_resumed_and_asks_and_finds_what_it_would_have(
+    whole: Path, tmp_path: Path, folder: Folder
+):
+    folder, spec = folder / "sweep", tmp_path / "sweep.yaml"
+    spec.write_text(whole.with_suffix(".yaml").read_text())
+    with sweeping.Process("run", folder, workers=1, spec=spec) as driver:
         sweeping.wait_for(lambda: has(folder, "report", "2"), "trial 2")
         driver.send(signal.SIGKILL)
     before = sweeping.trials(folder)
+    sweeping.wait_for(lambda: sweep.status(folder).driver is None, "the dead driver's lock")
     assert sweep.status(folder).state == "interrupted"
 
-    with sweeping.Process("resume", folder, workers=1) as driver:
+    with sweeping.Process("resume", folder, workers=1, spec=spec) as driver:
         driver.wait()
     after, undisturbed = sweeping.trials(folder), sweeping.trials(whole)
     assert list(after) == list(undisturbed)
@@ -97,7 +100,7 @@ def test_a_killed_driver_is_resumed_and_asks_and_finds_what_it_would_have(whole:
     assert len(tells) == len(set(tells)) == len(after)
 
 
-def has(folder: Path, kind: str, trial: str) -> bool:
+def has(folder: Place, kind: str, trial: str) -> bool:
     return any(r["kind"] == kind and r["trial"] == trial for r in sweeping.records(folder))
 
 

@@ -33,7 +33,7 @@ class Bench:
             if place.exists("ledger.jsonl")
             else Ledger.create(place, spec=spec.hash, data="d", trials=spec.budget.trials)
         )
-        self.book = Book(spec, folder, ledger, None, logged(USUAL_METRICS))
+        self.book = Book(spec, Folder(folder), ledger, None, logged(USUAL_METRICS))
         self.driver = Driver(self.book, rule, 2, self.shown.append)
 
     def take(self) -> Assignment:
@@ -134,7 +134,7 @@ def test_a_trial_that_fails_three_times_has_failed_and_says_why(bench: Bench):
     assert bench.states()["0"] == "FAIL"
     trial = sweeping.trials(bench.book.folder)["0"]
     assert (trial.reason, trial.attempts) == ("RuntimeError: the worker is unwell", 3)
-    assert "File somewhere" in (bench.book.folder / "trials" / "0" / "error.txt").read_text()
+    assert "File somewhere" in (bench.book.folder / "trials" / "0").read("error.txt").decode()
 
 
 def test_a_trial_that_ends_without_a_result_is_handed_out_again(bench: Bench):

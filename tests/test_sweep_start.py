@@ -113,12 +113,12 @@ def test_a_damaged_sweep_is_listed_beside_the_others(tmp_path: Path):
 
 
 def test_the_first_signal_leaves_a_stop_mark_and_the_second_interrupts(tmp_path: Path):
-    stop, before = stopping.Stop(tmp_path), signal.getsignal(signal.SIGINT)
+    stop, before = stopping.Stop(Folder(tmp_path)), signal.getsignal(signal.SIGINT)
     with stop.on_signals():
         assert not stop.look()
         signal.raise_signal(signal.SIGTERM)
         assert stop.look()
-        assert stop.mark.exists()
+        assert (tmp_path / stopping.FILE).exists()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import stores
 
-from dirsweep import flock, publish, tracking
+from dirsweep import publish, tracking
 from dirsweep.cli import main
+from dirsweep.storage import flock
 from dirsweep.sweep import lock
 from dirsweep.tracking import store, ui
 

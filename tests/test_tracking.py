@@ -17,7 +17,7 @@ import sweeping
 from dirsweep import tracking
 from dirsweep.config import USUAL_METRICS
 from dirsweep.ledger import Ledger, TrialRecord
-from dirsweep.storage import Folder
+from dirsweep.storage import File, Folder
 from dirsweep.sweep import told
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.progress import logged
@@ -80,7 +80,9 @@ def test_a_sweep_is_a_parent_run_with_a_child_per_trial(storage):
     sweep.tracker.start_trial("0", {"stage1.epochs": 2, "stage1.optimizer.lr": 0.1}, {"seed": "7"})
     sweep.tracker.log_epoch("0", {"val/all/mae": 4.0}, 1, "stage1")
     sweep.tracker.log_epoch("0", {"val/all/mae": 3.0}, 2, "stage2")
-    sweep.tracker.end_trial("0", "COMPLETE", {"val/all/mae": 3.0, "fit/r2": 0.5}, [storage / "bins.csv"])
+    sweep.tracker.end_trial(
+        "0", "COMPLETE", {"val/all/mae": 3.0, "fit/r2": 0.5}, [File(Folder(storage), "bins.csv")]
+    )
     for key, state in (("1", "PRUNED"), ("2", "FAIL"), ("default-plain", "OPEN")):
         sweep.tracker.start_trial(key, {}, {})
         sweep.tracker.end_trial(key, state, {}, [], reason="" if state != "FAIL" else "loss is NaN")
@@ -158,7 +160,7 @@ def test_a_resumed_sweep_tells_of_what_a_dead_driver_did_not_deliver(storage, tm
     spec, folder, uri = sweeping.spec(tmp_path), Folder(tmp_path / "sweep"), tracking.default_uri(storage)
     hashes = {"spec": spec.hash, "data": "abc", "constraints": "", "git": ""}
     ledger = Ledger.create(folder, **hashes, method_version=1, trials=3)
-    book = Book(spec, folder.path, ledger, None, logged(USUAL_METRICS))
+    book = Book(spec, folder, ledger, None, logged(USUAL_METRICS))
     numbers = {"of": 2, "stage": "stage1", "seconds": 1.0}
     for key in ("0", "1"):  # trial 0 ends before the death, trial 1 does not
         assert book.ask(30) == key
@@ -171,7 +173,7 @@ def test_a_resumed_sweep_tells_of_what_a_dead_driver_did_not_deliver(storage, tm
     for _ in range(2):  # the second time there is nothing left to tell of trial 0
         tracker = tracking.Tracker(uri, SWEEP, dict(known), known.__setitem__)
         tracker.start_sweep({})
-        book = Book(spec, folder.path, Ledger.open(folder), tracker, logged(USUAL_METRICS))
+        book = Book(spec, folder, Ledger.open(folder), tracker, logged(USUAL_METRICS))
         book.start("1")
         book.report("1", {"epoch": 2, **numbers}, {"val/all/mae": 2.0})
         book.close()
@@ -198,7 +200,7 @@ def test_a_trial_that_went_on_from_another_is_named_after_it(storage, tmp_path):
     known: dict[str, str] = {}
     tracker = tracking.Tracker(uri, SWEEP, {}, known.__setitem__)
     tracker.start_sweep({})
-    book = Book(spec, folder.path, ledger, tracker, logged(USUAL_METRICS))
+    book = Book(spec, folder, ledger, tracker, logged(USUAL_METRICS))
     numbers = {"of": 2, "stage": "stage1", "seconds": 1.0}
     for key, donor in (("0", ""), ("1", "sweep/0"), ("2", "earlier/7")):
         assert book.ask(30) == key
@@ -360,7 +362,7 @@ def test_one_run_that_mlflow_refuses_does_not_hold_up_the_others(storage, caplog
     client.delete_run(sweep.ids["0"])
     sweep.tracker.log_epoch("0", {"val/all/mae": 1.0}, 1)
     sweep.tracker.start_trial("1", {}, {})
-    sweep.tracker.end_trial("1", "COMPLETE", {"val/all/mae": 1.0}, [storage / "bins.csv"])
+    sweep.tracker.end_trial("1", "COMPLETE", {"val/all/mae": 1.0}, [File(Folder(storage), "bins.csv")])
     assert sweep.tracker.close(30) == 2  # the epoch of trial 0, the file of trial 1
     assert client.get_run(sweep.ids["1"]).info.status == "FINISHED"
     assert "trial 0" in caplog.text
@@ -548,7 +550,7 @@ def test_a_sweep_on_a_server_survives_the_end_of_the_server(storage, tmp_path, c
             sweep.tracker.start_sweep({"spec": "abc"})
             sweep.tracker.start_trial("0", {"lr": 0.1}, {})
             sweep.tracker.log_epoch("0", {"val/all/mae": 4.0}, 1)
-            sweep.tracker.end_trial("0", "COMPLETE", {"fit/r2": 0.5}, [tmp_path / "bins.csv"])
+            sweep.tracker.end_trial("0", "COMPLETE", {"fit/r2": 0.5}, [File(Folder(tmp_path), "bins.csv")])
             sweep.tracker.start_trial("1", {"lr": 0.2}, {})
             wait_until(lambda: "1" in sweep.ids)
             client = store.open_client(uri)

@@ -26,7 +26,7 @@ def assignment(folder: Path, emitted: int = 0, **values: Any) -> Assignment:
         emitted=emitted,
         data=data.load(config.dataset).hash,
         store=str(folder / "stage1"),
-        stop=str(folder / "STOP"),
+        sweep=str(folder),
     )
 
 
@@ -100,7 +100,7 @@ def test_a_trial_does_not_run_on_other_data_than_its_sweep_began_with(
 def test_the_stop_mark_is_looked_up_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    stopped = trainable.stop_check(tmp_path / "STOP")
+    stopped = trainable.stop_check(tmp_path)
     assert not stopped()
     (tmp_path / "STOP").touch()
     assert not stopped()

@@ -114,6 +114,6 @@ def test_the_winners_norms_are_shown_as_a_picture_and_its_bins_as_a_table(mlflow
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     assert picture.bounding_box()["width"] > 300
     mlflow.page.get_by_label("bins.csv").click()
-    header = (sweep.folder / "trials" / sweep.best.trial / "bins.csv").read_text().splitlines()[0]
+    header = (sweep.folder.path / "trials" / sweep.best.trial / "bins.csv").read_text().splitlines()[0]
     for column in header.split(",")[:5]:
         expect(mlflow.page.get_by_role("columnheader", name=column)).to_be_visible()

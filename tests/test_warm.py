@@ -278,7 +278,7 @@ def test_what_is_taken_is_in_the_ledger_and_said_once(tmp_path: Path):
 
 def test_trials_of_earlier_sweeps_count_neither_for_the_budget_nor_for_the_leaderboard(tmp_path: Path):
     spec = spec_of(tmp_path, earlier(tmp_path / "first"), budget={"trials": 9, "trainer_seconds": 10.0})
-    book = Book(spec, tmp_path / "new", begin(tmp_path / "new", spec), None, logged(USUAL_METRICS))
+    book = Book(spec, Folder(tmp_path / "new"), begin(tmp_path / "new", spec), None, logged(USUAL_METRICS))
     assert book.ask(60.0) == "0"
     assert not book.overspent
     book.tell("0", "COMPLETE", metrics={"val/all/mae": 99.0}, epoch=4, seconds=9.0)

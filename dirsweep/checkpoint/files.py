@@ -47,9 +47,7 @@ def claim(folder: Folder) -> int:
 def check_current(folder: Folder, attempt: int) -> None:
     """Raise Superseded if a higher attempt than `attempt` exists."""
     if _highest_attempt(folder) > attempt:
-        raise Superseded(
-            f"{folder.path}: attempt {attempt} stops, attempt {_highest_attempt(folder)} has begun"
-        )
+        raise Superseded(f"{folder}: attempt {attempt} stops, attempt {_highest_attempt(folder)} has begun")
 
 
 def _highest_attempt(folder: Folder) -> int:
@@ -81,7 +79,7 @@ def latest(folder: Folder) -> Checkpoint | None:
         content = folder.read(name)
         if hashlib.sha256(content).hexdigest()[:16] == checksum:
             return Checkpoint(int(epoch), int(step), int(attempt), *unpack(content))
-        log.warning("%s: checkpoint %s is damaged; it is removed, the one before is used", folder.path, name)
+        log.warning("%s: checkpoint %s is damaged; it is removed, the one before is used", folder, name)
         folder.delete(name)
     return None
 

@@ -1,7 +1,6 @@
 """Tensors and JSON to bytes and back; no pickle, so a checkpoint cannot run code."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,8 @@ from torch import Tensor
 
 Tensors = dict[str, Tensor]
 Notes = dict[str, Any]
+LENGTH = 8
+"""Bytes that say how long the header is."""
 
 
 def pack(tensors: Tensors, notes: Notes) -> bytes:
@@ -22,18 +23,21 @@ def pack(tensors: Tensors, notes: Notes) -> bytes:
 
 def unpack(content: bytes) -> tuple[Tensors, Notes]:
     """What `pack` packed. ValueError if the content is damaged."""
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
+    notes = header_notes(content)
     try:
-        return load_tensors(content), json.loads(header["__metadata__"]["notes"])
+        return load_tensors(content), notes
     except SafetensorError as error:
         raise ValueError(str(error)) from None
 
 
-def read_notes(path: Path) -> Notes:
-    """The notes of a packed file, without reading its tensors."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+def header_length(beginning: bytes) -> int:
+    """How many bytes of a packed file the header takes, by its first LENGTH bytes."""
+    return int.from_bytes(beginning[:LENGTH], "little")
+
+
+def header_notes(content: bytes) -> Notes:
+    """The notes of a packed file, for which its header is enough."""
+    header = json.loads(content[LENGTH : LENGTH + header_length(content)])
     return dict(json.loads(header["__metadata__"]["notes"]))
 
 

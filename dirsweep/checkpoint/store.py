@@ -7,9 +7,8 @@ An entry is the state of a trial at the end of its stage 1 under a key that cove
 import hashlib
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
-from dirsweep.checkpoint.state import Notes, Tensors, pack, read_notes, unpack
+from dirsweep.checkpoint.state import LENGTH, Notes, Tensors, header_length, header_notes, pack, unpack
 from dirsweep.storage import Folder
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class Store:
                 continue
             if _checksum(content) == _named_checksum(name):
                 return unpack(content)
-            log.warning("%s: %s is damaged; it is removed and trained again", self.folder.path, name)
+            log.warning("%s: %s is damaged; it is removed and trained again", self.folder, name)
             self.folder.delete(name)
         return None
 
@@ -63,12 +62,18 @@ class Store:
         """All entries with their notes, the newest last. Reads headers alone."""
         found = []
         for key, names in self._names().items():
-            path = self.folder.path / names[0]
             try:
-                found.append(Entry(key, path.stat().st_size, _readable_notes(path)))
+                found.append(Entry(key, self.folder.size(names[0]), self._readable_notes(names[0])))
             except FileNotFoundError:  # pruned a moment ago
                 continue
         return sorted(found, key=lambda entry: float(entry.notes.get("time", 0.0)))
+
+    def _readable_notes(self, name: str) -> Notes:
+        try:
+            length = header_length(self.folder.read(name, LENGTH))
+            return header_notes(self.folder.read(name, LENGTH + length))
+        except (ValueError, KeyError, OverflowError, MemoryError):  # whatever a damaged header makes of it
+            return {}
 
     def _names(self) -> dict[str, list[str]]:
         """The files of each key: one, or several where two trials deposited the same stage 1 at once."""
@@ -76,13 +81,6 @@ class Store:
         for name in self.folder.list(STATES):
             found.setdefault(name.removeprefix(f"{STATES}/").split("-")[0], []).append(name)
         return found
-
-
-def _readable_notes(path: Path) -> Notes:
-    try:
-        return read_notes(path)
-    except (ValueError, KeyError, OverflowError, MemoryError):  # whatever a damaged header makes of it
-        return {}
 
 
 def _checksum(content: bytes) -> str:

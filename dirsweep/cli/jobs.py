@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dirsweep.cli.shared import Cpus, Gpus, given_resources
+from dirsweep.cli.shared import Cpus, Gpus, Storage, given_resources
 
 if TYPE_CHECKING:
     from dirsweep.cluster import Job
@@ -206,7 +206,7 @@ def stop(job_id: JobId, address: Address = None) -> None:
 
 @jobs.command()
 def check(
-    storage: Annotated[Path, typer.Option(metavar="DIR", help="Folder that all nodes share.")],
+    storage: Storage,
     expect: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VERSION", help="Of dirsweep, python or ray.")
     ] = None,

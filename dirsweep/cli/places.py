@@ -3,13 +3,38 @@
 import os
 from pathlib import Path
 
+from dirsweep.storage import Folder
 
-def check_writable(storage: Path, option: str = "--storage") -> None:
+PROBE = ".probe"
+
+
+def check_writable(storage: Folder, option: str = "--storage") -> None:
     """ValueError that names the option if nothing can be written there."""
-    here = storage.absolute()
+    if storage.path is None:
+        _check_store(storage, option)
+        return
+    here = storage.path.absolute()
     place = next(folder for folder in (here, *here.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise ValueError(f"{option} {storage}: cannot write in {place}; name a folder of yours")
+
+
+def _check_store(storage: Folder, option: str) -> None:
+    """An object store must answer, let us write, and refuse to put what is there already."""
+    try:
+        storage.put(PROBE, b"")
+        again = storage.put_if_absent(PROBE, b"")
+        storage.delete(PROBE)
+    except OSError as error:
+        raise ValueError(
+            f"{option} {error}; name a bucket of yours, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or what else boto3 reads"
+        ) from None
+    if again:
+        raise ValueError(
+            f"{option} {storage}: this store puts an object though it is there already (it does not honour "
+            "If-None-Match), so two drivers could not be told apart; name another"
+        )
 
 
 def check_file(file: Path, option: str = "--html") -> None:

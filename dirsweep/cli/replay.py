@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dirsweep.cli.shared import SWEEPS, Storage
+from dirsweep.cli.shared import SWEEPS, Storage, store_uri
 from dirsweep.cli.sweeps import Uri
 
 app = typer.Typer()
@@ -27,10 +27,9 @@ def replay(
     """
     from dirsweep import replay as replaying
     from dirsweep import report
-    from dirsweep.tracking import default_uri
     from dirsweep.tracking.record import read_run
 
-    record = read_run(tracking_uri or default_uri(storage), run)
+    record = read_run(store_uri(tracking_uri, storage), run)
     typer.echo(f"{record.name}, again from its record alone")
 
     def show_epoch(one: dict[str, Any]) -> None:

@@ -53,11 +53,12 @@ def reproduce(
     from dirsweep import reproduce as reproducing
     from dirsweep.cli.places import check_writable
     from dirsweep.cli.trials import parsed
+    from dirsweep.storage import Folder
 
     found = reproducing.chosen(reproducing.read(recipe), methods)
     found = reproducing.with_values(found, dict(map(parsed, values or ())))
     place = PLACE / f"{recipe.replace('_', '-')}-{scale.value}" if out is None else out
-    check_writable(place, "--out")
+    check_writable(Folder(place), "--out")
     typer.echo(f"reproduction {place}: checking the recipe and its data (Ctrl-C stops; nothing is lost)")
     try:
         text = reproducing.reproduce(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dirsweep.storage import Folder
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -13,7 +15,18 @@ if TYPE_CHECKING:
     from dirsweep.search.model import SweepSpec
     from dirsweep.sweep import Resources
 
-Storage = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the sweeps.")]
+
+def _folder(place: str) -> Folder:
+    try:
+        return Folder(place)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Storage = Annotated[
+    Folder,
+    typer.Option(metavar="DIR", parser=_folder, help="Folder that holds the sweeps, or s3://BUCKET/FOLDER."),
+]
 Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep's folder, or its name in --storage.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Trials at once  [default: as many as the CPUs allow]")
@@ -21,7 +34,7 @@ Workers = Annotated[
 Cpus = Annotated[int, typer.Option(min=1, help="CPUs of a trial.")]
 Gpus = Annotated[float, typer.Option(min=0.0, help="GPUs of a trial; 0.5 lets two share one.")]
 
-SWEEPS = Path("sweeps")
+SWEEPS = Folder("sweeps")
 WIDTH = 100
 
 
@@ -38,15 +51,16 @@ def show(picture: "RenderableType") -> None:
     console().print(picture, crop=False)
 
 
-def sweep_folder(name: str, storage: Path) -> Path:
+def sweep_folder(name: str, storage: Folder) -> Folder:
     """The folder of a sweep named by its path or by its name in `storage`. ValueError if there is none."""
-    for folder in (Path(name), storage / name):
-        if (folder / "ledger.jsonl").exists():
+    beside = [] if "://" in name else [storage / name]
+    for folder in (Folder(name), *beside):
+        if folder.has_records("ledger.jsonl"):
             return folder
     raise ValueError(f"{name}: no sweep there, nor in {storage}/; `dirsweep list` shows those there are")
 
 
-def publish(folder: Path, uri: str | None = None) -> None:
+def publish(folder: Folder, uri: str | None = None) -> None:
     """Bring the sweep's store, if it has one, up to date, and say what must be said; Ctrl-C skips it."""
     from dirsweep import publish as publishing
 
@@ -60,15 +74,27 @@ def publish(folder: Path, uri: str | None = None) -> None:
         typer.echo(said)
 
 
-def shorter(path: Path) -> Path:
-    """A path from where the user is, if it lies below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def shorter(place: object) -> str:
+    """A path, of whatever names one, from where the user is if it lies below."""
+    return str(place).removeprefix(f"{Path.cwd()}/")
 
 
-def next_free(parent: Path, stem: str) -> str:
+def store_uri(given: str | None, storage: Folder) -> str:
+    """The MLflow store that an option names, else the embedded one. ValueError if there can be none."""
+    from dirsweep import tracking
+
+    uri = given or tracking.default_uri(storage)
+    if uri is None:
+        raise ValueError(
+            f"{storage}: an object store holds no MLflow file; name a server with --tracking-uri"
+        )
+    return uri
+
+
+def next_free(parent: Folder, stem: str) -> str:
     """The first of stem-1, stem-2 ... that is not taken in `parent`."""
-    number = 1
-    while (parent / f"{stem}-{number}").exists():
+    taken, number = parent.folders(), 1
+    while f"{stem}-{number}" in taken:
         number += 1
     return f"{stem}-{number}"
 

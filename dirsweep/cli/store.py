@@ -8,6 +8,7 @@ import typer
 import yaml
 
 from dirsweep.cli.shared import SWEEPS, Storage, show
+from dirsweep.storage import Folder
 
 if TYPE_CHECKING:
     from dirsweep.checkpoint.store import Entry, Store
@@ -94,24 +95,23 @@ def prune_entries(
     )
 
 
-def _path(storage: Path) -> Path:
+def _path(storage: Folder) -> Folder:
     from dirsweep.sweep.store import store_of
 
     return store_of(storage)
 
 
-def _store(storage: Path) -> "Store":
+def _store(storage: Folder) -> "Store":
     """The store beside the sweeps in `storage`. ValueError if there is none."""
     from dirsweep.checkpoint.store import Store
-    from dirsweep.storage import Folder
 
     path = _path(storage)
-    if not path.is_dir():
+    if not (path.path.is_dir() if path.path is not None else path.folders()):
         raise ValueError(f"{path}: no store there; a sweep in {storage}/ makes one, --storage names another")
-    return Store(Folder(path))
+    return Store(path)
 
 
-def _find(entries: "list[Entry]", key: str, path: Path) -> "Entry":
+def _find(entries: "list[Entry]", key: str, path: Folder) -> "Entry":
     """The one entry whose key begins with `key`. ValueError if there is none, or more than one."""
     found = [entry for entry in entries if entry.key.startswith(key)]
     if len(found) == 1:

@@ -23,8 +23,10 @@ from dirsweep.cli.shared import (
     publish,
     shorter,
     show,
+    store_uri,
     sweep_folder,
 )
+from dirsweep.storage import Folder
 
 if TYPE_CHECKING:
     from dirsweep.search.model import SweepSpec
@@ -99,7 +101,7 @@ def run(
         )
         return
     if not no_tracking:  # before the sweep's folder is made
-        tracking.check(tracking_uri or tracking.default_uri(storage))
+        tracking.check(store_uri(tracking_uri, storage))
     with _interruptible(folder), watching() as on_change:
         outcome = sweep.run(
             space,
@@ -152,12 +154,12 @@ def resume(
 
 
 @contextmanager
-def _interruptible(folder: Path) -> Iterator[None]:
+def _interruptible(folder: Folder) -> Iterator[None]:
     """Say what a Ctrl-C leaves behind where the sweep does not take it in: while Ray starts or ends."""
     try:
         yield
     except KeyboardInterrupt:
-        if (folder / "ledger.jsonl").exists():
+        if folder.has_records("ledger.jsonl"):
             typer.echo(f"stopped; `dirsweep resume {folder}` goes on where it was", err=True)
         raise typer.Exit(130) from None
 
@@ -183,7 +185,7 @@ def _refuse_both(uri: str | None, system_metrics: bool, off: bool) -> None:
         raise ValueError(f"{idle} would do nothing beside --no-tracking; leave one out")
 
 
-def _tell_of_damage(folder: Path) -> None:
+def _tell_of_damage(folder: Folder) -> None:
     from dirsweep import report
 
     said = report.damage(report.load(folder))

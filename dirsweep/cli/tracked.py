@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dirsweep.cli.shared import SWEEPS, Storage, Sweep, shorter, sweep_folder
+from dirsweep.cli.shared import SWEEPS, Storage, Sweep, shorter, store_uri, sweep_folder
 
 app = typer.Typer()
 
@@ -31,18 +31,17 @@ def ui(
     """
     from dirsweep import publish, tracking
     from dirsweep.ledger import Ledger
-    from dirsweep.storage import Folder
     from dirsweep.sweep.place import own_store
 
     folder = None if sweep is None else sweep_folder(sweep, storage)
     uri = tracking_uri
     if folder is not None and uri is None:
-        uri = own_store(folder, Ledger.open(Folder(folder)).records)
+        uri = own_store(folder, Ledger.open(folder).records)
         if uri is None:
             raise ValueError(
                 f"{folder}: was run without tracking; `dirsweep sync {shorter(folder)}` brings it into MLflow"
             )
-    uri = uri or tracking.default_uri(storage)
+    uri = store_uri(uri, storage)
     folder = folder or publish.newest(storage, uri)
 
     def page() -> str:

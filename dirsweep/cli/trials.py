@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dirsweep.cli.shared import SWEEPS, checked_trial, next_free, show
+from dirsweep.storage import Folder
 
 app = typer.Typer()
 
@@ -33,7 +34,7 @@ def train(
     Example: dirsweep train sweeps/all-1/best.yaml --set stage2.norm_weight=0.5
     """
     wanted = dict(map(parsed, values or []))
-    folder = out or TRIALS / next_free(TRIALS, config.stem)
+    folder = out or TRIALS / next_free(Folder(TRIALS), config.stem)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder}: a file, not a folder; name another place")
     typer.echo(f"training {config} in {folder}")
@@ -41,7 +42,6 @@ def train(
 
     from dirsweep import pipeline, report
     from dirsweep.checkpoint import Superseded, read_records
-    from dirsweep.storage import Folder
 
     def show_epoch(record: dict[str, Any]) -> None:
         typer.echo(report.epoch_line(record, trial.dataset.metrics[0]))
@@ -115,7 +115,6 @@ def predict(
     Example: dirsweep predict sweeps/all-1 new.csv --out predicted.csv
     """
     from dirsweep import data, pipeline
-    from dirsweep.storage import Folder
 
     if out is not None and out.is_dir():
         raise ValueError(f"--out {out}: a folder; name a file in it")
@@ -123,7 +122,7 @@ def predict(
     if "prediction" in frame.columns:
         raise ValueError(f"{table}: has a column 'prediction' already; rename it")
     try:
-        frame["prediction"] = pipeline.predict(Folder(folder), frame, table.parent)
+        frame["prediction"] = pipeline.predict(folder, frame, table.parent)
     except ValueError as error:
         raise ValueError(f"{table}, by {folder}: {error}") from None
     text = frame.to_csv(index=False)
@@ -134,16 +133,17 @@ def predict(
         typer.echo(f"{len(frame)} predictions in {out}")
 
 
-def _trial_folder(source: str) -> Path:
+def _trial_folder(source: str) -> Folder:
     """The folder of a trial, or of a sweep's best one."""
     from dirsweep import report
 
-    for folder in (Path(source), SWEEPS / source):
-        if (folder / "ledger.jsonl").exists():
+    beside = [] if "://" in source else [SWEEPS / source]
+    for folder in (Folder(source), *beside):
+        if folder.has_records("ledger.jsonl"):
             best = report.load(folder).best
             if best is None:
                 raise ValueError(f"{folder}: no winner yet; `dirsweep report {folder}` says why")
             return folder / "trials" / best.trial
-    if not (Path(source) / "config.json").exists():
+    if not Folder(source).exists("config.json"):
         raise ValueError(f"{source}: neither a sweep nor a trial (no ledger.jsonl, no config.json)")
-    return Path(source)
+    return Folder(source)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dirsweep
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Place
 from dirsweep.sweep import Resources
 from dirsweep.sweep.session import ray_session
 
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 
 
 def look_around(
-    storage: Path,
+    storage: Place,
     resources: Resources,
     *,
     expected: Mapping[str, str],
@@ -56,20 +56,21 @@ def look_around(
             f"{socket.gethostname()}: {', '.join(lacking)} not set in the environment of the head; set "
             "it where Ray is started there"
         )
-    if not storage.is_absolute():
+    storage = Folder(storage)
+    if not storage.is_absolute:
         raise ValueError(f"--storage {storage}: a cluster needs an absolute path")
-    probes = Folder(storage / PROBES)
+    probes = storage / PROBES
     mark = uuid.uuid4().hex
     try:
         probes.put(mark, b"")
     except OSError as error:
         raise ValueError(
-            f"storage {storage}: {socket.gethostname()} cannot write there ({error.strerror}); name a folder "
-            "that all nodes share"
+            f"storage {storage}: {socket.gethostname()} cannot write there ({error.strerror or error}); "
+            "name a folder that all nodes share"
         ) from None
     try:
         with ray_session(resources) as room:
-            answers = _ask_nodes(str(probes.path), mark, list(needs))
+            answers = _ask_nodes(str(probes), mark, list(needs))
     finally:
         probes.delete(mark)
     found = [problem for answer in answers for problem in problems(answer, storage, expected)]
@@ -108,17 +109,26 @@ def _ask_nodes(folder: str, mark: str, needs: list[str]) -> list[dict[str, Any]]
 
 def _seen_here(folder: str, mark: str, needs: list[str]) -> dict[str, Any]:
     """Runs on a node: its name and versions, and whether it sees the mark and can write beside it."""
-    shared = (Path(folder) / mark).exists()
+    shared, why = False, ""
+    try:
+        probes, own = Folder(folder), f"{mark}-{uuid.uuid4().hex}"
+        shared = writable = probes.exists(mark)
+        if shared:
+            probes.put(own, b"")
+            probes.delete(own)
+    except (OSError, ValueError) as error:  # the latter where a node cannot speak to an object store
+        writable, why = False, getattr(error, "strerror", None) or str(error)
     return {
         "node": socket.gethostname(),
         "shared": shared,
-        "writable": os.access(folder, os.W_OK) if shared else False,
+        "writable": writable,
+        "why": why,
         "lacks": [place for place in needs if not Path(place).exists()],
         "versions": versions(),
     }
 
 
-def problems(answer: dict[str, Any], storage: Path, expected: Mapping[str, str]) -> list[str]:
+def problems(answer: dict[str, Any], storage: Folder, expected: Mapping[str, str]) -> list[str]:
     """What is wrong with a node, by its answer."""
     node, found = answer["node"], answer["versions"]
     wrong = [
@@ -132,7 +142,7 @@ def problems(answer: dict[str, Any], storage: Path, expected: Mapping[str, str])
             f"{node}: does not see storage {storage} as the head does; name a folder that all nodes share"
         )
     elif not answer["writable"]:
-        wrong.append(f"{node}: cannot write in storage {storage}")
+        wrong.append(f"{node}: cannot write in storage {storage} ({answer['why']})")
     wrong += [
         f"{node}: has no {place}, which the search space names; put it there" for place in answer["lacks"]
     ]

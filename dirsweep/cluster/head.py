@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from dirsweep.cluster.job import Job
 from dirsweep.cluster.package import Package
+from dirsweep.storage import Folder
 from dirsweep.sweep.session import room
 
 TIMEOUT = 10.0  # seconds for one request
@@ -92,7 +93,7 @@ class Head:
         Raises:
             ValueError: it is not so, with what the cluster has.
         """
-        if not Path(job.storage).is_absolute() and urlsplit(self.address).hostname not in LOOPBACK:
+        if not Folder(job.storage).is_absolute and urlsplit(self.address).hostname not in LOOPBACK:
             raise ValueError(
                 f"'storage' is {job.storage!r}, below the folder where you are, but {self.address} is "
                 "another machine; give an absolute path that its nodes see"

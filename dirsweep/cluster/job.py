@@ -16,6 +16,7 @@ from dirsweep.cluster.parts import OURS, SECRET_WORDS, Kubernetes, Resources, Sl
 from dirsweep.config import Config, explain, read_yaml
 from dirsweep.search.parts import Budget
 from dirsweep.search.spec import SweepSpec, read_spec
+from dirsweep.storage import Folder
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 SPACE_KEYS = ("searched", "question")
@@ -31,7 +32,8 @@ class Job(Config):
     resources: Resources = Resources()
     """What it runs on."""
     storage: Annotated[str, Field(min_length=1)] = "sweeps"
-    """Folder that holds the sweeps, on all machines under the same path; relative: to where `submit` runs."""
+    """Folder that holds the sweeps, on all machines under the same path; relative: to where `submit` runs. Or
+    s3://BUCKET/FOLDER of an S3-compatible store."""
     tracking_uri: str | None = None
     """MLflow server, without user and password; left out: a file in the storage folder."""
     environment: dict[str, Variable] = Field(default_factory=dict)
@@ -78,10 +80,9 @@ class Job(Config):
                 f"'name' takes small letters, digits and dashes, at most 40, as Kubernetes does; found "
                 f"{self.name!r}"
             )
-        if "://" in self.storage:
+        if Folder(self.storage).path is None and self.tracking_uri is None:
             raise ValueError(
-                f"'storage': {self.storage.partition('://')[0]}:// is not supported yet; name a folder that "
-                f"all machines see (NFS, a volume); found {self.storage!r}"
+                "'tracking_uri' is missing: an object store holds no MLflow file, so name an MLflow server"
             )
         if self.tracking_uri is not None and not self.tracking_uri.startswith(("http://", "https://")):
             raise ValueError(

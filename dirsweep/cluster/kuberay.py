@@ -7,7 +7,6 @@ token`), and secrets are named, never held. No trial runs on the head: it has th
 import shutil
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,6 +14,7 @@ import yaml
 from dirsweep.cluster import inside
 from dirsweep.cluster.job import Job, space_text
 from dirsweep.cluster.parts import Kubernetes, WorkerGroup
+from dirsweep.storage import Folder
 from dirsweep.sweep.session import room
 
 MOUNT = "/dirsweep-job"
@@ -88,12 +88,19 @@ def _checked(job: Job) -> tuple[Kubernetes, list[WorkerGroup]]:
     wanted, resources = job.kubernetes, job.resources
     if wanted is None:
         raise ValueError("'kubernetes' is missing; it says which image to run and which volume to mount")
+    storage = Folder(job.storage)
+    if (storage.path is None) != (wanted.volume_claim is None):
+        raise ValueError(
+            "'kubernetes.volume_claim' is missing: which volume to mount at 'storage'"
+            if storage.path is not None
+            else f"'kubernetes.volume_claim': 'storage' is {job.storage}, which is no volume; leave it out"
+        )
     if resources.cpus_per_node is None or resources.memory_per_node is None:
         raise ValueError(
             "'resources.cpus_per_node' and 'resources.memory_per_node' are needed, for Kubernetes makes "
             "the nodes"
         )
-    if not Path(job.storage).is_absolute():
+    if not storage.is_absolute:
         raise ValueError(
             f"'storage' is where the volume is mounted in the pods, an absolute path; found {job.storage!r}"
         )
@@ -161,16 +168,12 @@ def _pod(
         "env": _environment(job),
         "resources": {"requests": size, "limits": dict(size)},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": [
-            {"name": "sweeps", "mountPath": job.storage},
-        ],
+        "volumeMounts": [],
     }
-    spec: dict[str, Any] = {
-        "containers": [container],
-        "volumes": [
-            {"name": "sweeps", "persistentVolumeClaim": {"claimName": wanted.volume_claim}},
-        ],
-    }
+    spec: dict[str, Any] = {"containers": [container], "volumes": []}
+    if wanted.volume_claim is not None:
+        container["volumeMounts"] = [{"name": "sweeps", "mountPath": job.storage}]
+        spec["volumes"] = [{"name": "sweeps", "persistentVolumeClaim": {"claimName": wanted.volume_claim}}]
     if wanted.service_account:
         spec["serviceAccountName"] = wanted.service_account
     if selector:

@@ -11,6 +11,7 @@ from pathlib import Path
 import dirsweep
 from dirsweep.cluster import inside
 from dirsweep.cluster.job import Job, space_text
+from dirsweep.storage import Folder
 
 PROGRAM = ("python", "-m", "dirsweep")
 STOP_SECONDS = 40
@@ -73,7 +74,7 @@ def pack(job: Job, folder: Path) -> Package:
     shutil.copytree(source, code, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     work.mkdir()
     (work / inside.SPACE).write_text(space_text(job.rendered()))
-    storage = str(Path(job.storage).absolute())
+    storage = str(Folder(job.storage).absolute())
     text = inside.script(job, storage, PROGRAM, retries=job.retries)
     (work / inside.SCRIPT).write_text(text)
     usual = {

@@ -158,8 +158,9 @@ class Kubernetes(Config):
 
     image: Annotated[str, Field(pattern=r"^[^\s:@]+(:\d+/[^\s:@]+)?(:[\w.-]+|@sha256:[0-9a-f]{64})$")]
     """Container image with dirsweep, by tag or digest: registry.example.org/dirsweep:0.1.0."""
-    volume_claim: KubernetesName
-    """Persistent volume claim (ReadWriteMany) that is mounted at `storage` in every pod."""
+    volume_claim: KubernetesName | None = None
+    """Persistent volume claim (ReadWriteMany) that is mounted at `storage` in every pod, unless that is an
+    s3:// address."""
     namespace: KubernetesName | None = None
     """Where it runs; left out: where kubectl points."""
     service_account: KubernetesName | None = None

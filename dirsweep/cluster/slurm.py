@@ -11,10 +11,10 @@ import re
 import shlex
 import shutil
 import subprocess
-from pathlib import Path
 
 from dirsweep.cluster import inside
 from dirsweep.cluster.job import Job, space_text
+from dirsweep.storage import Folder
 
 PATIENCE = 60  # seconds for sbatch
 END = "END_OF_SPACE"
@@ -30,7 +30,7 @@ def script(job: Job) -> str:
         raise ValueError(
             f"'environment.{named[0]}': Slurm has no secrets; export it before `sbatch` and write `from: env`"
         )
-    storage = str(Path(job.storage).absolute())
+    storage = str(Folder(job.storage).absolute())
     start = [f"--num-cpus={resources.cpus_per_node}", f"--num-gpus={resources.gpus_per_node}"]
     values = {
         "options": "\n".join(f"#SBATCH --{option}" for option in _options(job)),

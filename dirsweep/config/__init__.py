@@ -47,7 +47,7 @@ from dirsweep.config.feature import (
     RankNContrast,
     RankSim,
 )
-from dirsweep.config.files import read_trial, read_yaml, with_dataset_file, with_searched_files
+from dirsweep.config.files import parse_yaml, read_trial, read_yaml, with_dataset_file, with_searched_files
 from dirsweep.config.method import method_key
 from dirsweep.config.names import Knob, knobs
 from dirsweep.config.ordinality import (
@@ -169,6 +169,7 @@ __all__ = [
     "merged",
     "method_key",
     "nearest",
+    "parse_yaml",
     "read_trial",
     "read_yaml",
     "settings",

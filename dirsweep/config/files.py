@@ -16,15 +16,24 @@ FILES = ("weights", "vectors", "model")
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; ValueError that names the file if it is no readable mapping."""
     try:
-        tree = yaml.safe_load(path.read_text())
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error}") from None
+    return parse_yaml(content, str(path))
+
+
+def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
+    """The mapping in the content of a YAML file; `where` stands for the file in errors (ValueError)."""
+    try:
+        tree = yaml.safe_load(content.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from None
+        raise ValueError(f"{where}: not valid YAML: {error}") from None
     if not isinstance(tree, dict):
-        raise ValueError(f"{path}: expected keys and values, found {type(tree).__name__}")
+        raise ValueError(f"{where}: expected keys and values, found {type(tree).__name__}")
     return tree
 
 

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from dirsweep import flock
 from dirsweep.data.image_store import MANIFEST, Channels, Manifest, Pixels, Recipe, bytes_hash, pixels
 from dirsweep.data.split import TEST, TRAIN, VAL
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Holder, flock
 
 NEXT, PROGRESS, LOCK = "next.json", "progress.json", "prepare.lock"
 CHUNK = 256
@@ -58,7 +57,7 @@ def read_image(path: Path, size: int, channels: Channels) -> Pixels:
 def alone(folder: Path) -> Iterator[None]:
     """Make or mend the store at `folder` in this process alone. ValueError while another one does."""
 
-    def refusal(other: flock.Holder) -> str:
+    def refusal(other: Holder) -> str:
         return f"another command decodes images into {folder} ({other}); wait until it ends"
 
     with flock.held(folder / LOCK, refusal):
@@ -109,7 +108,7 @@ def decode(
                 state["counts"][name] += len(own)
             state["done"] += len(chunk)
             if len(state["unreadable"]) > most_unreadable * len(rows):
-                _remove(files)
+                _remove(folder)
                 unreadable = {int(row): why for row, why in state["unreadable"].items()}
                 raise ValueError(_too_many(unreadable, images, len(rows), most_unreadable))
             files.put(PROGRESS, json.dumps(state).encode())
@@ -185,9 +184,9 @@ def _begun(files: Folder, recipe: Recipe, root: str) -> dict[str, Any]:
     except ValueError:
         whole = False
     if not whole:
-        raise ValueError(f"{files.path / PROGRESS}: damaged; delete the folder and prepare it again")
+        raise ValueError(f"{files}/{PROGRESS}: damaged; delete the folder and prepare it again")
     if (state["recipe"], state["root"]) != (fresh["recipe"], root):
-        raise ValueError(f"{files.path}: another store is half made there; finish it, or delete the folder")
+        raise ValueError(f"{files}: another store is half made there; finish it, or delete the folder")
     return state
 
 
@@ -224,11 +223,12 @@ def _insert(path: Path, old: Pixels, places: Sequence[int], new: Sequence[Pixels
         os.fsync(file.fileno())
 
 
-def _remove(files: Folder) -> None:
+def _remove(folder: Path) -> None:
+    files = Folder(folder)
     for name in (PROGRESS, *(f"{side}.u8" for side in (TRAIN, VAL, TEST)), LOCK):
         files.delete(name)
     with contextlib.suppress(OSError):
-        files.path.rmdir()
+        folder.rmdir()
 
 
 def _too_many(unreadable: Mapping[int, str], images: Sequence[Path], rows: int, most: float) -> str:

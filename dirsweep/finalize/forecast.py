@@ -7,7 +7,7 @@ what it costs to find out. A base that is still to be tuned is left out, and tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from io import BytesIO
 from statistics import fmean
 from typing import cast
 
@@ -26,6 +26,7 @@ from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import duration, written
 from dirsweep.search.model import SweepSpec
 from dirsweep.shots import Floats
+from dirsweep.storage import Folder, Place
 from dirsweep.sweep import lock
 
 PILOT = 2
@@ -34,11 +35,12 @@ TUNED = "tuned-base"
 UNKNOWN, NEVER, MORE = "unknown", "never", "over 10,000"
 
 
-def forecast(sweep: Path, settings: Settings) -> str:
+def forecast(sweep: Place, settings: Settings) -> str:
     """How many seeds would tell each observed difference from zero, and what they cost, as Markdown.
 
     Raises ValueError as `finalize` does before it trains.
     """
+    sweep = Folder(sweep)
     holder = lock.holder(sweep)
     if holder is not None:
         raise ValueError(f"{sweep}: a driver runs this sweep ({holder}); wait until it ends")
@@ -158,7 +160,7 @@ def paces(trial: TrialRecord) -> tuple[float, float]:
     return (until + reused) / epochs["stage1"], (trial.seconds - until) / later
 
 
-def _told_by(row: Row, report: SweepReport, tuned_base: Path) -> TrialRecord:
+def _told_by(row: Row, report: SweepReport, tuned_base: Folder) -> TrialRecord:
     """The trial whose pace a row has: its own, that of the base's search, or the winner's."""
     if row.name == TUNED:
         found = load(tuned_base)
@@ -235,7 +237,7 @@ def _by_seed(row: Row, trained: Sequence[Run]) -> dict[int, Run]:
 
 def _val_error(run: Run) -> Floats:
     """(N,) signed errors of a trained run on val."""
-    table = pd.read_csv(run.folder.path / "val_predictions.csv")
+    table = pd.read_csv(BytesIO(run.folder.read("val_predictions.csv")))
     return (table["prediction"] - table["target"]).to_numpy(dtype=np.float64)
 
 

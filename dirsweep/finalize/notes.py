@@ -6,7 +6,6 @@ from dirsweep.finalize.plan import Plan
 from dirsweep.finalize.training import Run
 from dirsweep.ledger import Ledger, budget
 from dirsweep.report import SweepReport
-from dirsweep.storage import Folder
 
 
 def shot_note(plan: Plan) -> list[str]:
@@ -17,7 +16,7 @@ def shot_note(plan: Plan) -> list[str]:
 
 def unfinished(report: SweepReport) -> list[str]:
     """A word on a sweep that was stopped or died before its budget was used."""
-    records = Ledger.open(Folder(report.folder)).records
+    records = Ledger.open(report.folder).records
     last = next(record for record in reversed(records) if record["kind"] not in ("run", "opening"))
     if last["kind"] == "end" and last["why"] != "stopped":
         return []

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from dirsweep.config import DatasetConfig
 from dirsweep.data import Dataset, Unsealed, open_test
 from dirsweep.finalize.plan import Compared
 from dirsweep.finalize.training import Run
-from dirsweep.ledger import FILE, Ledger
+from dirsweep.ledger import Ledger, sweeps
 from dirsweep.shots import Floats
 from dirsweep.storage import Folder, Record
 
@@ -57,7 +56,7 @@ def content(plan: Compared, runs: Sequence[Run], dataset: Dataset) -> dict[str, 
         "source": dataset.source,
         "method_version": METHOD_VERSION,
         "weights": {
-            f"{run.folder.path.parent.name}/{run.seed}": _checksum(run.folder.read("model.safetensors"))
+            f"{run.folder.parent.name}/{run.seed}": _checksum(run.folder.read("model.safetensors"))
             for run in runs
         },
     }
@@ -68,7 +67,7 @@ def openings(ledger: Ledger) -> list[Record]:
     return [record for record in ledger.records if record["kind"] == "opening"]
 
 
-def elsewhere(sweep: Path, dataset: Dataset) -> int:
+def elsewhere(sweep: Folder, dataset: Dataset) -> int:
     """How often the sweeps beside this one opened test rows of the same source, whatever bins and split.
 
     With another split of one source the test rows overlap, as a rule.
@@ -76,8 +75,8 @@ def elsewhere(sweep: Path, dataset: Dataset) -> int:
     Raises:
         ValueError: the ledger of one of them is damaged, so that nobody can tell.
     """
-    others = [file.parent for file in sorted(sweep.absolute().parent.glob(f"*/{FILE}"))]
-    found = [openings(Ledger.open(Folder(other))) for other in others if other != sweep.absolute()]
+    others = [other for other in sweeps(sweep.absolute().parent) if other != sweep.absolute()]
+    found = [openings(Ledger.open(other)) for other in others]
     return sum(
         one.get("source") == dataset.source or one["data"] == dataset.hash for those in found for one in those
     )

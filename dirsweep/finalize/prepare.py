@@ -12,7 +12,6 @@ from dirsweep.ledger import FILE, Ledger
 from dirsweep.report import SweepReport
 from dirsweep.report.numbers import SHOTS
 from dirsweep.search.spec import encoder_files
-from dirsweep.storage import Folder
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Settings:
 
 def checked_data(report: SweepReport) -> Dataset:
     """The sweep's data. ValueError if they, or the method, are not what the sweep was begun with."""
-    opened = Ledger.open(Folder(report.folder)).opening
+    opened = Ledger.open(report.folder).opening
     dataset = data.load(report.spec.default_config().dataset)
     here = {
         "data": dataset.hash,
@@ -48,7 +47,7 @@ def checked_data(report: SweepReport) -> Dataset:
     for name, found in here.items():
         if opened.get(name, "") != found:
             raise ValueError(
-                f"{report.folder / FILE}: the sweep was begun with {name} {opened.get(name, '')}, but here "
+                f"{report.folder}/{FILE}: the sweep was begun with {name} {opened.get(name, '')}, but here "
                 f"it is {found}; a verdict must be on what was searched: put it back, or begin a new sweep"
             )
     return dataset

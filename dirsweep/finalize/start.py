@@ -5,7 +5,6 @@ All of it goes on where it was interrupted, and until the opening test is sealed
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from dirsweep.config import DatasetConfig
 from dirsweep.data import Dataset, check_test
@@ -23,7 +22,7 @@ from dirsweep.intervals import MIN_SEEDS
 from dirsweep.ledger import Ledger
 from dirsweep.report import SweepReport, load
 from dirsweep.report.numbers import SHOTS
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Place
 from dirsweep.sweep import Resources, lock, stopping
 from dirsweep.sweep.progress import Progress
 from dirsweep.sweep.session import ray_session
@@ -33,7 +32,7 @@ FOLDER = "finalize"
 
 
 def finalize(
-    sweep: Path, settings: Settings, resources: Resources, on_done: OnDone, *, sealed: bool = False
+    sweep: Place, settings: Settings, resources: Resources, on_done: OnDone, *, sealed: bool = False
 ) -> str:
     """The verdict on a sweep, as a page of Markdown that is also in `finalize/verdict.md`.
 
@@ -47,6 +46,7 @@ def finalize(
         ValueError: nothing to finalize, a driver that runs the sweep, other data than the sweep's, a control
             or shot that does not apply, test rows that cannot be read, runs that all failed.
     """
+    sweep = Folder(sweep)
     sweep = sweep.absolute()
     with lock.held(sweep):
         stopping.remove_mark(sweep)  # first, so that a `dirsweep stop` from here on is heard
@@ -77,7 +77,7 @@ def finalize(
         done = [run for run in runs if run.done]
         if sealed:
             return f"{len(done)} of {len(runs)} runs are trained, and test is sealed as before.\n"
-        if (sweep / stopping.FILE).exists():  # since the last run ended
+        if sweep.exists(stopping.FILE):  # since the last run ended
             raise KeyboardInterrupt
         return _verdict(report, plan, dataset, done, failed, settings.seeds)
 
@@ -111,9 +111,9 @@ def _verdict(
             "trains more: " + "; ".join(failures(failed))
         )
     check_test(dataset_of(report))
-    files = Folder(report.folder / FOLDER)
+    files = report.folder / FOLDER
     earlier = elsewhere(report.folder, dataset)
-    opening = record(Ledger.open(Folder(report.folder)), content(plan, runs, dataset), earlier)
+    opening = record(Ledger.open(report.folder), content(plan, runs, dataset), earlier)
     before = kept(files, opening)
     if before is not None:
         return before

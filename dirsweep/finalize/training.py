@@ -7,7 +7,6 @@ A run has a folder of its own below `finalize/runs/`, named by configuration and
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from dirsweep.config import TrialConfig
 from dirsweep.finalize.plan import Row
@@ -53,27 +52,23 @@ def fresh_seeds(sweep_seed: int, count: int) -> list[int]:
     return [FRESH + sweep_seed + number for number in range(1, count + 1)]
 
 
-def trained(rows: Sequence[Row], sweep: Path) -> list[Run]:
+def trained(rows: Sequence[Row], sweep: Folder) -> list[Run]:
     """The runs of these rows that are there, whichever opening asked for them."""
     found = []
     for row in rows:
         place = sweep.absolute() / FOLDER / row.folder
-        found += [
-            Run(row, int(seed.name), Folder(seed))
-            for seed in sorted(place.glob("*"))
-            if seed.name.isdecimal()
-        ]
+        found += [Run(row, int(seed), place / seed) for seed in place.folders() if seed.isdecimal()]
     return [run for run in found if run.done]
 
 
-def runs(rows: Sequence[Row], seeds: Sequence[int], sweep: Path) -> list[Run]:
+def runs(rows: Sequence[Row], seeds: Sequence[int], sweep: Folder) -> list[Run]:
     """Every row with every seed; those that share a stage 1 are a whole row apart, so that none waits."""
-    place = Folder(sweep.absolute() / FOLDER)
-    return [Run(row, seed, place.child(f"{row.folder}/{seed}")) for row in rows for seed in seeds]
+    place = sweep.absolute() / FOLDER
+    return [Run(row, seed, place / f"{row.folder}/{seed}") for row in rows for seed in seeds]
 
 
 def train(
-    todo: Sequence[Run], owner: Path, store: Path, resources: Resources, on_done: OnDone
+    todo: Sequence[Run], owner: Folder, store: Folder, resources: Resources, on_done: OnDone
 ) -> dict[Run, str]:
     """Train the runs inside a Ray session; gives those that cannot be trained, with the reason.
 
@@ -92,13 +87,13 @@ def train(
         num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=RETRIES
     )
     waiting = {
-        task.remote(run.config.model_dump_json(), str(run.folder.path), str(store.absolute())): run
+        task.remote(run.config.model_dump_json(), str(run.folder.absolute()), str(store.absolute())): run
         for run in todo
     }
     failed = {}
     while waiting:
         ended, _ = ray.wait(list(waiting), timeout=LOOK_SECONDS)
-        if (owner / stopping.FILE).exists():
+        if owner.exists(stopping.FILE):
             raise KeyboardInterrupt
         for reference in ended:
             run = waiting.pop(reference)
@@ -107,7 +102,7 @@ def train(
             except ray.exceptions.RayError as error:
                 cause = getattr(error, "cause", None) or str(error).strip().splitlines()[0]
                 raise ValueError(
-                    f"{run.folder.path}: no worker gets through this run: {cause}; mend that, then the same "
+                    f"{run.folder}: no worker gets through this run: {cause}; mend that, then the same "
                     "command goes on, and what is trained is kept"
                 ) from error
             if reason:
@@ -130,9 +125,9 @@ def _train(config: str, folder: str, store: str) -> str:
     try:
         pipeline.run_trial(
             TrialConfig.model_validate_json(config),
-            Folder(Path(folder)),
+            Folder(folder),
             lambda record: None,
-            store=Store(Folder(Path(store))),
+            store=Store(Folder(store)),
         )
     except FloatingPointError as error:
         return str(error)

@@ -5,7 +5,6 @@ without norm ordinality and stage 2 are searched by the sweep's sampler, for as 
 as many trainer-seconds, in a sweep of its own below the sweep's folder; before test is opened.
 """
 
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -65,9 +64,9 @@ def _found_trained(report: SweepReport) -> float:
     return sum(max(family) for family in reused if min(family) > 0)
 
 
-def told(folder: Path) -> list[str]:
+def told(folder: Folder) -> list[str]:
     """How long the base was tuned, a sentence; none where it was not."""
-    if not (folder / ledger.FILE).exists():
+    if not folder.has_records(ledger.FILE):
         return []
     found = load(folder)
     count, seconds = len(found.asked), duration(found.spent.trainer_seconds)
@@ -91,34 +90,34 @@ def _base(fixed: dict[str, Any]) -> dict[str, Any]:
     return {**fixed, "stage1": stage1, "stage2": None}
 
 
-def ended(spec: SweepSpec, folder: Path) -> bool:
+def ended(spec: SweepSpec, folder: Folder) -> bool:
     """Whether the search of the base was run to its end."""
-    if not (folder / ledger.FILE).exists():
+    if not folder.has_records(ledger.FILE):
         return False
-    asked = ledger.budget(Ledger.open(Folder(folder)).records)
+    asked = ledger.budget(Ledger.open(folder).records)
     return asked >= spec.budget.trials and sweep.status(folder).state in ENDED
 
 
-def search(spec: SweepSpec, folder: Path, resources: Resources, on_change: OnChange) -> None:
+def search(spec: SweepSpec, folder: Folder, resources: Resources, on_change: OnChange) -> None:
     """Run the search of the base, or go on with it; it may have been begun for a smaller sweep.
 
     Raises KeyboardInterrupt if it was stopped.
     """
-    if (folder / ledger.FILE).exists():
-        extra = max(0, spec.budget.trials - ledger.budget(Ledger.open(Folder(folder)).records))
+    if folder.has_records(ledger.FILE):
+        extra = max(0, spec.budget.trials - ledger.budget(Ledger.open(folder).records))
         tree = spec.model_dump(mode="json", by_alias=True)
-        Folder(folder).put("spec.yaml", yaml.safe_dump(tree, sort_keys=False).encode())
+        folder.put("spec.yaml", yaml.safe_dump(tree, sort_keys=False).encode())
         outcome = sweep.resume(
             folder, extra_trials=extra, resources=resources, tracking=False, on_change=on_change
         )
     else:
-        Folder(folder).delete("spec.yaml")  # of a driver that died before its first record
+        folder.delete("spec.yaml")  # of a driver that died before its first record
         outcome = sweep.run(spec, folder, resources=resources, tracking=False, on_change=on_change)
     if outcome.why == "stopped":
         raise KeyboardInterrupt
 
 
-def tuned_base(report: SweepReport, spec: SweepSpec | None, folder: Path) -> TrialConfig | str:
+def tuned_base(report: SweepReport, spec: SweepSpec | None, folder: Folder) -> TrialConfig | str:
     """The best configuration of the search, unless plain is as good on val; or why there is none.
 
     Whoever tunes a base begins with what he has: plain, unless it breaks a constraint. The sweep trained it
@@ -135,7 +134,7 @@ def tuned_base(report: SweepReport, spec: SweepSpec | None, folder: Path) -> Tri
     return found if beaten or not feasible(report.spec, plain, report.trials) else NO_BETTER
 
 
-def best(spec: SweepSpec | None, folder: Path) -> TrialConfig | str:
+def best(spec: SweepSpec | None, folder: Folder) -> TrialConfig | str:
     """The best configuration of a search, or why there is none."""
     if spec is None:
         return NO_KNOB

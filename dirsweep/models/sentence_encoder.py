@@ -17,11 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dirsweep import flock
 from dirsweep.config import SentenceEncoder
 from dirsweep.data import Pairs
 from dirsweep.models.mlp import MLPEncoder
-from dirsweep.storage import Folder, cache_folder
+from dirsweep.storage import Folder, cache_folder, flock
 
 BATCH = 64
 
@@ -53,14 +52,15 @@ def _kept_embeddings(model: Path, sentences: tuple[str, ...]) -> NDArray[np.floa
     """(n, d) embeddings, kept on disk: processes that want the same ones compute them once."""
     versions = {name: version(name) for name in ("torch", "sentence-transformers", "transformers")}
     facts = json.dumps([_fingerprint(model), versions, sentences])
-    folder = Folder(cache_folder("embeddings"))
+    place = cache_folder("embeddings")
+    folder = Folder(place)
     name = f"{hashlib.sha256(facts.encode()).hexdigest()}.npy"
-    with flock.held(folder.path / f"{name}.lock"):
+    with flock.held(place / f"{name}.lock"):
         if not folder.exists(name):
             file = io.BytesIO()
             np.save(file, _embed(model, sentences))
             folder.put(name, file.getvalue())
-    return np.load(folder.path / name)
+    return np.load(place / name)
 
 
 def _embed(model: Path, sentences: tuple[str, ...]) -> NDArray[np.float32]:

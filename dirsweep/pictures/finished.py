@@ -74,7 +74,7 @@ def read_finished(folder: Folder) -> Finished:
 
     if not folder.exists(FINISHED):
         raise ValueError(
-            f"{folder.path}: no finished trial (it has no {FINISHED}), so there is nothing to draw; "
+            f"{folder}: no finished trial (it has no {FINISHED}), so there is nothing to draw; "
             "let it finish first"
         )
     with _whole(folder, "config.json") as content:
@@ -100,12 +100,12 @@ def _whole(folder: Folder, name: str) -> Iterator[bytes]:
     """The content of a file that is read inside the block; what goes wrong there means it is damaged."""
     again = "restore it from a copy, or train the trial again in another folder"
     if not folder.exists(name):
-        raise ValueError(f"{folder.path / name}: the file is missing; {again}")
+        raise ValueError(f"{folder}/{name}: the file is missing; {again}")
     try:
         yield folder.read(name)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{folder.path / name}: the file is damaged ({said}); {again}") from None
+        raise ValueError(f"{folder}/{name}: the file is damaged ({said}); {again}") from None
 
 
 def _require(wanted: Any, found: Any) -> None:

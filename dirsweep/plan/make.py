@@ -1,7 +1,6 @@
 """Make a plan, and leave its forecast where the report of the sweep finds it."""
 
 import time
-from pathlib import Path
 
 from dirsweep import data
 from dirsweep.checkpoint import Store
@@ -15,7 +14,7 @@ from dirsweep.sweep import Resources, at_once
 from dirsweep.sweep.store import store_of
 
 
-def make(spec: SweepSpec, storage: Path, resources: Resources) -> Plan:
+def make(spec: SweepSpec, storage: Folder, resources: Resources) -> Plan:
     """The plan of a sweep over `spec` in `storage`, with such resources here or at RAY_ADDRESS.
 
     Leaves one line in `storage/plans.jsonl`, which the report of the sweep sets beside what it took.
@@ -27,7 +26,7 @@ def make(spec: SweepSpec, storage: Path, resources: Resources) -> Plan:
     workers = at_once(resources)
     dataset = data.load(spec.default_config().dataset)
     asked = first_asked(spec, dataset)
-    store = Store(Folder(store_of(storage)))
+    store = Store(store_of(storage))
     here = _here(workers, resources)
     timed = paces(asked, spec.config, store, here)
     plan = reckon(spec, dataset, timed, workers, timed=here, cluster=resources.facts["cluster"])

@@ -73,7 +73,7 @@ def paces(
     for trial, params in asked.items():
         try:
             text = config(dict(params)).model_dump_json()
-            jobs.append(Job(trial, params, text, str(store.folder.path)))
+            jobs.append(Job(trial, params, text, str(store.folder)))
         except ValueError as error:
             refused.append(Pace(trial, params, refused=str(error)))
     processes = max(1, min(workers, len(jobs)))
@@ -105,7 +105,7 @@ def timed(job: Job) -> Pace:
         pipeline.check(config, dataset)
     except ValueError as error:
         return Pace(job.trial, job.params, refused=str(error))
-    keys, store = stage1.keys(config, dataset), Store(Folder(Path(job.store)))
+    keys, store = stage1.keys(config, dataset), Store(Folder(job.store))
     stored = max((place for place, key in enumerate(keys, 1) if store.has(key)), default=0)
     first, second, weights = _stages(config, dataset)
     return Pace(job.trial, job.params, first, second, stored / len(keys), weights, _peak_memory())

@@ -1,7 +1,6 @@
 """The configurations that a sweep would ask first."""
 
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from dirsweep.data import Dataset
@@ -21,7 +20,7 @@ def first_asked(spec: SweepSpec, dataset: Dataset) -> dict[int, dict[str, Any]]:
     """
     free = spec.model_copy(update={"constraints": ()})
     with tempfile.TemporaryDirectory() as place:
-        ledger = Ledger.create(Folder(Path(place)), spec=free.hash, trials=spec.budget.trials)
+        ledger = Ledger.create(Folder(place), spec=free.hash, trials=spec.budget.trials)
         warm = gather(free, dataset.hash)
         if warm.trials:
             ledger.write("warm", trials=warm.trials, notes=warm.notes)

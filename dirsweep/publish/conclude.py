@@ -6,13 +6,12 @@ What does not get there is told in one line; `dirsweep sync` brings it there lat
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from dirsweep import report as reports
 from dirsweep import tracking
 from dirsweep.ledger import Ledger
 from dirsweep.publish.present import Step, add_pictures, steps
-from dirsweep.storage import Folder
+from dirsweep.storage import File, Folder, Place
 from dirsweep.sweep.place import own_store, run_ids, sweep_of
 from dirsweep.tracking import MODE, Writer
 
@@ -23,7 +22,7 @@ SECONDS = 60.0
 ALL = "the summary, the pictures and the model"
 
 
-def conclude(folder: Path, uri: str | None = None, seconds: float = SECONDS) -> str:
+def conclude(folder: Place, uri: str | None = None, seconds: float = SECONDS) -> str:
     """Give the sweep's store its summary, the pictures and the model of what won; gives a line for people.
 
     Args:
@@ -33,8 +32,9 @@ def conclude(folder: Path, uri: str | None = None, seconds: float = SECONDS) -> 
     Returns:
         "" for an untracked sweep, and where all went well in a file.
     """
+    folder = Folder(folder)
     try:
-        ledger = Ledger.open(Folder(folder))
+        ledger = Ledger.open(folder)
         uri = uri or own_store(folder, ledger.records)
     except ValueError as error:
         return _lacking(folder, [str(error)])
@@ -54,7 +54,7 @@ def conclude(folder: Path, uri: str | None = None, seconds: float = SECONDS) -> 
 class _End:
     """The work, in a thread that nobody has to wait for; after `over` it begins no further step."""
 
-    def __init__(self, folder: Path, ledger: Ledger, uri: str) -> None:
+    def __init__(self, folder: Folder, ledger: Ledger, uri: str) -> None:
         self.folder, self.ledger, self.uri = folder, ledger, uri
         self.page, self.moved = "", ""
         self.over = threading.Event()
@@ -92,7 +92,7 @@ class _End:
                 self.page = f"in MLflow: {tracking.shown(self.uri).rstrip('/')}/{run}"
 
 
-def _writer(folder: Path, ledger: Ledger, uri: str) -> Writer:
+def _writer(folder: Folder, ledger: Ledger, uri: str) -> Writer:
     """The way to a store that is there; only a sweep that runs and `sync` make one."""
     database = tracking.database_path(uri)
     if database is not None and not database.is_file():
@@ -100,11 +100,11 @@ def _writer(folder: Path, ledger: Ledger, uri: str) -> Writer:
     return Writer(uri, sweep_of(folder, ledger), run_ids(ledger.records))
 
 
-def _lacking(folder: Path, left: Sequence[str]) -> str:
+def _lacking(folder: Folder, left: Sequence[str]) -> str:
     return f"MLflow lacks something of this sweep ({'; '.join(left)}); `dirsweep sync {folder}` adds it"
 
 
-def pictures(folder: Path, drawn: Mapping[str, Sequence[Path]]) -> str:
+def pictures(folder: Place, drawn: Mapping[str, Sequence[File]]) -> str:
     """Put pictures of trials beside their runs in the sweep's own store; gives a line for people.
 
     Args:
@@ -113,7 +113,8 @@ def pictures(folder: Path, drawn: Mapping[str, Sequence[Path]]) -> str:
     Returns:
         "" for an untracked sweep.
     """
-    ledger = Ledger.open(Folder(folder))
+    folder = Folder(folder)
+    ledger = Ledger.open(folder)
     uri = own_store(folder, ledger.records)
     if uri is None:
         return ""

@@ -1,34 +1,35 @@
 """Where the UI shows a sweep, and which sweep it opens at."""
 
 from contextlib import suppress
-from pathlib import Path
 
 from dirsweep import tracking
-from dirsweep.ledger import FILE, Ledger
-from dirsweep.storage import Folder
+from dirsweep.ledger import Ledger, sweeps
+from dirsweep.storage import Folder, Place
 from dirsweep.sweep.place import own_store, run_ids, sweep_of
 
 
-def newest(storage: Path, uri: str) -> Path | None:
+def newest(storage: Place, uri: str) -> Folder | None:
     """The sweep in a storage folder that was begun last, of those that are tracked in the store `uri`.
 
     One whose ledger cannot be read is passed over.
     """
-    begun: dict[float, Path] = {}
-    for file in storage.glob(f"*/{FILE}"):
+    storage = Folder(storage)
+    begun: dict[float, Folder] = {}
+    for folder in sweeps(storage):
         with suppress(ValueError):
-            ledger = Ledger.open(Folder(file.parent))
-            if same_store(uri, own_store(file.parent, ledger.records)):
-                begun[ledger.opening["time"]] = file.parent
+            ledger = Ledger.open(folder)
+            if same_store(uri, own_store(folder, ledger.records)):
+                begun[ledger.opening["time"]] = folder
     return begun[max(begun)] if begun else None
 
 
-def page(folder: Path, uri: str) -> str:
+def page(folder: Place, uri: str) -> str:
     """The sweep's page in the UI of a store, from the # on; "" if it is not there.
 
     Raises ValueError if the store cannot be read.
     """
-    ledger = Ledger.open(Folder(folder))
+    folder = Folder(folder)
+    ledger = Ledger.open(folder)
     return tracking.address(uri, sweep_of(folder, ledger), run_ids(ledger.records))
 
 

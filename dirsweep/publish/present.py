@@ -3,15 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from dirsweep import tracking
 from dirsweep.ledger import Ledger, TrialRecord, of_drivers
 from dirsweep.publish.summary import describe, sum_up
 from dirsweep.report import SweepReport
 from dirsweep.report.drawing import draw_trial, trained
-from dirsweep.storage import TRIALS
-from dirsweep.sweep.told import PICTURES
+from dirsweep.storage import TRIALS, File
+from dirsweep.sweep.told import PICTURES, pictures_of
 from dirsweep.tracking import Writer
 
 
@@ -71,15 +70,15 @@ def _bring_pictures(writer: Writer, report: SweepReport, trial: TrialRecord, sin
         add_pictures(writer, key, files)
 
 
-def _drawn(report: SweepReport, trial: TrialRecord, since: float) -> list[Path]:
+def _drawn(report: SweepReport, trial: TrialRecord, since: float) -> list[File]:
     """A trial's pictures, drawn anew if the sweep went on since, for titles say who is best."""
-    there = sorted((report.folder / TRIALS / trial.trial / PICTURES).glob("*.svg"))
-    if there and min(file.stat().st_mtime for file in there) >= since:
+    there = pictures_of(report.folder / TRIALS / trial.trial)
+    if there and min(file.folder.written(file.name) for file in there) >= since:
         return there
     return draw_trial(report, trial)
 
 
-def add_pictures(writer: Writer, key: str, files: Sequence[Path]) -> None:
+def add_pictures(writer: Writer, key: str, files: Sequence[File]) -> None:
     """Put a trial's pictures beside its run. ValueError if the store has no run of it, or fails."""
     if key not in writer.ids:
         raise ValueError(f"there is no run of {key} yet")

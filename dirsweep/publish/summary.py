@@ -3,7 +3,6 @@
 import io
 import math
 import tempfile
-from pathlib import Path
 
 from rich.console import Console
 
@@ -14,6 +13,7 @@ from dirsweep.report import SweepReport
 from dirsweep.report import verdict as verdicts
 from dirsweep.report.numbers import SHOTS
 from dirsweep.report.verdict import Verdict
+from dirsweep.storage import File, Folder
 from dirsweep.sweep import provenance, told
 from dirsweep.sweep.start import BEST, SPEC
 from dirsweep.tracking import Writer
@@ -42,8 +42,8 @@ def sum_up(writer: Writer, report: SweepReport, ledger: Ledger) -> None:
     if judged is not None:
         writer.sum_up({}, {}, _of_verdict(judged), judged.time)
     with tempfile.TemporaryDirectory(prefix="dirsweep-") as place:
-        board = Path(place) / LEADERBOARD
-        board.write_text(_leaderboard(report))
+        board = File(Folder(place), LEADERBOARD)
+        board.folder.put(LEADERBOARD, _leaderboard(report).encode())
         writer.add_files("", [board, *_files(report, judged)])
         writer.flush()
     errors = [f"val/{shot}/{report.spec.metrics[0]}" for shot in SHOTS]
@@ -65,10 +65,10 @@ def describe(writer: Writer, report: SweepReport, model: str = "") -> None:
     writer.describe(note(report, judged, files, Links(writer.experiment, writer.ids, model)))
 
 
-def _files(report: SweepReport, judged: Verdict | None) -> list[Path]:
+def _files(report: SweepReport, judged: Verdict | None) -> list[File]:
     """Files of the sweep that its run shows, beside the leaderboard."""
     names = [SPEC, BEST, *(verdicts.FILES if judged is not None else ())]
-    return [report.folder / name for name in names if (report.folder / name).exists()]
+    return [File(report.folder, name) for name in names if report.folder.exists(name)]
 
 
 def _params(report: SweepReport) -> dict[str, str]:

@@ -7,17 +7,15 @@ points carry the ledger's times, an epoch that a run has is passed over, and fil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
-from dirsweep import flock, tracking
 from dirsweep import report as reports
-from dirsweep.flock import Holder
+from dirsweep import tracking
 from dirsweep.ledger import Ledger
 from dirsweep.publish.place import same_store
 from dirsweep.publish.present import present
 from dirsweep.publish.summary import ended
 from dirsweep.report import SweepReport
-from dirsweep.storage import TRIALS, Folder
+from dirsweep.storage import TRIALS, Folder, Holder, Place
 from dirsweep.sweep import lock, provenance, told
 from dirsweep.sweep.place import beside, own_store, run_ids, sweep_of
 from dirsweep.tracking import MODE, Writer
@@ -44,7 +42,7 @@ class Synced:
     left: list[str]
 
 
-def sync(folder: Path, to: str | None, told_of: Callable[[str], None] = lambda line: None) -> Synced:
+def sync(folder: Place, to: str | None, told_of: Callable[[str], None] = lambda line: None) -> Synced:
     """Bring the sweep in `folder` into the store `to`; by default its own, else the embedded one beside it.
 
     Args:
@@ -54,11 +52,14 @@ def sync(folder: Path, to: str | None, told_of: Callable[[str], None] = lambda l
         ValueError: there is no sweep, its ledger is damaged, the store cannot be reached or refuses, or a
             driver runs the sweep and writes to that very store, or another sync of it is under way.
     """
-    ledger = Ledger.open(Folder(folder))
+    folder = Folder(folder)
+    ledger = Ledger.open(folder)
     report = reports.load(folder)
     own = own_store(folder, ledger.records)
     driver = lock.holder(folder)
     uri = to or own or beside(folder)
+    if uri is None:
+        raise ValueError(f"{folder}: an object store holds no MLflow file; name a server with --to")
     tracking.check(uri, "--to")
     if driver is not None and same_store(uri, own):
         raise ValueError(
@@ -79,13 +80,13 @@ def sync(folder: Path, to: str | None, told_of: Callable[[str], None] = lambda l
 
 
 @contextmanager
-def _alone(folder: Path, with_driver: bool) -> Iterator[None]:
+def _alone(folder: Folder, with_driver: bool) -> Iterator[None]:
     """Keep other syncs of the sweep away, which would make each run once more; and its driver, if need be."""
 
     def refusal(other: Holder) -> str:
         return f"{folder}: is being synced already ({other}); wait until that ends"
 
-    with flock.held(folder / LOCK, refusal), nullcontext() if with_driver else lock.held(folder):
+    with folder.lock(LOCK, refusal), nullcontext() if with_driver else lock.held(folder):
         yield
 
 

@@ -16,7 +16,6 @@ from dirsweep.report.load import DEFAULT, SweepReport
 from dirsweep.report.numbers import SHOTS, written
 from dirsweep.report.verdict import Verdict, label, primary_sentence, read, sentences
 from dirsweep.report.words import CORRELATION, ENDED, is_repeated, measured, shell_path, why_no_winner
-from dirsweep.storage import Folder
 from dirsweep.sweep.controls import record_config
 
 PERCENT = {"pearson"}
@@ -167,13 +166,13 @@ def comparable(reports: Sequence[SweepReport]) -> list[Comparable]:
         ValueError: a sweep is there twice, or a file of one is damaged.
     """
     found: dict[str, list[Entry]] = {}
-    names = [report.folder.resolve() for report in reports]
+    names = [report.folder.absolute() for report in reports]
     for report, place in zip(reports, names, strict=True):
         if names.count(place) > 1:
             raise ValueError(f"{report.folder}: the sweep is there twice; name each once")
         twice = sum(other.name == place.name for other in names) > 1
         entry = Entry(str(report.folder) if twice else place.name, report, read(report))
-        data = Ledger.open(Folder(report.folder)).opening.get("data", "")
+        data = Ledger.open(report.folder).opening.get("data", "")
         found.setdefault(data, []).append(entry)
     return [
         Comparable(data, entries[0].report.spec.default_config().dataset.name, tuple(entries))

@@ -1,11 +1,10 @@
 """The pictures of one trial of a sweep, by its name: where they go, and what their title says."""
 
 import difflib
-from pathlib import Path
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.report.load import DEFAULT, SweepReport
-from dirsweep.storage import TRIALS, Folder
+from dirsweep.storage import TRIALS, File
 from dirsweep.sweep.controls import record_config
 
 
@@ -33,13 +32,13 @@ def trained(report: SweepReport, trial: TrialRecord) -> TrialRecord:
     """The trial itself, or the one of the same configuration that it took its numbers over from."""
     wanted = record_config(report.spec, trial)
     for one in (trial, *report.trials.values()):
-        place = report.folder / TRIALS / one.trial / "metrics.json"
-        if place.exists() and one.state == "COMPLETE" and record_config(report.spec, one) == wanted:
+        finished = (report.folder / TRIALS / one.trial).exists("metrics.json")
+        if finished and one.state == "COMPLETE" and record_config(report.spec, one) == wanted:
             return one
     return trial
 
 
-def draw_trial(report: SweepReport, trial: TrialRecord) -> list[Path]:
+def draw_trial(report: SweepReport, trial: TrialRecord) -> list[File]:
     """Draw the pictures of a complete trial or control into its folder, and return where they are.
 
     ValueError if a file of the trial is missing or damaged.
@@ -47,12 +46,12 @@ def draw_trial(report: SweepReport, trial: TrialRecord) -> list[Path]:
     from dirsweep import pictures  # loads PyTorch
 
     folder = report.folder / TRIALS / trial.trial
-    return [folder / name for name in pictures.draw(Folder(folder), titled(report, trial))]
+    return [File(folder, name) for name in pictures.draw(folder, titled(report, trial))]
 
 
 def titled(report: SweepReport, trial: TrialRecord) -> str:
     """Sweep and trial, for people: "all-1, 5-mu0 (control of trial 5)"."""
-    sweep = report.folder.resolve().name
+    sweep = report.folder.absolute().name
     if trial.kind == "ask":
         best = report.best is not None and report.best.trial == trial.trial
         return f"{sweep}, trial {trial.trial}{f' (best of {len(report.asked)})' if best else ''}"

@@ -19,12 +19,12 @@ INPUTS = "inputs.json"
 
 def folder_of(report: SweepReport, trial: TrialRecord) -> Folder:
     """The folder with a trial's files: its own, or, if it never ran, that of the same configuration."""
-    own = Folder(report.folder / TRIALS / trial.trial)
+    own = report.folder / TRIALS / trial.trial
     if own.exists(tables.BINS) or trial.attempts or trial.state != "COMPLETE":
         return own
     others = [other for other in report.trials.values() if other.attempts]
     twin = same_config(report.spec, record_config(report.spec, trial), others)
-    return own if twin is None else Folder(report.folder / TRIALS / twin.trial)
+    return own if twin is None else report.folder / TRIALS / twin.trial
 
 
 def csv(folder: Folder, name: str, rows: float | None = None) -> pd.DataFrame | None:
@@ -41,7 +41,7 @@ def csv(folder: Folder, name: str, rows: float | None = None) -> pd.DataFrame | 
     try:
         return tables.parse(folder.read(name), name, rows)
     except ValueError as error:
-        raise ValueError(f"{folder.path / name}: {error}; restore the file, or remove it") from None
+        raise ValueError(f"{folder}/{name}: {error}; restore the file, or remove it") from None
 
 
 def target(report: SweepReport) -> str:
@@ -50,7 +50,7 @@ def target(report: SweepReport) -> str:
     if named is not None:
         return str(named)
     for trial in report.ranked[:1]:
-        folder = Folder(report.folder / TRIALS / trial.trial)
+        folder = report.folder / TRIALS / trial.trial
         if folder.exists(INPUTS):
             return str(json.loads(folder.read(INPUTS)).get("target", "label"))
     return "label"

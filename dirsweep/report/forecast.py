@@ -4,7 +4,6 @@ A plan is made before there is a sweep, so its forecast lies in the storage fold
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from dirsweep.report.numbers import duration
@@ -40,18 +39,18 @@ def deciding(spec: SweepSpec, data: str | None, resources: dict[str, Any] | None
     return {"spec": spec.hash, "data": data, "resources": resources, **said}
 
 
-def keep(storage: Path, forecast: Forecast) -> None:
+def keep(storage: Folder, forecast: Forecast) -> None:
     """Add a forecast to the storage folder."""
-    Folder(storage).append(FILE, asdict(forecast))
+    storage.append(FILE, asdict(forecast))
 
 
-def found(sweep: Path, spec: SweepSpec, opening: Record) -> Forecast | None:
+def found(sweep: Folder, spec: SweepSpec, opening: Record) -> Forecast | None:
     """The last forecast for a sweep that was made before it began; None if there is none.
 
     Made for another budget or other workers, it is no forecast for this sweep.
     """
     of = deciding(spec, opening.get("data"), opening.get("resources"))
-    lines, _ = Folder(sweep.absolute().parent).records(FILE)
+    lines, _ = sweep.absolute().parent.records(FILE)
     fitting = [line for line in lines if line.get("of") == of and line["time"] <= opening["time"]]
     return (
         Forecast(**{name: fitting[-1][name] for name in Forecast.__dataclass_fields__}) if fitting else None

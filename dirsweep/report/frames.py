@@ -6,7 +6,6 @@ are those of its own seed, while `rank` goes by the means over its seeds, as the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,7 @@ from dirsweep.report.load import SweepReport, load
 from dirsweep.search.distribution import Choice, Distribution, Int
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.reach import below
-from dirsweep.storage import Record
+from dirsweep.storage import Folder, Place, Record
 from dirsweep.sweep.controls import record_config, trial_config
 from dirsweep.tables import BINS
 
@@ -75,14 +74,14 @@ OWN_COLUMN = frozenset({"epochs", "seconds", "reused_seconds"})
 class SweepFrames:
     """What `load_sweep` gives: the sweep's `folder`, its `spec`, and its `trials`, `epochs` and `bins`."""
 
-    folder: Path
+    folder: Folder
     spec: SweepSpec = field(repr=False)
     trials: pd.DataFrame = field(repr=False)
     epochs: pd.DataFrame = field(repr=False)
     bins: pd.DataFrame = field(repr=False)
 
 
-def load_sweep(path: str | Path) -> SweepFrames:
+def load_sweep(path: Place) -> SweepFrames:
     """A sweep as pandas DataFrames, finished or not.
 
     `trials`: a row for each trial, control and repeat, in the order in which they were asked.
@@ -123,7 +122,7 @@ def load_sweep(path: str | Path) -> SweepFrames:
     Raises:
         ValueError: the folder holds no sweep, or one of its files is damaged; the message names it.
     """
-    report = load(Path(path))
+    report = load(Folder(path))
     return SweepFrames(report.folder, report.spec, _trials(report), _epochs(report), _bins(report))
 
 

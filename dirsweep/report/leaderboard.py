@@ -1,7 +1,5 @@
 """The leaderboard: the top trials beside the controls that a win is measured against (METHOD section 6)."""
 
-from pathlib import Path
-
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,6 +11,7 @@ from dirsweep.report.load import DEFAULT, SweepReport, damage
 from dirsweep.report.numbers import SHOTS, digits, headed, shown, written
 from dirsweep.report.spent import in_words
 from dirsweep.report.trial import ordinality_line
+from dirsweep.report.verdict import PAGE as VERDICT_PAGE
 from dirsweep.report.words import (
     ENDED,
     against,
@@ -23,7 +22,7 @@ from dirsweep.report.words import (
     trials_counted,
     why_no_winner,
 )
-from dirsweep.storage import TRIALS
+from dirsweep.storage import TRIALS, Folder
 
 TOP = 5
 SHORT = {"pearson": "r"}
@@ -123,7 +122,7 @@ def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
         params.add_row(name, Text(shown(value)))
     folder, trial = report.folder, shell_path(report.folder / TRIALS / best.trial)
     where = [
-        f"train it again   dirsweep train {shell_path(folder / 'best.yaml')}",
+        f"train it again   dirsweep train {shell_path(folder, 'best.yaml')}",
         f"its records      {trial}/ (bins.csv, val_predictions.csv, ...)",
         f"the sweep's      {shell_path(folder)}/ (ledger.jsonl, spec.yaml, trials/)",
         f"browse them      make ui, or dirsweep ui --storage {shell_path(folder.parent)}",
@@ -133,11 +132,10 @@ def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
     return [Text(f"\nTrial {best.trial} is the winner:", style="bold"), params, Text(), paths]
 
 
-def _verdict(folder: Path) -> str:
+def _verdict(folder: Folder) -> str:
     """Where it is, or the command that makes it."""
-    page = folder / "finalize" / "verdict.md"
     return (
-        shell_path(page)
-        if page.exists()
+        shell_path(folder, VERDICT_PAGE)
+        if folder.exists(VERDICT_PAGE)
         else f"dirsweep finalize {shell_path(folder)} (on test, over fresh seeds)"
     )

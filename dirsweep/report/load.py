@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from dirsweep.ledger import FILE, Ledger, TrialRecord, budget, of_drivers, trials
 from dirsweep.report import forecast
@@ -10,8 +9,8 @@ from dirsweep.report.forecast import Forecast
 from dirsweep.report.spent import Spent, spent
 from dirsweep.search.best import complete_seeds, pareto, ranked
 from dirsweep.search.model import SweepSpec
-from dirsweep.search.spec import read_spec
-from dirsweep.storage import Folder
+from dirsweep.search.spec import read_own_spec
+from dirsweep.storage import Folder, Place
 
 DEFAULT = "default"
 
@@ -30,7 +29,7 @@ class SweepReport:
         has not come to its end or was given more trials than it began with.
     """
 
-    folder: Path
+    folder: Folder
     spec: SweepSpec
     trials: dict[str, TrialRecord]
     ranked: list[TrialRecord]
@@ -65,10 +64,11 @@ class SweepReport:
         return complete_seeds(self.trials[trial.trial], self.trials)
 
 
-def load(folder: Path) -> SweepReport:
+def load(folder: Place) -> SweepReport:
     """The sweep in `folder`, finished or not. ValueError that names the file if it cannot be read."""
-    ledger = Ledger.open(Folder(folder))
-    spec = read_spec(folder / "spec.yaml")
+    folder = Folder(folder)
+    ledger = Ledger.open(folder)
+    spec = read_own_spec(folder)
     found = trials(ledger.records)
     costs = spent(list(found.values()), ledger.records)
     extended = budget(ledger.records) != ledger.opening["trials"]  # a plan knows nothing of later trials
@@ -88,6 +88,6 @@ def damage(report: SweepReport) -> str:
     if not report.dropped:
         return ""
     return (
-        f"{report.folder / FILE}: {report.dropped} record(s) were cut short when a driver died; "
+        f"{report.folder}/{FILE}: {report.dropped} record(s) were cut short when a driver died; "
         "what they said is asked or reported again"
     )

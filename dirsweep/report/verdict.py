@@ -11,10 +11,10 @@ from typing import Any
 from dirsweep.config import TrialConfig
 from dirsweep.report.load import SweepReport
 from dirsweep.report.numbers import SHOTS, written
-from dirsweep.storage import Folder
 
 NAME = "finalize/verdict.json"
-FILES = (NAME, "finalize/verdict.md", "finalize/per_seed.csv")
+PAGE = "finalize/verdict.md"
+FILES = (NAME, PAGE, "finalize/per_seed.csv")
 """What it left, by the sweep's folder."""
 
 
@@ -88,14 +88,14 @@ class Verdict:
 
 def read(report: SweepReport) -> Verdict | None:
     """The latest verdict; None where there is none. ValueError that names the file if it is damaged."""
-    folder = Folder(report.folder)
+    folder = report.folder
     if not folder.exists(NAME):
         return None
     try:
         return _read(report, json.loads(folder.read(NAME)))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError(
-            f"{folder.path / NAME}: no verdict can be read from it ({type(error).__name__}: {error}); "
+            f"{folder}/{NAME}: no verdict can be read from it ({type(error).__name__}: {error}); "
             "`dirsweep finalize` writes it again"
         ) from None
 

@@ -11,6 +11,7 @@ from dirsweep.ledger import TrialRecord
 from dirsweep.report.load import SweepReport
 from dirsweep.report.numbers import SHOTS, duration, headed, unit, written
 from dirsweep.search.best import knee
+from dirsweep.storage import File, Folder
 
 if TYPE_CHECKING:
     from dirsweep.search.importance import Importance  # Optuna takes a while
@@ -148,8 +149,9 @@ def percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{round(100 * share, 1) + 0.0:+.1f}%"
 
 
-def shell_path(path: Path) -> str:
-    """A path from where the user is, if it lies below; quoted as a shell wants it."""
-    here = Path.cwd()
-    whole = path.resolve()
+def shell_path(folder: Folder, name: str = "") -> str:
+    """A folder, or a file in it, from where the user is if it lies below; quoted as a shell wants it."""
+    if folder.path is None:
+        return shlex.quote(str(File(folder, name)) if name else str(folder))
+    here, whole = Path.cwd(), (folder.path / name).resolve()
     return shlex.quote(str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole))

@@ -55,24 +55,25 @@ def reproduce(
     labels = to_draw(recipe, scale)
     if labels is None:
         data.load(alone(recipe, scale, "vanilla").default_config().dataset)  # before a folder is made for it
-    with lock.held(folder):
-        stopping.remove_mark(folder)
+    place = Folder(folder)
+    with lock.held(place):
+        stopping.remove_mark(place)
         if labels is not None:
             recipe = drawn(recipe, scale, labels, folder, told)
         first = alone(recipe, scale, "vanilla").default_config()
         dataset = data.load(first.dataset)
         data.check_test(first.dataset)
-        ledger = _ledger(folder, recipe, scale_name, dataset)
+        ledger = _ledger(place, recipe, scale_name, dataset)
         with ray_session(resources):
-            table = tuning.table(recipe, scale, folder, resources, told)
-            runs = training.runs(table.rows, training.fresh_seeds(first.seed, scale.seeds), folder)
+            table = tuning.table(recipe, scale, place, resources, told)
+            runs = training.runs(table.rows, training.fresh_seeds(first.seed, scale.seeds), place)
             todo = [run for run in runs if not run.done]
-            store = store_of(folder / tuning.SWEEPS)
-            failed = training.train(todo, folder, store, resources, told) if todo else {}
+            store = store_of(place / tuning.SWEEPS)
+            failed = training.train(todo, place, store, resources, told) if todo else {}
         done = [run for run in runs if run.done]
         _require_pairs(table, done, failed)
         data.check_test(first.dataset)  # again, before its opening is recorded: searches take long
-        opening = record(ledger, content(table, done, dataset), elsewhere(folder, dataset))
+        opening = record(ledger, content(table, done, dataset), elsewhere(place, dataset))
         unsealed, errors, senseless = predict_test(done, first.dataset)
         rows, shots = unsealed.rows, unsealed.shots
         masks = {shot: shots.masks[shot][rows.bin] for shot in SHOTS}
@@ -95,15 +96,14 @@ def reproduce(
             observed(table, done),
         )
         picture = norms_of_runs(_pictured(table, done))
-        files = Folder(folder)
-        files.put(SEEDS, per_seed(table, done, errors, unsealed))
-        files.put(PICTURE, picture)
-        files.put(HTML, html(text, {PICTURE: picture}).encode())
-        files.put(PAGE, text.encode())
+        place.put(SEEDS, per_seed(table, done, errors, unsealed))
+        place.put(PICTURE, picture)
+        place.put(HTML, html(text, {PICTURE: picture}).encode())
+        place.put(PAGE, text.encode())
     return text
 
 
-def _ledger(folder: Path, recipe: Recipe, scale: str, dataset: Dataset) -> Ledger:
+def _ledger(folder: Folder, recipe: Recipe, scale: str, dataset: Dataset) -> Ledger:
     """The reproduction's own ledger: what it was begun with, and its openings of test."""
     tree = recipe.model_dump(mode="json", by_alias=True, exclude={"title", "about"})
     begun = {
@@ -112,14 +112,13 @@ def _ledger(folder: Path, recipe: Recipe, scale: str, dataset: Dataset) -> Ledge
         "data": dataset.hash,
         "method_version": METHOD_VERSION,
     }
-    place = Folder(folder)
-    if not place.exists(FILE):
-        return Ledger.create(place, **begun)
-    ledger = Ledger.open(place)
+    if not folder.has_records(FILE):
+        return Ledger.create(folder, **begun)
+    ledger = Ledger.open(folder)
     for name, value in begun.items():
         if ledger.opening.get(name) != value:
             raise ValueError(
-                f"{folder / FILE}: begun with {name} {ledger.opening.get(name)}, but here it is {value}; "
+                f"{folder}/{FILE}: begun with {name} {ledger.opening.get(name)}, but here it is {value}; "
                 "choose another --out"
             )
     return ledger

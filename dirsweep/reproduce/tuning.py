@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from dirsweep.config import TrialConfig
 from dirsweep.finalize import tuned
@@ -12,6 +11,7 @@ from dirsweep.reproduce import recipe as recipes
 from dirsweep.reproduce.recipe import TWO_STAGE, Recipe, Scale
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import check_data
+from dirsweep.storage import Folder
 from dirsweep.sweep import Resources
 from dirsweep.sweep.progress import Progress
 
@@ -94,7 +94,7 @@ class Table:
 
 
 def table(
-    recipe: Recipe, scale: Scale, folder: Path, resources: Resources, told: Callable[[str], None]
+    recipe: Recipe, scale: Scale, folder: Folder, resources: Resources, told: Callable[[str], None]
 ) -> Table:
     """Run the searches that are not done yet, inside a Ray session, and choose the rows.
 
@@ -140,7 +140,7 @@ def _with_stage2(key: str, title: str, best: TrialConfig, trials: int, seconds: 
 
 
 def _searched(
-    spec: SweepSpec, folder: Path, resources: Resources, told: Callable[[str], None]
+    spec: SweepSpec, folder: Folder, resources: Resources, told: Callable[[str], None]
 ) -> TrialConfig | str:
     """The best configuration of a search that is run to its end; why there is none."""
     if not tuned.ended(spec, folder):
@@ -155,5 +155,5 @@ def _searched(
     return tuned.best(spec, folder)
 
 
-def _seconds(folder: Path) -> float:
+def _seconds(folder: Folder) -> float:
     return load(folder).spent.trainer_seconds

@@ -27,8 +27,8 @@ from dirsweep.ledger import Ledger, TrialRecord, trials
 from dirsweep.search.core import Search
 from dirsweep.search.distribution import Choice
 from dirsweep.search.model import SweepSpec
-from dirsweep.search.spec import FILE, read_spec
-from dirsweep.storage import Folder, Record
+from dirsweep.search.spec import read_own_spec
+from dirsweep.storage import Folder, Place, Record
 
 SQLITE = "sqlite:///"
 SHOTS = ("all", "many", "median", "few")
@@ -48,7 +48,7 @@ class Exported:
     earlier: int
 
 
-def export(folder: Path, uri: str) -> Exported:
+def export(folder: Place, uri: str) -> Exported:
     """Write the sweep in `folder`, finished or not, as a study of its name.
 
     The study has the objectives' names, each trial's values with the distributions that the space gives
@@ -62,9 +62,10 @@ def export(folder: Path, uri: str) -> Exported:
         ValueError: no sweep, no such URI, a file that is no database of Optuna's, or one that has a study
             of this name.
     """
-    ledger = Ledger.open(Folder(folder))
-    spec = read_spec(folder / FILE)
-    name = folder.resolve().name
+    folder = Folder(folder)
+    ledger = Ledger.open(folder)
+    spec = read_own_spec(folder)
+    name = folder.absolute().name
     file = _file(uri)
     _check_free(file, name)
     known = trials(ledger.records)

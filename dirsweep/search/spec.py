@@ -8,14 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dirsweep.config import TrialConfig, knobs, read_yaml, with_dataset_file, with_searched_files
+from dirsweep.config import TrialConfig, knobs, parse_yaml, read_yaml, with_dataset_file, with_searched_files
 from dirsweep.config.encoder import BACKBONES
 from dirsweep.search.check import OWN, explain, name_problems, problems, searchable
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.reach import encoders
 from dirsweep.shots import check_threshold
+from dirsweep.storage import Folder
 
-__all__ = ["FILE", "SweepSpec", "check_data", "json_schema", "parse_spec", "read_spec"]
+__all__ = ["FILE", "SweepSpec", "check_data", "json_schema", "parse_spec", "read_own_spec", "read_spec"]
 
 FILE = "spec.yaml"
 """Name of the resolved search space in a sweep's folder."""
@@ -35,6 +36,23 @@ def read_spec(path: Path) -> SweepSpec:
     if isinstance(tree.get("warm_start"), list):
         tree = {**tree, "warm_start": [_beside(path, folder) for folder in tree["warm_start"]]}
     return parse_spec(tree, str(path))
+
+
+def read_own_spec(folder: Folder) -> SweepSpec:
+    """The resolved search space in a sweep's folder. Raises as `read_spec`."""
+    return parse_spec(own_tree(folder), f"{folder}/{FILE}")
+
+
+def own_tree(folder: Folder) -> dict[str, Any]:
+    """The resolved search space in a sweep's folder, as plain values. ValueError if it is no mapping."""
+    where = f"{folder}/{FILE}"
+    try:
+        content = folder.read(FILE)
+    except FileNotFoundError:
+        raise ValueError(f"{where}: no such file") from None
+    except OSError as error:
+        raise ValueError(f"{where}: cannot be read: {error}") from None
+    return parse_yaml(content, where)
 
 
 def parse_spec(tree: dict[str, Any], where: str) -> SweepSpec:

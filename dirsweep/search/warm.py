@@ -9,17 +9,16 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dirsweep import METHOD_VERSION
-from dirsweep.config import TrialConfig, read_yaml
+from dirsweep.config import TrialConfig
 from dirsweep.ledger import Ledger, TrialRecord, trials
 from dirsweep.search.check import name_problems
 from dirsweep.search.distribution import Choice, Distribution, Int, Log, Uniform, encoded
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.reach import below
-from dirsweep.search.spec import FILE
+from dirsweep.search.spec import own_tree
 from dirsweep.storage import Folder, Record
 
 
@@ -47,14 +46,14 @@ def gather(spec: SweepSpec, data: str) -> Warm:
     """
     found = Warm()
     for folder in spec.warm_start:
-        _take(spec, Path(folder), data, found)
+        _take(spec, Folder(folder), data, found)
     return found
 
 
-def _take(spec: SweepSpec, folder: Path, data: str, found: Warm) -> None:
-    ledger = Ledger.open(Folder(folder))
+def _take(spec: SweepSpec, folder: Folder, data: str, found: Warm) -> None:
+    ledger = Ledger.open(folder)
     _check_same(folder, ledger.opening, data)
-    earlier = read_yaml(folder / FILE)
+    earlier = own_tree(folder)
     searched = list(earlier.get("searched", {}))
     gone = [name for name in searched if name_problems({name: None})]
     dropped = [name for name in searched if name not in spec.searched and name not in gone]
@@ -89,7 +88,7 @@ def _take(spec: SweepSpec, folder: Path, data: str, found: Warm) -> None:
     found.notes += [f"warm start from {folder.name}: {note}" for note in notes]
 
 
-def _check_same(folder: Path, opening: Record, data: str) -> None:
+def _check_same(folder: Folder, opening: Record, data: str) -> None:
     for name, here in (("data", data), ("method_version", METHOD_VERSION)):
         if opening.get(name) != here:
             raise ValueError(

@@ -1,26 +1,25 @@
 """Whether a search space may go on as the sweep in a folder, for a job that is started more than once."""
 
-from pathlib import Path
-
 from dirsweep import ledger
 from dirsweep.ledger import Ledger
 from dirsweep.search.model import SweepSpec
-from dirsweep.search.spec import FILE, read_spec
-from dirsweep.storage import Folder
+from dirsweep.search.spec import FILE, read_own_spec
+from dirsweep.storage import Folder, Place
 
 
-def is_there(folder: Path) -> bool:
+def is_there(folder: Place) -> bool:
     """Whether a sweep was begun in `folder`."""
-    return (folder / ledger.FILE).exists()
+    return Folder(folder).has_records(ledger.FILE)
 
 
-def further_trials(spec: SweepSpec, folder: Path) -> int:
+def further_trials(spec: SweepSpec, folder: Place) -> int:
     """How many trials more than the sweep in `folder` was to have the budget of `spec` allows.
 
     Raises:
         ValueError: that sweep was begun with another space, or has other limits of time.
     """
-    begun, records = read_spec(folder / FILE), Ledger.open(Folder(folder)).records
+    folder = Folder(folder)
+    begun, records = read_own_spec(folder), Ledger.open(folder).records
     if spec.hash != begun.hash:
         raise ValueError(
             f"{folder}: was begun with another search space ({begun.hash[:12]}) than this one "
@@ -31,6 +30,6 @@ def further_trials(spec: SweepSpec, folder: Path) -> int:
         if wanted != found:
             raise ValueError(
                 f"{folder}: its budget.{limit} is {found}, that of the space given now {wanted}; change "
-                f"it in {folder / FILE} too, or put it back"
+                f"it in {folder}/{FILE} too, or put it back"
             )
     return max(0, spec.budget.trials - ledger.budget(records))

@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dirsweep.config import TrialConfig
@@ -30,7 +29,7 @@ class Book:
     def __init__(
         self,
         spec: SweepSpec,
-        folder: Path,
+        folder: Folder,
         ledger: Ledger,
         tracker: "Tracker | None",
         logged: tuple[str, ...],
@@ -59,10 +58,10 @@ class Book:
 
     def trial_folder(self, key: str) -> Folder:
         """The folder that the trial owns."""
-        return Folder(self.folder / TRIALS / key)
+        return self.folder / TRIALS / key
 
     @property
-    def store(self) -> Path:
+    def store(self) -> Folder:
         """The folder of stage 1s that this sweep shares with those beside it."""
         return store_of(self.folder.parent)
 
@@ -197,7 +196,7 @@ class Book:
         if self._tracker is None:
             return
         self._track(record)
-        told.end(self._tracker, self.spec, self.trial_folder(record.trial).path, record)
+        told.end(self._tracker, self.spec, self.trial_folder(record.trial), record)
 
     def _discard_checkpoints(self, key: str) -> None:
         from dirsweep import checkpoint  # torch, which a sweep of trials that all finish does without

@@ -127,11 +127,11 @@ class Driver:
         return Assignment(
             key=key,
             config=config.model_dump_json(),
-            folder=str(self._book.trial_folder(key).path),
+            folder=str(self._book.trial_folder(key).absolute()),
             emitted=self._book.records[key].epoch,
             data=self._book.ledger.opening["data"],
-            store=str(self._book.store),
-            stop=str(self.stop.mark),
+            store=str(self._book.store.absolute()),
+            sweep=str(self._book.folder.absolute()),
         )
 
     # ---- what trials say
@@ -181,7 +181,7 @@ class Driver:
         if self._failures[key] >= ATTEMPTS and not self._heard:
             self.failure = ValueError(
                 f"no worker gets as far as a trial's first report: {reason} (all of it is in "
-                f"{self._book.trial_folder(key).path / ERROR_FILE}). Mend the workers' installation, then "
+                f"{self._book.trial_folder(key)}/{ERROR_FILE}). Mend the workers' installation, then "
                 f"`dirsweep resume {self._book.folder}`: nothing is lost"
             )
         elif self._failures[key] < ATTEMPTS:

@@ -1,18 +1,17 @@
-"""One driver per sweep folder: a dead one is taken over without asking (`flock`)."""
+"""One driver per sweep folder: a dead one is taken over without asking."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from dirsweep import flock
-from dirsweep.flock import Holder
+from dirsweep.storage import Folder, Holder, Place
 
 FILE = "driver.lock"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Place) -> Iterator[None]:
     """Hold the sweep `folder` for this process. ValueError while another driver lives."""
+    folder = Folder(folder)
 
     def refusal(driver: Holder) -> str:
         return (
@@ -20,10 +19,10 @@ def held(folder: Path) -> Iterator[None]:
             f"`dirsweep stop {folder}`"
         )
 
-    with flock.held(folder / FILE, refusal):
+    with folder.lock(FILE, refusal):
         yield
 
 
-def holder(folder: Path) -> Holder | None:
+def holder(folder: Place) -> Holder | None:
     """The driver that runs the sweep `folder` now, if any."""
-    return flock.holder(folder / FILE)
+    return Folder(folder).holder(FILE)

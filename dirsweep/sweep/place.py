@@ -1,21 +1,20 @@
 """Where a sweep is tracked: the store that its ledger names, wherever the sweep's folder lies by now."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from dirsweep import tracking
 from dirsweep.ledger import Ledger, identity, sweep_run
-from dirsweep.storage import Record
+from dirsweep.storage import Folder, Record
 
 
-def entry(folder: Path, uri: str) -> dict[str, object]:
+def entry(folder: Folder, uri: str) -> dict[str, object]:
     """What the ledger says of the store of the sweep in `folder`, without credentials, from any folder."""
     database = tracking.database_path(uri)
     named = tracking.shown(uri) if database is None else f"sqlite:///{database.absolute()}"
     return {"uri": named, "beside": uri == beside(folder)}
 
 
-def own_store(folder: Path, records: Sequence[Record]) -> str | None:
+def own_store(folder: Folder, records: Sequence[Record]) -> str | None:
     """The store of the sweep in `folder`; None for an untracked one.
 
     The embedded store beside the sweeps is the one beside them now, for folders are moved and copied. Where
@@ -27,12 +26,12 @@ def own_store(folder: Path, records: Sequence[Record]) -> str | None:
     return beside(folder) if named.get("beside", True) else str(named["uri"])
 
 
-def beside(folder: Path) -> str:
-    """The embedded store of the storage folder that holds the sweep in `folder`."""
+def beside(folder: Folder) -> str | None:
+    """The embedded store of the storage folder that holds the sweep in `folder`; None in an object store."""
     return tracking.default_uri(folder.absolute().parent)
 
 
-def sweep_of(folder: Path, ledger: Ledger) -> tracking.Sweep:
+def sweep_of(folder: Folder, ledger: Ledger) -> tracking.Sweep:
     """Which sweep lies in a folder, for a store."""
     return tracking.Sweep(folder.absolute().name, identity(ledger.opening))
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,9 +11,9 @@ from dirsweep import METHOD_VERSION, data, ledger, trainable
 from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.search.best import ranked
 from dirsweep.search.model import SweepSpec
-from dirsweep.search.spec import FILE, check_data, encoder_files, read_spec
+from dirsweep.search.spec import FILE, check_data, encoder_files, read_own_spec
 from dirsweep.search.warm import Warm, gather
-from dirsweep.storage import Folder
+from dirsweep.storage import File, Folder, Place
 from dirsweep.sweep import lock, provenance, pruning, stopping, store, told
 from dirsweep.sweep.progress import OnChange, Progress, progress
 from dirsweep.sweep.session import Resources, ray_session
@@ -37,7 +36,7 @@ class Outcome:
     best: the winner, None if no trial is complete and feasible.
     """
 
-    folder: Path
+    folder: Folder
     why: str
     progress: Progress
     best: TrialRecord | None
@@ -46,7 +45,7 @@ class Outcome:
 
 def run(
     spec: SweepSpec,
-    folder: Path,
+    folder: Place,
     *,
     resources: Resources | None = None,
     tracking_uri: str | None = None,
@@ -69,8 +68,9 @@ def run(
             does not, the store of stage 1s cannot be written, no tracking server answers,
             Ray cannot start, the disk is full.
     """
+    folder = Folder(folder)
     with lock.held(folder):
-        if any(file.name != lock.FILE for file in folder.iterdir()):
+        if any(name.split("/")[0] != lock.FILE for name in folder.list()):
             raise ValueError(
                 f"{folder}: there is something already; `dirsweep resume {folder}` goes on with a sweep, "
                 "another --name begins a new one"
@@ -82,14 +82,14 @@ def run(
         opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
         warm = gather(spec, opening["data"])
         tree = spec.model_dump(mode="json", by_alias=True)
-        Folder(folder).put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
-        records = Ledger.create(Folder(folder), name=folder.absolute().name, **opening)
+        folder.put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
+        records = Ledger.create(folder, name=folder.absolute().name, **opening)
         _warm_up(records, warm, spec, on_change)
         return _drive(spec, folder, records, resources, uri, system_metrics, on_change, trial)
 
 
 def resume(
-    folder: Path,
+    folder: Place,
     *,
     extra_trials: int = 0,
     resources: Resources | None = None,
@@ -105,12 +105,13 @@ def resume(
         ValueError: there is no sweep, another driver runs it, it was begun with another spec, other data
             or another version of the method; or as `run`.
     """
-    if not (folder / ledger.FILE).exists():
+    folder = Folder(folder)
+    if not folder.has_records(ledger.FILE):
         raise ValueError(f"{folder}: holds no sweep (no {ledger.FILE}); `dirsweep list` shows what there is")
     with lock.held(folder):
         stopping.remove_mark(folder)  # first, so that a `dirsweep stop` from here on is heard
-        spec = read_spec(folder / SPEC)
-        records = Ledger.open(Folder(folder))
+        spec = read_own_spec(folder)
+        records = Ledger.open(folder)
         check_data(spec)
         _check_same(folder, spec, records.opening)
         store.check_writable(folder.parent)
@@ -118,7 +119,7 @@ def resume(
         if spec.warm_start and not any(record["kind"] == "warm" for record in records.records):
             if any(record["kind"] == "ask" for record in records.records):
                 raise ValueError(
-                    f"{folder / SPEC}: warm_start was added after the sweep began; take it out again, or "
+                    f"{folder}/{SPEC}: warm_start was added after the sweep began; take it out again, or "
                     "begin a new sweep"
                 )
             # its first driver died before it wrote what it took
@@ -137,10 +138,10 @@ def _warm_up(records: Ledger, warm: Warm, spec: SweepSpec, on_change: OnChange) 
         on_change(progress([], spec.budget.trials, message=note))
 
 
-def _check_same(folder: Path, spec: SweepSpec, opening: Mapping[str, Any]) -> None:
+def _check_same(folder: Folder, spec: SweepSpec, opening: Mapping[str, Any]) -> None:
     """Refuse to go on under other conditions: the numbers would not be comparable."""
     here = {
-        "spec": (spec.hash, f"{folder / SPEC} was changed, or dirsweep was; put it back"),
+        "spec": (spec.hash, f"{folder}/{SPEC} was changed, or dirsweep was; put it back"),
         "data": (data.load(spec.default_config().dataset).hash, "the data were changed; put them back"),
         "encoder": (encoder_files(spec), "files that encoders read were changed; put them back"),
         "method_version": (METHOD_VERSION, "dirsweep was changed; install the version that began it"),
@@ -148,14 +149,14 @@ def _check_same(folder: Path, spec: SweepSpec, opening: Mapping[str, Any]) -> No
     for name, (found, remedy) in here.items():
         if opening.get(name, "") != found:
             raise ValueError(
-                f"{folder / ledger.FILE}: the sweep was begun with {name} {opening.get(name, '')}, but here "
+                f"{folder}/{ledger.FILE}: the sweep was begun with {name} {opening.get(name, '')}, but here "
                 f"it is {found}: {remedy}, or begin a new sweep"
             )
 
 
 def _drive(
     spec: SweepSpec,
-    folder: Path,
+    folder: Folder,
     records: Ledger,
     resources: Resources,
     uri: str | None,
@@ -183,10 +184,10 @@ def _drive(
         best = _winner(spec, book.records)
         if best is not None:
             config = spec.config(best.params).model_dump(mode="json")
-            Folder(folder).put(BEST, yaml.safe_dump(config, sort_keys=False).encode())
+            folder.put(BEST, yaml.safe_dump(config, sort_keys=False).encode())
         records.write("end", why=driver.why)
         if tracker:
-            files = [folder / name for name in (SPEC, BEST) if (folder / name).exists()]
+            files = [File(folder, name) for name in (SPEC, BEST) if folder.exists(name)]
             state = "COMPLETE" if driver.why == "finished" else "OPEN"
             tracker.end_sweep(state, told.summary(spec, best), files)
     except BaseException:  # a failure, or a second Ctrl-C
@@ -199,15 +200,20 @@ def _drive(
     return Outcome(folder, driver.why, driver.progress(), best, _parting(folder, driver.why))
 
 
-def _tracking_uri(folder: Path, given: str | None) -> str:
+def _tracking_uri(folder: Folder, given: str | None) -> str:
     from dirsweep import tracking
 
     uri = given or tracking.default_uri(folder.parent)
+    if uri is None:
+        raise ValueError(
+            f"{folder.parent}: an object store holds no MLflow file; name a server with --tracking-uri, or "
+            "record nothing with --no-tracking"
+        )
     tracking.check(uri)
     return uri
 
 
-def _tracker(uri: str, spec: SweepSpec, folder: Path, records: Ledger) -> "Tracker":
+def _tracker(uri: str, spec: SweepSpec, folder: Folder, records: Ledger) -> "Tracker":
     from dirsweep.sweep import place
     from dirsweep.tracking import Tracker
 
@@ -239,13 +245,13 @@ def _winner(spec: SweepSpec, records: Mapping[str, TrialRecord]) -> TrialRecord 
         return None
 
 
-def _parting(folder: Path, why: str) -> str:
+def _parting(folder: Folder, why: str) -> str:
     match why:
         case "stopped":
             return f"stopped; `dirsweep resume {folder}` goes on where it was"
         case "trainer-seconds":
             return (
-                f"the budget's trainer-seconds are spent; raise trainer_seconds in {folder / SPEC}, then "
+                f"the budget's trainer-seconds are spent; raise trainer_seconds in {folder}/{SPEC}, then "
                 f"`dirsweep resume {folder}` goes on"
             )
         case "time":

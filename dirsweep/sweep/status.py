@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from dirsweep import ledger
-from dirsweep.flock import Holder
 from dirsweep.ledger import Ledger, budget, of_drivers, trials
-from dirsweep.search.spec import read_spec
-from dirsweep.storage import Folder, Record
+from dirsweep.search.spec import read_own_spec
+from dirsweep.storage import Folder, Holder, Place, Record
 from dirsweep.sweep import lock, stopping
 from dirsweep.sweep.progress import Progress, progress
 
@@ -23,15 +21,16 @@ class Status:
     driver: who runs it now.
     """
 
-    folder: Path
+    folder: Folder
     state: str
     driver: Holder | None
     progress: Progress
 
 
-def status(folder: Path) -> Status:
+def status(folder: Place) -> Status:
     """The status of the sweep in `folder`. ValueError if there is none."""
-    book = Ledger.open(Folder(folder))
+    folder = Folder(folder)
+    book = Ledger.open(folder)
     records, driver = of_drivers(book.records), lock.holder(folder)
     known = trials(records)
     running = {
@@ -42,13 +41,13 @@ def status(folder: Path) -> Status:
     shown = progress(
         known.values(),
         budget(records),
-        metrics=read_spec(folder / "spec.yaml").metrics,
+        metrics=read_own_spec(folder).metrics,
         running=running,
         workers=max(1, len(running)),
         seconds=_elapsed(records),
     )
     if driver is not None:
-        state = "stopping" if (folder / stopping.FILE).exists() else "running"
+        state = "stopping" if folder.exists(stopping.FILE) else "running"
     else:
         state = records[-1]["why"] if records[-1]["kind"] == "end" else "interrupted"
     return Status(folder, state, driver, shown)
@@ -59,8 +58,9 @@ def _elapsed(records: Sequence[Record]) -> float:
     return sum(after["time"] - one["time"] for one, after in pairwise(records) if one["kind"] != "end")
 
 
-def stop(folder: Path) -> str:
+def stop(folder: Place) -> str:
     """Ask the driver of the sweep in `folder` to stop; says what will happen. ValueError if none runs it."""
+    folder = Folder(folder)
     found = status(folder)
     if found.driver is None:
         raise ValueError(
@@ -73,12 +73,13 @@ def stop(folder: Path) -> str:
     )
 
 
-def list_sweeps(storage: Path) -> list[Status]:
+def list_sweeps(storage: Place) -> list[Status]:
     """The sweeps in the folder `storage`, by name; one whose ledger cannot be read is "damaged"."""
-    return [_status_of_any(file.parent) for file in sorted(storage.glob(f"*/{ledger.FILE}"))]
+    storage = Folder(storage)
+    return [_status_of_any(folder) for folder in ledger.sweeps(storage)]
 
 
-def _status_of_any(folder: Path) -> Status:
+def _status_of_any(folder: Folder) -> Status:
     try:
         return status(folder)
     except ValueError as error:

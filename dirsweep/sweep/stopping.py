@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
-from dirsweep.storage import Folder
+from dirsweep.storage import STOP, Folder, Place
 
-FILE = "STOP"
+FILE = STOP
 GRACE_SECONDS = 20.0
 """How long trials may take to save and return."""
 LOOK_SECONDS = 1.0
@@ -24,8 +23,8 @@ LOOK_SECONDS = 1.0
 class Stop:
     """Whether a sweep is to stop, and since when."""
 
-    def __init__(self, folder: Path) -> None:
-        self.mark = folder / FILE
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
         self._signalled = False
         self._since: float | None = None
         self._looked = -LOOK_SECONDS
@@ -45,11 +44,11 @@ class Stop:
         if self.begun:
             return False
         if self._signalled:
-            leave_mark(self.mark.parent)
+            leave_mark(self._folder)
         elif not at_once and time.monotonic() - self._looked < LOOK_SECONDS:
             return False
         self._looked = time.monotonic()
-        if self.mark.exists():
+        if self._folder.exists(FILE):
             self._since = time.monotonic()
         return self.begun
 
@@ -78,11 +77,11 @@ class Stop:
         self._signalled = True
 
 
-def leave_mark(folder: Path) -> None:
+def leave_mark(folder: Place) -> None:
     """Leave the stop mark that the driver and every trial look for about once a second."""
     Folder(folder).put_if_absent(FILE, b"")
 
 
-def remove_mark(folder: Path) -> None:
+def remove_mark(folder: Folder) -> None:
     """Remove the stop mark of a sweep that goes on."""
-    Folder(folder).delete(FILE)
+    folder.delete(FILE)

@@ -1,7 +1,6 @@
 """Where the sweeps of a storage folder share their stage 1s."""
 
 import os
-from pathlib import Path
 
 from dirsweep.storage import Folder
 
@@ -9,22 +8,22 @@ STORE = "stage1"
 PROBE = f"probe-{os.uname().nodename}"
 
 
-def store_of(storage: Path) -> Path:
+def store_of(storage: Folder) -> Folder:
     """The folder of stage 1s that all sweeps in `storage` share."""
     return storage / STORE
 
 
-def check_writable(storage: Path) -> None:
+def check_writable(storage: Folder) -> None:
     """Write and remove a file in the store, so that a sweep ends before it begins rather than in each trial.
 
     Raises ValueError if the store cannot be written.
     """
-    folder = Folder(store_of(storage))
+    folder = store_of(storage)
     try:
         folder.put(PROBE, b"")
         folder.delete(PROBE)
     except OSError as error:
         raise ValueError(
-            f"{folder.path}: cannot write in the store of stage 1s ({error.strerror}); make it writable, or "
+            f"{folder}: cannot write in the store of stage 1s ({error.strerror}); make it writable, or "
             "name another --storage"
         ) from None

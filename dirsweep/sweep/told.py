@@ -3,13 +3,12 @@
 A live sweep tells it as it happens, `dirsweep sync` at any later time from the same records.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dirsweep.config import method_key
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.model import SweepSpec
-from dirsweep.storage import Record
+from dirsweep.storage import File, Folder, Record
 from dirsweep.sweep import provenance, pruning
 from dirsweep.sweep.controls import record_config
 from dirsweep.sweep.progress import logged
@@ -68,13 +67,18 @@ def _donor(opening: Record, sweep: str, record: TrialRecord) -> str:
     return key
 
 
-def end(calls: "Calls", spec: SweepSpec, folder: Path, record: TrialRecord) -> None:
+def end(calls: "Calls", spec: SweepSpec, folder: Folder, record: TrialRecord) -> None:
     """End the run of a trial in `folder` as the ledger says that it ended."""
     final = {name: record.metrics[name] for name in (*kept(spec), *AT_THE_END) if name in record.metrics}
-    files = [folder / name for name in FILES if (folder / name).exists()]
-    if pictures := sorted((folder / PICTURES).glob("*.svg")):  # before the end, which says that all is there
+    files = [File(folder, name) for name in FILES if folder.exists(name)]
+    if pictures := pictures_of(folder):  # before the end, which says that all is there
         calls.add_files(record.trial, pictures, PICTURES)
     calls.end_trial(record.trial, record.state, final, files, record.reason, record.ended)
+
+
+def pictures_of(folder: Folder) -> list[File]:
+    """The pictures that a trial's folder has."""
+    return [File(folder, name) for name in folder.list(PICTURES) if name.endswith(".svg")]
 
 
 def summary(spec: SweepSpec, best: TrialRecord | None) -> dict[str, float]:

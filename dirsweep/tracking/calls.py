@@ -7,10 +7,9 @@ with the ledger's times, to a `Writer`, which delivers at the end. So there is o
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from dirsweep.storage import Record
+from dirsweep.storage import File, Record
 from dirsweep.tracking.owed import PARENT, Owed, Upload, points
 
 STATUS = {
@@ -69,7 +68,7 @@ class Calls(ABC):
         key: str,
         state: str,
         metrics: Mapping[str, float],
-        files: Sequence[Path],
+        files: Sequence[File],
         reason: str = "",
         at: float = 0.0,
     ) -> None:
@@ -84,12 +83,12 @@ class Calls(ABC):
         found = points(metrics, _milliseconds(at))
         self._say(PARENT, 0.0, params=params, tags=tags, points=found)
 
-    def add_files(self, key: str, files: Sequence[Path], below: str = "") -> None:
+    def add_files(self, key: str, files: Sequence[File], below: str = "") -> None:
         """Put files into the folder `below` of a run's artifacts, "" for the top."""
         self._say(key, 0.0, files=[Upload(file, below) for file in files])
 
     def end_sweep(
-        self, state: str, summary: Mapping[str, float], files: Sequence[Path], at: float = 0.0
+        self, state: str, summary: Mapping[str, float], files: Sequence[File], at: float = 0.0
     ) -> None:
         """End the parent run as COMPLETE, FAIL or OPEN."""
         found = points(summary, _milliseconds(at))

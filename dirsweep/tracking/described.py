@@ -75,7 +75,7 @@ def described(client: Any, run: Any, trial: Folder) -> Described:
     first = config.dataset.metrics[0]
     tags = {
         "sweep": run.data.tags.get("sweep") or client.get_experiment(run.info.experiment_id).name,
-        "trial": run.data.tags.get("trial") or trial.path.name,
+        "trial": run.data.tags.get("trial") or trial.name,
         **{key: run.data.tags[key] for key in SHOWN if key in run.data.tags},
         **{key: f"{value:.6g}" for key, value in errors.items() if key.endswith(f"/{first}")},
         "method_version": str(notes["method_version"]),

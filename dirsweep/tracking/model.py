@@ -6,13 +6,12 @@ the tracker's thread and the user's own code each have theirs: so a client takes
 
 import json
 import re
-import shutil
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Place
 from dirsweep.tracking import rows, store
 from dirsweep.tracking.described import Described, described, requirement
 
@@ -23,7 +22,7 @@ FILES = ("config.json", "inputs.json", "metrics.json", "model.safetensors")
 """What `pipeline.predict` reads of a trial."""
 
 
-def register_model(uri: str, run_id: str, folder: Path, name: str) -> str:
+def register_model(uri: str, run_id: str, trial: Place, name: str) -> str:
     """Register the model of a finished trial as a version of `registered_name(name)`; returns the version.
 
     The alias `best` then means that version. A run that has a version of that name gets no second one.
@@ -31,7 +30,7 @@ def register_model(uri: str, run_id: str, folder: Path, name: str) -> str:
     Args:
         uri: the store, as `store.check` accepts it.
         run_id: the trial's run there.
-        folder: the trial's.
+        trial: its folder.
         name: for the model, of any characters.
 
     Raises:
@@ -39,7 +38,8 @@ def register_model(uri: str, run_id: str, folder: Path, name: str) -> str:
             store has no such run, does not answer or cannot be written; the name is that of a model of
             others, whose versions and alias are theirs.
     """
-    trial, known = Folder(folder), registered_name(name)
+    trial = Folder(trial)
+    known = registered_name(name)
     client = store.open_client(uri)
     from mlflow.exceptions import MlflowException
 
@@ -153,7 +153,7 @@ def _saved(place: Path, trial: Folder, logged: Any, of_trial: Described) -> Path
     for folder in (files, empty):
         folder.mkdir()
     for name in FILES:
-        shutil.copyfile(trial.path / name, files / name)
+        (files / name).write_bytes(trial.read(name))
     encoding = rows.encoding(trial)
     example = rows.example(encoding)
     example.columns = example.columns.astype(object)  # MLflow compares them in a way that pandas will drop

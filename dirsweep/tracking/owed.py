@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from dirsweep.storage import File
 
 PARENT = ""  # the sweep's own key
 
@@ -23,7 +24,7 @@ class Point:
 class Upload:
     """A file to put beside a run, in the folder `below` there ("" for the top)."""
 
-    path: Path
+    file: File
     below: str = ""
 
 

@@ -31,13 +31,12 @@ def encoding(trial: Folder) -> "Encoding":
     from dirsweep import data
 
     if not trial.exists("metrics.json"):
-        raise ValueError(f"{trial.path}: no finished trial (it has no metrics.json)")
+        raise ValueError(f"{trial}: no finished trial (it has no metrics.json)")
     try:
         return data.read_encoding(json.loads(trial.read("inputs.json"))["encoding"])
     except (ValueError, KeyError) as error:
         raise ValueError(
-            f"{trial.path / 'inputs.json'}: the file is damaged ({error}); train the trial again in another "
-            "folder"
+            f"{trial}/inputs.json: the file is damaged ({error}); train the trial again in another folder"
         ) from None
 
 

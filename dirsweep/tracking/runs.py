@@ -8,11 +8,11 @@ half way, or a driver that died before the ledger had the run's id, leaves nothi
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from dirsweep.storage import File
 from dirsweep.tracking import store
-from dirsweep.tracking.owed import PARENT, Owed
+from dirsweep.tracking.owed import PARENT, Owed, Upload
 
 logger = logging.getLogger(__name__)
 
@@ -65,13 +65,11 @@ class Runs:
         if self.experiment:
             store.check_place(self.uri, self.client.get_experiment(self.experiment).artifact_location)
 
-    def deliver(self, key: str, owed: Owed) -> list[Path]:
+    def deliver(self, key: str, owed: Owed) -> list[File]:
         """Give the run of `key` all that it is owed; the files among it that are gone."""
         run = self._run(key, owed)
         self._log(run, owed)
-        for file in owed.files:
-            if file.path.is_file():
-                self.client.log_artifact(run.id, str(file.path), file.below or None)
+        gone = [upload.file for upload in owed.files if not self._put_beside(run, upload)]
         name = owed.name if owed.name != run.name else ""
         status = owed.status if owed.status != run.status else ""
         if name or (status and status not in ENDED):
@@ -82,7 +80,16 @@ class Runs:
         for trial, tell_again in owed.told.items():
             if trial not in self.runs or self.runs[trial].status not in ENDED:
                 tell_again()
-        return [file.path for file in owed.files if not file.path.is_file()]
+        return gone
+
+    def _put_beside(self, run: Run, upload: Upload) -> bool:
+        """Upload a file; False if it is gone."""
+        try:
+            with upload.file.folder.as_file(upload.file.name) as path:
+                self.client.log_artifact(run.id, str(path), upload.below or None)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _find(self, known: dict[str, str]) -> None:
         """Look up the parent run: by the ledger's id, else by the sweep's identity; its children by tags."""

@@ -4,7 +4,6 @@ It is never imported here. What it needs besides the four files of the trial is 
 its encoder reads elsewhere; where they are missing, loading says so, not the first request.
 """
 
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -21,7 +20,7 @@ class ServedTrial(PythonModel):
         from dirsweep.storage import Folder
         from dirsweep.tracking import rows
 
-        self.trial = Folder(Path(context.artifacts["trial"]))
+        self.trial = Folder(context.artifacts["trial"])
         rows.predict(self.trial, rows.example(rows.encoding(self.trial)))
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:

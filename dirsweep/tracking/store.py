@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Place
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -41,9 +41,10 @@ _QUIET = TELEMETRY_OFF | {
 }
 
 
-def default_uri(storage: Path) -> str:
-    """The embedded store of the sweeps in `storage`: an sqlite file, for a disk of this machine."""
-    return f"sqlite:///{storage.resolve() / DATABASE}"
+def default_uri(storage: Place) -> str | None:
+    """The embedded store of the sweeps in `storage`: an sqlite file on its disk; None in an object store."""
+    storage = Folder(storage)
+    return None if storage.path is None else f"sqlite:///{storage.path.resolve() / DATABASE}"
 
 
 def shown(uri: str) -> str:

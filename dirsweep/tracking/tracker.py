@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
+from dirsweep.storage import File
 from dirsweep.tracking import store
 from dirsweep.tracking.calls import Calls
 from dirsweep.tracking.owed import PARENT, Owed
@@ -73,7 +73,7 @@ class Tracker(Calls):
             calls()
 
     def end_sweep(
-        self, state: str, summary: Mapping[str, float], files: Sequence[Path], at: float = 0.0
+        self, state: str, summary: Mapping[str, float], files: Sequence[File], at: float = 0.0
     ) -> None:
         """As said in `Calls`; trials that have not ended are left OPEN."""
         with self._changed:
@@ -166,7 +166,7 @@ class Tracker(Calls):
             self._waiting -= owed.items
             return key, owed
 
-    def _delivered(self, gone: list[Path]) -> None:
+    def _delivered(self, gone: list[File]) -> None:
         with self._changed:
             self._in_hand = 0
             if self._failures:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
+from dirsweep.storage import Folder
 from dirsweep.tracking import store, view
 from dirsweep.tracking.runs import Runs, Sweep
 
@@ -50,7 +51,7 @@ def address(uri: str, sweep: Sweep, known: dict[str, str]) -> str:
 
 
 def serve_ui(
-    storage: Path,
+    storage: Folder,
     port: int,
     uri: str,
     announce: Callable[[str], None],

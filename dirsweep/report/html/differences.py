@@ -66,7 +66,7 @@ def compared(report: SweepReport, best: TrialRecord) -> list[TrialRecord]:
     found: dict[str, TrialRecord] = {}
     for control in controls:
         if control.state == "COMPLETE":
-            found.setdefault(str(folder_of(report, control).path), control)
+            found.setdefault(str(folder_of(report, control)), control)
     return list(found.values())
 
 

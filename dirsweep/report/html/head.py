@@ -165,7 +165,7 @@ def header(report: SweepReport) -> Html:
     return tag(
         "header",
         tag("p", "dirsweep report", class_="kicker"),
-        tag("h1", report.folder.resolve().name),
+        tag("h1", report.folder.absolute().name),
         tag("p", report.spec.question.strip(), class_="question"),
         tag("p", trials_counted(report), class_="note"),
     )

@@ -30,7 +30,6 @@ from dirsweep.report.html.norms import norms
 from dirsweep.report.html.parallel import parallel
 from dirsweep.report.html.provenance import provenance
 from dirsweep.report.load import SweepReport
-from dirsweep.storage import Folder
 from dirsweep.sweep import status
 
 Section = tuple[str, str, Html]
@@ -45,7 +44,7 @@ def page(report: SweepReport) -> str:
     """
     from dirsweep.search.importance import importance  # Optuna takes a while
 
-    records = Ledger.open(Folder(report.folder)).records
+    records = Ledger.open(report.folder).records
     figures: Figures = {}
     best, label = report.best, label_axis(report)
     verdict, found = verdicts.read(report), importance(report.spec, report.trials)
@@ -74,7 +73,7 @@ def page(report: SweepReport) -> str:
         ("cost", "Cost", cost(report, verdict)),
         ("provenance", "Provenance", provenance(report, records)),
     ]
-    return document(f"{report.folder.resolve().name}: dirsweep report", joined(*head), sections, figures)
+    return document(f"{report.folder.absolute().name}: dirsweep report", joined(*head), sections, figures)
 
 
 def document(title: str, head: Html, sections: Sequence[Section], figures: Figures) -> str:

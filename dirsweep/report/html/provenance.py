@@ -18,7 +18,7 @@ def provenance(report: SweepReport, records: Sequence[Record]) -> Html:
     versions = opening.get("versions", {})
     resources = opening.get("resources") or {}
     facts = [
-        ("folder", str(report.folder.resolve())),
+        ("folder", str(report.folder.absolute())),
         ("begun", _when(opening["time"])),
         ("last record", _when(records[-1]["time"])),
         ("git commit", opening.get("git", "")),
@@ -39,7 +39,7 @@ def provenance(report: SweepReport, records: Sequence[Record]) -> Html:
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
     rows = [(name, tag("code", value) if value else "not recorded") for name, value in facts]
-    spec = (report.folder / FILE).read_text(encoding="utf-8", errors="replace")
+    spec = report.folder.read(FILE).decode(errors="replace")
     return joined(
         plain_table("Provenance", ("fact", "value"), rows, texts=(0, 1)),
         tag("details", tag("summary", f"The search space ({FILE})"), tag("pre", spec, tabindex="0")),

@@ -24,7 +24,6 @@ from dirsweep.report.html.provenance import provenance
 from dirsweep.report.html.table import Cell, Column, Row, number, plain_table, table
 from dirsweep.report.numbers import SHOTS, digits, headed, unit, written
 from dirsweep.report.words import percent
-from dirsweep.storage import Folder
 
 HEIGHT = 460
 SWEEPS = (
@@ -251,7 +250,7 @@ def _provenance(entries: Sequence[Entry]) -> Html:
             tag(
                 "details",
                 tag("summary", one.name),
-                provenance(one.report, Ledger.open(Folder(one.report.folder)).records),
+                provenance(one.report, Ledger.open(one.report.folder).records),
             )
             for one in entries
         )

@@ -7,29 +7,17 @@ process held is free without asking. What the file says is for messages only.
 import fcntl
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from dirsweep.storage.holder import Holder, this_process
+
 PATIENCE = 1.0
 """Seconds to try: `holder` takes the lock for an instant, and a killed process's end takes a moment."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a lock: its process, machine and start (unix seconds)."""
-
-    pid: int
-    host: str
-    since: float
-
-    def __str__(self) -> str:
-        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
-        return f"process {self.pid} on {self.host}, since {started}"
 
 
 @contextmanager
@@ -45,7 +33,7 @@ def held(path: Path, refusal: Callable[[Holder], str] | None = None) -> Iterator
     """
     with _taken(path, refusal) as file:
         file.truncate(0)
-        file.write(json.dumps(asdict(Holder(os.getpid(), socket.gethostname(), time.time()))))
+        file.write(json.dumps(asdict(this_process())))
         file.flush()
         yield
 

@@ -1,0 +1,138 @@
+"""A folder on a disk: files put whole by a link or a rename, records appended, locks of the kernel."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from dirsweep.storage import flock
+from dirsweep.storage.holder import Holder
+from dirsweep.storage.record import Record, line, parse
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A local folder, or one that all nodes share; see `Folder` for what each method does."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def at(self, name: str) -> "Disk":
+        """The folder `name` inside this one; ".." is the one around it."""
+        return Disk(self.path.parent if name == ".." else self.path / name)
+
+    def absolute(self) -> "Disk":
+        """The same folder by its absolute path."""
+        return Disk(Path(os.path.abspath(self.path)))
+
+    def put_if_absent(self, name: str, content: bytes) -> bool:
+        """Link a written file to the name: the link fails where the name is taken."""
+        target, part = self._part(name, content)
+        try:
+            os.link(part, target)
+        except FileExistsError:
+            return False
+        finally:
+            part.unlink()
+        return True
+
+    def put(self, name: str, content: bytes) -> None:
+        """Rename a written file to the name."""
+        target, part = self._part(name, content)
+        part.replace(target)
+
+    def _part(self, name: str, content: bytes) -> tuple[Path, Path]:
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part"
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        return target, part
+
+    def append(self, name: str, record: Record, *, number: int | None, durable: bool) -> None:
+        """Add a line to the file; what a dead writer left of its last line stays a line of its own."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = line(record)
+        with target.open("ab+") as file:
+            if file.tell() and not _ends_with_newline(file):
+                text = b"\n" + text
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+
+    def has_records(self, name: str) -> bool:
+        """Whether the file is there."""
+        return self.exists(name)
+
+    def records(self, name: str) -> tuple[list[Record], int]:
+        """The whole lines of the file."""
+        path = self.path / name
+        if not path.exists():
+            return [], 0
+        found = [parse(line) for line in path.read_bytes().split(b"\n") if line]
+        whole = [record for record in found if record is not None]
+        return whole, len(found) - len(whole)
+
+    def folders(self) -> list[str]:
+        """Folders right inside."""
+        return (
+            sorted(entry.name for entry in self.path.iterdir() if entry.is_dir())
+            if self.path.is_dir()
+            else []
+        )
+
+    def list(self, prefix: str) -> list[str]:
+        """All files below, but for those that are being written."""
+        return sorted(self._walk(self.path / prefix))
+
+    def _walk(self, top: Path) -> Iterator[str]:
+        for base, _, files in os.walk(top):
+            for file in files:
+                if not file.endswith(".part"):
+                    yield str((Path(base) / file).relative_to(self.path))
+
+    def exists(self, name: str) -> bool:
+        """Whether it is a file."""
+        return (self.path / name).is_file()
+
+    def read(self, name: str, first: int | None) -> bytes:
+        """The file's content."""
+        with (self.path / name).open("rb") as file:
+            return file.read(first)
+
+    def size(self, name: str) -> int:
+        """The file's size."""
+        return (self.path / name).stat().st_size
+
+    def written(self, name: str) -> float:
+        """The file's time of modification."""
+        return (self.path / name).stat().st_mtime
+
+    def delete(self, name: str) -> None:
+        """Remove the file."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def lock(self, name: str, refusal: Callable[[Holder], str]) -> AbstractContextManager[None]:
+        """The kernel's lock on the file `name`."""
+        return flock.held(self.path / name, refusal)
+
+    def holder(self, name: str) -> Holder | None:
+        """Who has the kernel's lock."""
+        return flock.holder(self.path / name)
+
+
+def _ends_with_newline(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

@@ -1,0 +1,243 @@
+"""What an object store does otherwise than a disk: conditional writes, locks that beat, what goes wrong."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+import typer
+
+from dirsweep.cli.places import check_writable
+from dirsweep.storage import Folder, beats
+from dirsweep.sweep import lock
+
+HOLD = "import sys, time; from dirsweep.storage import beats; from dirsweep.sweep import lock\n"
+HOLD += "beats.BEAT = 0.2\n"
+HOLD += "with lock.held(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("BEAT", 0.2), ("PATIENCE", 2.0), ("POLL", 0.05)):
+        monkeypatch.setattr(beats, name, seconds)
+
+
+@contextmanager
+def proxy(to: str, forward: Callable[[BaseHTTPRequestHandler], bool]) -> Iterator[str]:
+    """A server that hands every request on; where `forward` says False, its answer gets lost."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one(self) -> None:
+            answers = forward(self)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            connection = http.client.HTTPConnection(urlsplit(to).netloc)
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            if not answers:
+                self.close_connection = True
+                self.connection.close()
+                return
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                    self.send_header(name, value)
+            length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+            self.send_header("Content-Length", length or "0")
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_one
+
+        def log_message(self, *told: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_folder_is_named_by_its_address():
+    folder = Folder("s3://bucket/sweeps/all-1/")
+    assert str(folder) == "s3://bucket/sweeps/all-1"
+    assert (folder.name, str(folder.parent), str(folder.parent.parent)) == (
+        "all-1",
+        "s3://bucket/sweeps",
+        "s3://bucket",
+    )
+    assert str(folder / "trials" / "7") == "s3://bucket/sweeps/all-1/trials/7"
+    assert folder.absolute() == folder == Folder("s3://bucket") / "sweeps/all-1"
+    assert folder.path is None
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("s3://", "is no address in an object store; write s3://BUCKET/FOLDER"),
+        ("s3://a/../b", "is no address in an object store"),
+        ("s3://key:secret@bucket/x", "holds a user or a password"),
+        ("gs://bucket/x", "gs:// is no storage of ours; name a folder or s3://BUCKET/FOLDER"),
+    ],
+)
+def test_what_is_no_address_is_refused_without_its_secret(address: str, message: str):
+    with pytest.raises(ValueError, match=message) as refused:
+        Folder(address)
+    assert "secret@" not in str(refused.value)
+
+
+def test_a_file_is_copied_for_those_who_read_disks_alone(folder: Folder):
+    folder.put("a/b.txt", b"hello")
+    with folder.as_file("a/b.txt") as path:
+        assert (path.name, path.read_bytes()) == ("b.txt", b"hello")
+    with pytest.raises(FileNotFoundError), folder.as_file("a/c.txt"):
+        pass
+
+
+def test_folders_sizes_and_beginnings(folder: Folder):
+    for name in ("b/x", "a/y/z", "c"):
+        folder.put(name, b"0123456789")
+    assert folder.folders() == ["a", "b"]
+    assert (folder / "nowhere").folders() == []
+    assert (folder.size("c"), folder.read("c", 4)) == (10, b"0123")
+    assert abs(folder.written("c") - time.time()) < 5
+    with pytest.raises(FileNotFoundError):
+        folder.size("d")
+
+
+def test_a_large_object_comes_back(bucket: Folder):
+    content = os.urandom(9_000_000)  # more than one part
+    bucket.put("large", content)
+    assert bucket.read("large") == content
+
+
+def test_a_write_whose_answer_was_lost_is_known_as_our_own(
+    bucket: Folder, object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    lost = []
+
+    def lose_the_first_answer(request: BaseHTTPRequestHandler) -> bool:
+        if request.command != "PUT" or lost:
+            return True
+        lost.append(request.path)
+        return False
+
+    with proxy(object_server["AWS_ENDPOINT_URL"], lose_the_first_answer) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        assert bucket.put_if_absent("claim", b"mine")
+        assert not bucket.put_if_absent("claim", b"mine")  # the same content, and yet another's
+    assert len(lost) == 1
+
+
+def test_a_store_that_knows_no_conditions_is_refused(
+    bucket: Folder, object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    def drop_the_condition(request: BaseHTTPRequestHandler) -> bool:
+        del request.headers["If-None-Match"]
+        return True
+
+    check_writable(bucket)
+    assert bucket.list() == []
+    with proxy(object_server["AWS_ENDPOINT_URL"], drop_the_condition) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        with pytest.raises(ValueError, match="does not honour If-None-Match"):
+            check_writable(bucket)
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket: Folder):
+    with pytest.raises(ValueError, match=r"--storage s3://nowhere/x/.*NoSuchBucket.*name a bucket of yours"):
+        check_writable(Folder("s3://nowhere/x"))
+
+
+def test_a_store_that_does_not_answer_is_named_in_seconds(bucket: Folder, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=r"Could not connect to the endpoint URL"):
+        check_writable(bucket)
+    assert time.monotonic() - began < 30
+
+
+def test_a_changed_record_is_passed_over(bucket: Folder):
+    for number in range(3):
+        bucket.append("log", {"n": number}, number=number)
+    content = bytearray(bucket.read("log/00000001"))
+    content[12] ^= 1
+    bucket.put("log/00000001", bytes(content))
+    assert bucket.records("log") == ([{"n": 0}, {"n": 2}], 1)
+
+
+def test_records_of_several_writers_are_all_kept(bucket: Folder):
+    def write(writer: int) -> None:
+        for number in range(10):
+            bucket.append("log", {"writer": writer, "n": number})
+
+    threads = [threading.Thread(target=write, args=[writer]) for writer in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    records, damaged = bucket.records("log")
+    assert (len(records), damaged) == (40, 0)
+    for writer in range(4):
+        assert [record["n"] for record in records if record["writer"] == writer] == list(range(10))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lock_is_held_while_it_beats_and_taken_over_once_its_holder_was_killed(bucket: Folder):
+    command = [sys.executable, "-c", HOLD, str(bucket)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            found = lock.holder(bucket)
+            assert found is not None
+            assert found.pid == other.pid
+            with pytest.raises(ValueError, match=f"another driver runs this sweep .process {other.pid} on"):
+                lock.held(bucket).__enter__()
+        finally:
+            other.kill()
+    with lock.held(bucket):
+        found = lock.holder(bucket)
+        assert found is not None
+        assert found.pid == os.getpid()
+    assert lock.holder(bucket) is None
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_holder_that_was_cut_off_finds_that_another_took_over(
+    bucket: Folder, caplog: pytest.LogCaptureFixture
+):
+    with lock.held(bucket):
+        owner = json.dumps({"pid": 1, "host": "elsewhere", "since": 0.0}).encode()
+        assert bucket.put_if_absent(f"{lock.FILE}/0002.owner", owner)
+        give_up = time.monotonic() + 10
+        while "another process has taken this lock" not in caplog.text:
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+    found = lock.holder(bucket)
+    assert found is not None
+    assert found.host == "elsewhere"
+
+
+def test_a_wrong_storage_option_is_bad_input():
+    from dirsweep.cli.shared import _folder
+
+    with pytest.raises(typer.BadParameter, match="gs:// is no storage of ours"):
+        _folder("gs://bucket/x")
