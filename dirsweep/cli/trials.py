@@ -4,6 +4,7 @@ import contextlib
 import shlex
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ TRIALS = Path("trials")
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A trial's configuration (YAML).")],
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A trial's configuration (YAML).")],
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a knob by its dotted name.")
     ] = None,
@@ -34,11 +35,12 @@ def train(
     Example: dirsweep train sweeps/all-1/best.yaml --set stage2.norm_weight=0.5
     """
     wanted = dict(map(parsed, values or []))
-    folder = out or TRIALS / next_free(Folder(TRIALS), config.stem)
+    folder = out or TRIALS / next_free(Folder(TRIALS), Path(config).stem)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder}: a file, not a folder; name another place")
     typer.echo(f"training {config} in {folder}")
-    trial = checked_trial(config, wanted)
+    with _as_file(config) as file:
+        trial = checked_trial(file, wanted)
 
     from dirsweep import pipeline, report
     from dirsweep.checkpoint import Superseded, read_records
@@ -65,6 +67,14 @@ def train(
     if trial.dataset.shot_note:
         typer.echo(trial.dataset.shot_note)
     typer.echo(f"\nmodel, predictions and bins: {folder}/")
+
+
+def _as_file(config: str) -> AbstractContextManager[Path]:
+    """The file on this machine; a copy of one in an object store, such as a sweep's best.yaml."""
+    if "://" not in config:
+        return nullcontext(Path(config))
+    place, _, name = config.rpartition("/")
+    return Folder(place).as_file(name)
 
 
 def parsed(assignment: str) -> tuple[str, Any]:

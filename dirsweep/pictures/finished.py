@@ -89,7 +89,7 @@ def read_finished(folder: Folder) -> Finished:
         bins = parse(content, BINS)
     with _whole(folder, PREDICTIONS) as content:
         predictions = parse(content, PREDICTIONS, metrics.get("val/all/count"))
-    with _whole(folder, RECORDS):
+    with _explained(folder, RECORDS, is_there=folder.has_records(RECORDS)):
         records = read_records(folder)
         _require(range(1, int(metrics["epochs"]) + 1), {record["epoch"]: record for record in records})
     return Finished(config, target, bins, predictions, records, metrics)
@@ -97,12 +97,19 @@ def read_finished(folder: Folder) -> Finished:
 
 @contextmanager
 def _whole(folder: Folder, name: str) -> Iterator[bytes]:
-    """The content of a file that is read inside the block; what goes wrong there means it is damaged."""
+    """The content of a file that is read inside the block."""
+    with _explained(folder, name, is_there=folder.exists(name)):
+        yield folder.read(name)
+
+
+@contextmanager
+def _explained(folder: Folder, name: str, *, is_there: bool) -> Iterator[None]:
+    """ValueError that names the file if it is missing; what goes wrong in the block means it is damaged."""
     again = "restore it from a copy, or train the trial again in another folder"
-    if not folder.exists(name):
+    if not is_there:
         raise ValueError(f"{folder}/{name}: the file is missing; {again}")
     try:
-        yield folder.read(name)
+        yield
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{folder}/{name}: the file is damaged ({said}); {again}") from None

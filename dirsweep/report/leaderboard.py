@@ -125,11 +125,18 @@ def _winner(report: SweepReport, best: TrialRecord) -> list[RenderableType]:
         f"train it again   dirsweep train {shell_path(folder, 'best.yaml')}",
         f"its records      {trial}/ (bins.csv, val_predictions.csv, ...)",
         f"the sweep's      {shell_path(folder)}/ (ledger.jsonl, spec.yaml, trials/)",
-        f"browse them      make ui, or dirsweep ui --storage {shell_path(folder.parent)}",
+        f"browse them      {_ui(folder)}",
         f"the verdict      {_verdict(folder)}",
     ]
     paths = Text("\n".join(where), no_wrap=True, overflow="ignore")
     return [Text(f"\nTrial {best.trial} is the winner:", style="bold"), params, Text(), paths]
+
+
+def _ui(folder: Folder) -> str:
+    """The command that opens MLflow: a sweep in an object store has a server of its own choice."""
+    if folder.path is None:
+        return f"dirsweep ui {shell_path(folder)}"
+    return f"make ui, or dirsweep ui --storage {shell_path(folder.parent)}"
 
 
 def _verdict(folder: Folder) -> str:

@@ -123,7 +123,7 @@ class Bucket:
         return [PurePosixPath(folder).name for folder in found]
 
     def _below(self, top: str, kind: str, field: str, **choice: str) -> list[str]:
-        with self._explained(top):
+        with self._explained(""):
             pages = _client(*_whose()).get_paginator("list_objects_v2")
             asked = pages.paginate(Bucket=self.bucket, Prefix=top, **choice)
             return sorted(entry[field] for page in asked for entry in page.get(kind, []))
@@ -192,7 +192,7 @@ class Bucket:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
-        place = f"{self}/{name}"
+        place = f"{self}/{name}".rstrip("/")
         try:
             yield
         except ClientError as error:
