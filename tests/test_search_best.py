@@ -1,17 +1,22 @@
+import time
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.search.best import feasible, knee, pareto, ranked
+from dirsweep.search.best import feasible, knee, pareto, ranked, undominated
 from dirsweep.search.constraints import constraint_values
 from dirsweep.search.spec import SweepSpec, parse_spec
 
 
-def spec_of(*constraints: dict[str, Any], objectives: tuple[str, ...] = ("val/all/mae",)) -> SweepSpec:
+def spec_of(
+    *constraints: dict[str, Any], objectives: tuple[str, ...] = ("val/all/mae",), **fields: Any
+) -> SweepSpec:
     searched = {"stage1.epochs": {"int": [1, 9]}}
     tree = {"question": "?", "searched": searched, "objectives": objectives, "constraints": constraints}
-    return parse_spec(tree, "space.yaml")
+    return parse_spec({**tree, **fields}, "space.yaml")
 
 
 def trial(
@@ -36,6 +41,11 @@ def named(*records: TrialRecord) -> dict[str, TrialRecord]:
 
 def numbers(records: list[TrialRecord]) -> list[str]:
     return [record.trial for record in records]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 def test_the_first_objective_decides():
@@ -165,3 +175,34 @@ def test_an_infeasible_trial_is_no_knee_and_no_extreme():
     found = knee(spec, named(*(trial(number, *point) for number, point in enumerate(points))))
     assert found is not None
     assert found.trial == "2"
+
+
+def test_the_front_of_many_is_that_of_comparing_each_with_each(rng: np.random.Generator):
+    names = ("a", "b", "c")
+    points = [tuple(float(value) for value in point) for point in rng.integers(0, 12, size=(300, 3))]
+    many = [
+        TrialRecord(str(n), "ask", {}, metrics=dict(zip(names, p, strict=True))) for n, p in enumerate(points)
+    ]
+    for count in (1, 2, 3):
+        cut = [point[:count] for point in points]
+        plain = [
+            trial
+            for trial, mine in zip(many, cut, strict=True)
+            if not any(o != mine and all(a <= b for a, b in zip(o, mine, strict=True)) for o in cut)
+        ]
+        assert undominated(names[:count], many) == plain
+        assert 0 < len(plain) < len(many)
+
+
+def test_of_thousands_of_trials_with_repeats_the_best_are_found_in_a_second(rng: np.random.Generator):
+    spec = spec_of(objectives=TWO, repeats={"seeds": 2, "top": 3})
+    many = [trial(number, *rng.normal(size=2)) for number in range(4000)]
+    again = [
+        replace(one, trial=f"{one.trial}-seed2", kind="control", of=one.trial, control="seed2")
+        for one in many[:3]
+    ]
+    found = named(*many, *again)
+    begun = time.process_time()
+    assert {one.trial for one in ranked(spec, found)[:3]} == {"0", "1", "2"}
+    assert set(numbers(pareto(spec, found))) <= {"0", "1", "2"}
+    assert time.process_time() - begun < 1.0
