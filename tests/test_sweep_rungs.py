@@ -1,5 +1,7 @@
 import math
 
+import numpy as np
+
 from dirsweep.sweep.rungs import Rungs
 
 
@@ -62,3 +64,15 @@ def test_replaying_the_reports_reproduces_every_decision():
     first, again = rungs(), rungs()
     assert [stops(first, *report) for report in reports] == [stops(again, *report) for report in reports]
     assert first == again
+
+
+def test_it_decides_as_counting_every_better_one_would():
+    rng = np.random.default_rng(0)
+    met, shown, decided = Rungs("val/all/mae", at=(0.5,), reduction=3), list[float](), list[bool]()
+    for trial in range(200):
+        shown.append(float(rng.integers(40)))
+        better = sum(value < shown[-1] for value in shown)
+        wanted = better >= max(1, len(shown) / 3)
+        assert stops(met, str(trial), 4, shown[-1]) == wanted
+        decided.append(wanted)
+    assert 40 < sum(decided) < 160

@@ -6,10 +6,11 @@ so far and on nothing else, so replaying the ledger's reports in order reproduce
 """
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import median
+
+KEPT = 500
 
 
 @dataclass
@@ -26,6 +27,12 @@ class Median:
     warmup: float
     met: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
     """By trial: shares of its epochs, rising, and its best value up to each."""
+    at: dict[float, list[float]] = field(default_factory=dict, compare=False)
+    """By share: the bests there, sorted, of all trials that came as far.
+
+    Trials have shares in common, so a decision mostly costs no look at each trial. Of at most `KEPT` shares,
+    for trials of hundreds of epochs have thousands.
+    """
 
     def stops(self, trial: str, epoch: int, of: int, metrics: Mapping[str, float | None]) -> bool:
         """Take in the report of one epoch; whether the trial should end here.
@@ -40,11 +47,41 @@ class Median:
         shares, bests = self.met.setdefault(trial, ([], []))
         shares.append(share)
         bests.append(min([value, *bests[-1:]]))
+        self._come_to(shares, bests)
         if share < self.warmup or epoch >= of:
             return False
-        others = [
-            best[place - 1]
-            for other, (reached, best) in self.met.items()
-            if other != trial and reached[-1] >= share and (place := bisect_right(reached, share))
-        ]
-        return len(others) >= self.startup and bests[-1] > median(others)
+        reached = self._reached(share)
+        if len(reached) - 1 < self.startup:
+            return False
+        return bests[-1] > _median_without(reached, bests[-1])
+
+    def _come_to(self, shares: list[float], bests: list[float]) -> None:
+        """Enter a trial at the known shares that its last report brought it to."""
+        before = shares[-2] if len(shares) > 1 else shares[-1]
+        for known, reached in self.at.items():
+            if before < known < shares[-1]:
+                insort(reached, bests[-2])
+            elif known == shares[-1]:
+                insort(reached, bests[-1])
+
+    def _reached(self, share: float) -> list[float]:
+        """The bests, sorted, of all trials that came to a share; those that began later do not count."""
+        if share not in self.at:
+            if len(self.at) == KEPT:
+                del self.at[next(iter(self.at))]
+            self.at[share] = sorted(
+                bests[place - 1]
+                for shares, bests in self.met.values()
+                if shares[-1] >= share and (place := bisect_right(shares, share))
+            )
+        return self.at[share]
+
+
+def _median_without(values: list[float], one: float) -> float:
+    """The median of sorted values, of which there are two or more, when one of them is left out."""
+    out, last = bisect_left(values, one), len(values) - 1
+
+    def rest(place: int) -> float:
+        return values[place + (place >= out)]
+
+    return rest(last // 2) if last % 2 else (rest(last // 2 - 1) + rest(last // 2)) / 2

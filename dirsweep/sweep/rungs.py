@@ -7,6 +7,7 @@ rung at the last epoch prune a finished trial; hence this one.
 """
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,7 +24,10 @@ class Rungs:
     metric: str
     at: tuple[float, ...]
     reduction: float
-    met: dict[float, dict[str, float]] = field(default_factory=dict)
+    met: dict[float, set[str]] = field(default_factory=dict)
+    """By rung: the trials that came to it."""
+    values: dict[float, list[float]] = field(default_factory=dict)
+    """By rung: what they showed there, sorted."""
 
     def stops(self, trial: str, epoch: int, of: int, metrics: Mapping[str, float | None]) -> bool:
         """Take in the report of one epoch; whether the trial should end here.
@@ -36,12 +40,12 @@ class Rungs:
             return False
         stop = False
         for rung in self.at:
-            if epoch / of >= rung and trial not in self.met.get(rung, {}):
+            if epoch / of >= rung and trial not in self.met.get(rung, ()):
                 stop = self._loses(rung, trial, value) or stop
         return stop
 
     def _loses(self, rung: float, trial: str, value: float) -> bool:
-        values = self.met.setdefault(rung, {})
-        values[trial] = value
-        better = sum(other < value for other in values.values())
-        return better >= max(1.0, len(values) / self.reduction)
+        self.met.setdefault(rung, set()).add(trial)
+        values = self.values.setdefault(rung, [])
+        insort(values, value)
+        return bisect_left(values, value) >= max(1.0, len(values) / self.reduction)
