@@ -1,6 +1,7 @@
 """What the driver decides, without Ray: the test stands where Tune does."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from dirsweep.sweep import stopping
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.driver import Driver
 from dirsweep.sweep.median import Median
-from dirsweep.sweep.progress import Progress, logged
+from dirsweep.sweep.progress import Progress, Sums, logged, progress
 from dirsweep.sweep.pruning import Rule
 from dirsweep.sweep.rungs import Rungs
 from dirsweep.trainable import Assignment
@@ -326,6 +327,36 @@ def test_progress_counts_trials_and_estimates_the_time_left(bench: Bench):
     bench.take()
     assert bench.shown[-1].best == {"val/all/mae": 7.0}
     assert bench.shown[-1].trainer_seconds == pytest.approx(3 * 1.5)
+
+
+def test_progress_is_that_of_counting_all_trials_at_any_time(tmp_path: Path):
+    space = sweeping.spec(tmp_path, budget={"trials": 8})
+    bench = Bench(tmp_path / "sweep", space, Median("val/all/mae", 1, 0.0))
+    bench.run_controls()
+    looked = set()
+
+    def look() -> None:
+        seen, plain = bench.driver.progress(), Sums(space.metrics).plus(bench.book.records.values())
+        wanted = progress(plain, 8, running={}, workers=2)
+        assert (seen.done, seen.failed, seen.pruned) == (wanted.done, wanted.failed, wanted.pruned)
+        assert (seen.controls, seen.best) == (wanted.controls, wanted.best)
+        assert seen.trainer_seconds == pytest.approx(wanted.trainer_seconds)
+        assert bench.book.sums.ended == plain.ended
+        looked.add((seen.done, seen.failed, seen.pruned))
+
+    for number, mae in enumerate([8.0, 9.0, math.nan, 5.0, 8.5]):
+        key = bench.take()["key"]
+        assert key == str(number)
+        look()
+        if not bench.report(key, 1, mae):
+            look()
+            bench.finish(key, mae)
+        look()
+        bench.book.settle(wait=True)
+        look()
+    assert looked >= {(0, 0, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (2, 1, 2)}
+    resumed = Bench(tmp_path / "sweep", space, Median("val/all/mae", 1, 0.0))
+    assert replace(resumed.driver.progress(), seconds=0.0) == replace(bench.driver.progress(), seconds=0.0)
 
 
 def test_workers_that_never_report_end_the_sweep_and_leave_its_trials_open(bench: Bench):

@@ -19,7 +19,7 @@ from dirsweep.search.warm import gather
 from dirsweep.storage import Folder
 from dirsweep.sweep import start
 from dirsweep.sweep.book import Book
-from dirsweep.sweep.progress import logged, progress
+from dirsweep.sweep.progress import Sums, logged, progress
 
 SEARCHED = {
     "stage2.norm_weight": {"uniform": [0.0, 10.0]},
@@ -285,4 +285,4 @@ def test_trials_of_earlier_sweeps_count_neither_for_the_budget_nor_for_the_leade
     book.close()
     found = trials(Ledger.open(Folder(tmp_path / "new")).records)
     assert [trial.trial for trial in ranked(spec, found)] == ["0"]
-    assert progress(found.values(), 9).trainer_seconds == 9.0
+    assert progress(Sums().plus(found.values()), 9).trainer_seconds == 9.0

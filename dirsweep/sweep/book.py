@@ -17,6 +17,7 @@ from dirsweep.search.model import SweepSpec
 from dirsweep.storage import TRIALS, Folder
 from dirsweep.sweep import told
 from dirsweep.sweep.controls import Control, record_config
+from dirsweep.sweep.progress import Sums
 from dirsweep.sweep.store import store_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Book:
         self._tracker = tracker
         self._tracked: set[str] = set()
         self._logged = logged
+        self._settled = Sums(spec.metrics)
+        self._unsettled: dict[str, TrialRecord] = {}
+        """Trials and controls that are open, or whose tell is not written yet."""
+        for record in self.records.values():
+            self._enter(record)
         self._ask: Future[tuple[int, dict[str, Any]]] | None = None
         self._tells: list[tuple[TrialRecord, Future[State]]] = []
         if tracker:
@@ -79,8 +85,19 @@ class Book:
     def overspent(self) -> bool:
         """Whether the asked trials have used up the budget's trainer-seconds, those that run included."""
         limit = self.spec.budget.trainer_seconds
-        spent = sum(record.seconds for record in self.records.values() if record.kind == "ask")
-        return limit is not None and spent >= limit
+        return limit is not None and self.sums.seconds.get("ask", 0.0) >= limit
+
+    @property
+    def sums(self) -> Sums:
+        """What all trials and controls come to so far."""
+        return self._settled.plus(self._unsettled.values())
+
+    def _enter(self, record: TrialRecord) -> None:
+        self.records[record.trial] = record
+        if record.state == "OPEN":
+            self._unsettled[record.trial] = record
+        else:
+            self._settled.add(record)
 
     def ask(self, seconds: float) -> str | None:
         """The key of a new trial; None if the sampler takes longer than `seconds` (then call again)."""
@@ -91,16 +108,14 @@ class Book:
             return None
         self._ask = None
         key = str(number)
-        self.records[key] = TrialRecord(key, "ask", params)
+        self._enter(TrialRecord(key, "ask", params))
         return key
 
     def add_control(self, control: Control) -> None:
         """Enter a control."""
         fields = {"of": control.of, "control": control.control, "params": control.params}
         self.ledger.write("control", trial=control.key, **fields)
-        self.records[control.key] = TrialRecord(
-            control.key, "control", control.params, control.of, control.control
-        )
+        self._enter(TrialRecord(control.key, "control", control.params, control.of, control.control))
 
     def start(self, key: str) -> None:
         """A worker has taken up the trial."""
@@ -174,6 +189,7 @@ class Book:
         while self._tells and (wait or self._tells[0][1].done()):
             record, entered = self._tells.pop(0)
             record.state = entered.result()
+            self._settled.add(self._unsettled.pop(record.trial))
             if record.state != "COMPLETE" and record.attempts:
                 self._discard_checkpoints(record.trial)
             self._track_end(record)

@@ -245,9 +245,8 @@ class Driver:
     def progress(self, message: str = "") -> Progress:
         """Where the sweep is now."""
         return progress(
-            self._book.records.values(),
+            self._book.sums,
             self._book.total,
-            metrics=self._book.spec.metrics,
             running={key: self._handed[key] for key in self._started},
             workers=self._workers,
             seconds=time.monotonic() - self._begun,

@@ -7,7 +7,7 @@ the driver does; of the time left it knows less.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from dirsweep.config import USUAL_METRICS
 from dirsweep.ledger import TrialRecord
@@ -59,57 +59,78 @@ class Progress:
 OnChange = Callable[[Progress], None]
 
 
+@dataclass
+class Sums:
+    """What trials and controls come to, together.
+
+    A driver keeps those of the ones that are settled, so that a look at its progress takes as long at the
+    ten thousandth trial as at the first.
+
+    metrics: as in `Progress`.
+    counts: how many there are of each kind in each state.
+    seconds: trainer-seconds, by kind.
+    ended: of those that took time and ended, how many there are, and their trainer-seconds.
+    best: as in `Progress`.
+    """
+
+    metrics: tuple[str, str] = USUAL_METRICS
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    ended: tuple[int, float] = (0, 0.0)
+    best: dict[str, float] = field(default_factory=dict)
+
+    def add(self, record: TrialRecord) -> None:
+        """Take in a trial or control."""
+        self.counts[record.kind, record.state] += 1
+        self.seconds[record.kind] = self.seconds.get(record.kind, 0.0) + record.seconds
+        if record.state != "OPEN" and record.seconds > 0:
+            self.ended = self.ended[0] + 1, self.ended[1] + record.seconds
+        if record.kind == "ask" and record.state == "COMPLETE":
+            for name in shown(self.metrics):
+                value = record.metrics.get(name)
+                if value is not None and math.isfinite(value):
+                    better = max if name.endswith("/pearson") else min
+                    self.best[name] = better(value, self.best.get(name, value))
+
+    def plus(self, records: Iterable[TrialRecord]) -> "Sums":
+        """Those of the records too; these stay as they are."""
+        both = replace(self, counts=self.counts.copy(), seconds=dict(self.seconds), best=dict(self.best))
+        for record in records:
+            both.add(record)
+        return both
+
+
 def progress(
-    records: Iterable[TrialRecord],
+    sums: Sums,
     total: int,
     *,
-    metrics: tuple[str, str] = USUAL_METRICS,
     running: Mapping[str, float] | None = None,
     workers: int = 1,
     seconds: float = 0.0,
     message: str = "",
 ) -> Progress:
-    """Progress from the ledger's trials.
+    """Progress from what all trials and controls come to.
 
     running: the trials in a worker, with the share of their epochs that is done.
     """
-    records, running = list(records), running or {}
-    trials = [record for record in records if record.kind == "ask"]
-    complete = [record for record in trials if record.state == "COMPLETE"]
-    controls = [record for record in records if record.kind == "control"]
-    states = Counter(record.state for record in trials)
-    spent = [record.seconds for record in records if record.state != "OPEN" and record.seconds > 0]
-    ended = sum(states.values()) - states["OPEN"]
-    to_run = (
-        max(0, total - ended) + sum(record.state == "OPEN" for record in controls) - sum(running.values())
-    )
+    running = running or {}
+    done, failed, pruned = (sums.counts["ask", state] for state in ("COMPLETE", "FAIL", "PRUNED"))
+    to_run = max(0, total - done - failed - pruned) + sums.counts["control", "OPEN"] - sum(running.values())
+    count, spent = sums.ended
     return Progress(
         total=total,
-        metrics=metrics,
-        done=len(complete),
+        metrics=sums.metrics,
+        done=done,
         running=len(running),
-        failed=states["FAIL"],
-        pruned=states["PRUNED"],
-        controls=sum(record.state == "COMPLETE" for record in controls),
-        best=_best(complete, metrics),
+        failed=failed,
+        pruned=pruned,
+        controls=sums.counts["control", "COMPLETE"],
+        best=sums.best,
         seconds=seconds,
-        left=max(0.0, to_run) * sum(spent) / len(spent) / workers if spent else None,
-        trainer_seconds=sum(record.seconds for record in records),
+        left=max(0.0, to_run) * spent / count / workers if count else None,
+        trainer_seconds=sum(sums.seconds.values()),
         message=message,
     )
-
-
-def _best(complete: list[TrialRecord], metrics: Sequence[str]) -> dict[str, float]:
-    found = {name: [record.metrics.get(name) for record in complete] for name in shown(metrics)}
-    finite = {
-        name: [value for value in values if value is not None and math.isfinite(value)]
-        for name, values in found.items()
-    }
-    return {
-        name: max(values) if name.endswith("/pearson") else min(values)
-        for name, values in finite.items()
-        if values
-    }
 
 
 def titled(record: TrialRecord) -> str:

@@ -15,7 +15,7 @@ from dirsweep.search.spec import FILE, check_data, encoder_files, read_own_spec
 from dirsweep.search.warm import Warm, gather
 from dirsweep.storage import File, Folder, Place
 from dirsweep.sweep import lock, provenance, pruning, stopping, store, told
-from dirsweep.sweep.progress import OnChange, Progress, progress
+from dirsweep.sweep.progress import OnChange, Progress, Sums, progress
 from dirsweep.sweep.session import Resources, ray_session
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _warm_up(records: Ledger, warm: Warm, spec: SweepSpec, on_change: OnChange) 
     if warm.trials:
         records.write("warm", trials=warm.trials, notes=warm.notes)
     for note in warm.notes:
-        on_change(progress([], spec.budget.trials, message=note))
+        on_change(progress(Sums(), spec.budget.trials, message=note))
 
 
 def _check_same(folder: Folder, spec: SweepSpec, opening: Mapping[str, Any]) -> None:
@@ -171,7 +171,7 @@ def _drive(
     tracker = _tracker(uri, spec, folder, records) if uri else None
     try:
         book = Book(spec, folder, records, tracker, told.kept(spec))
-        on_change(progress(book.records.values(), book.total, message="Ray and its workers start"))
+        on_change(progress(book.sums, book.total, message="Ray and its workers start"))
         with _watched(tracker, records, system_metrics), ray_session(resources) as workers:
             from dirsweep.sweep.tune import drive  # Ray, which reads its settings when it is imported
 
@@ -219,8 +219,8 @@ def _tracker(uri: str, spec: SweepSpec, folder: Folder, records: Ledger) -> "Tra
 
     def on_run(key: str, run: str) -> None:
         fields = {"trial": key, "id": run, **({} if key else place.entry(folder, uri))}
-        last = ledger.sweep_run(records.records) or {}
-        if key or any(last.get(name) != value for name, value in fields.items()):
+        last = {} if key else ledger.sweep_run(records.records) or {}
+        if any(last.get(name) != value for name, value in fields.items()):
             records.write("run", **fields)
 
     sweep = place.sweep_of(folder, records)

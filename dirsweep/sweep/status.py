@@ -9,7 +9,7 @@ from dirsweep.ledger import Ledger, budget, of_drivers, trials
 from dirsweep.search.spec import read_own_spec
 from dirsweep.storage import Folder, Holder, Place, Record
 from dirsweep.sweep import lock, stopping
-from dirsweep.sweep.progress import Progress, progress
+from dirsweep.sweep.progress import Progress, Sums, progress
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,8 @@ def status(folder: Place) -> Status:
         if driver is not None and record.state == "OPEN" and record.attempts
     }
     shown = progress(
-        known.values(),
+        Sums(read_own_spec(folder).metrics).plus(known.values()),
         budget(records),
-        metrics=read_own_spec(folder).metrics,
         running=running,
         workers=max(1, len(running)),
         seconds=_elapsed(records),
