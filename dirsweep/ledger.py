@@ -90,6 +90,11 @@ class Ledger:
         with self._lock:
             return list(self._records)
 
+    def since(self, number: int) -> list[Record]:
+        """The records from that number on, oldest first."""
+        with self._lock:
+            return self._records[number:]
+
     @property
     def opening(self) -> Record:
         """The first record: what the sweep was begun with."""
@@ -192,9 +197,14 @@ def trials(records: Iterable[Record]) -> dict[str, TrialRecord]:
         ValueError: a record speaks of a trial that was never asked.
     """
     found: dict[str, TrialRecord] = {}
+    fold(found, records)
+    return found
+
+
+def fold(found: dict[str, TrialRecord], records: Iterable[Record]) -> None:
+    """Let records that follow change what `trials` found in those before them; raises as `trials`."""
     for record in records:
         _fold(found, record)
-    return found
 
 
 def _fold(found: dict[str, TrialRecord], record: Record) -> None:

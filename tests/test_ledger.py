@@ -81,6 +81,16 @@ def test_trials_fold_to_their_last_state(folder: Folder):
     assert (control.state, control.reason) == ("FAIL", "no")
 
 
+def test_folded_record_by_record_trials_are_those_of_the_whole_ledger(folder: Folder):
+    book, found, read = a_sweep(folder), dict[str, ledger.TrialRecord](), 0
+    for number in range(len(book.records)):
+        ledger.fold(found, book.records[read : number + 1])
+        read = number + 1
+        assert str(found) == str(ledger.trials(book.records[:read]))  # as text, for NaN is not NaN
+    assert book.since(read) == []
+    assert [record["n"] for record in book.since(read - 2)] == [read - 2, read - 1]
+
+
 def test_the_first_report_of_an_epoch_counts(folder: Folder):
     book = begun(folder)
     book.write("ask", trial="0", params={}, attrs={})

@@ -136,6 +136,23 @@ def test_the_simple_form_goes_on_when_the_space_has_fewer_stage_1s_than_parents(
     assert sum(why.startswith("a child of one of the best") for why in whys) == 3
 
 
+@pytest.mark.parametrize("mode", ["staged", {"name": "staged_simple", "parents": 4, "best": 2}])
+def test_a_decision_is_that_from_the_whole_ledger(tmp_path: Path, mode: Any):
+    space = spec(mode=mode, sampler={"name": "random"})
+    run(tmp_path, space, 20)
+    records = Ledger.open(Folder(tmp_path)).records
+    asks = [place for place, entry in enumerate(records) if entry["kind"] == "ask"]
+    whys = []
+    for place in asks:
+        known = list(trials(records[:place]).values())
+        decision = staged.decide(space, staged.family(known))
+        assert decision.why == records[place]["why"]
+        if decision.parent is not None:
+            assert staged.parent_params(records[place]["params"]) == decision.parent
+        whys.append(decision.why)
+    assert len(set(whys)) > 3
+
+
 def record(number: int, params: dict[str, Any], result: float, seconds: float) -> TrialRecord:
     found = TrialRecord(str(number), "ask", params)
     found.state, found.metrics, found.seconds = "COMPLETE", {"val/all/mae": result}, seconds
@@ -149,7 +166,8 @@ def test_when_new_stage_1s_bring_nothing_children_get_nearly_all_and_the_floor_s
     known += [record(9, {"stage1.norm_ordinality.weight": 0.1, "stage2.norm_weight": 1.0}, 4.0, 1.0)]
     space = spec(mode={"name": "staged", "new_parents": 0.2})
     decided = [
-        staged.decide(space, [*known, *[TrialRecord("x", "ask", known[0].params)] * n]) for n in range(300)
+        staged.decide(space, staged.family([*known, *[TrialRecord("x", "ask", known[0].params)] * n]))
+        for n in range(300)
     ]
     new = sum(decision.parent is None for decision in decided) / len(decided)
     assert 0.13 < new < 0.27

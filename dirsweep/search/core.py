@@ -19,7 +19,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dirsweep.ledger import Ledger, State, TrialRecord, trials
+from dirsweep.ledger import Ledger, State, TrialRecord, fold
 from dirsweep.search import staged
 from dirsweep.search.constraints import constraint_values, limit
 from dirsweep.search.model import SweepSpec
@@ -53,6 +53,10 @@ class Search:
         )
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._states: list[State] = []
+        self._known: dict[str, TrialRecord] = {}
+        self._read = 0
+        """Records of the ledger that `_known` rests on."""
+        self._family = staged.Family()
         self._warm = [
             trial for record in ledger.records if record["kind"] == "warm" for trial in record["trials"]
         ]
@@ -164,8 +168,10 @@ class Search:
         """In a staged sweep, whether the next trial has a new stage 1, and if not, whose."""
         if isinstance(self._spec.mode, Joint):
             return None
-        known = trials(self._ledger.records)
-        return staged.decide(self._spec, [record for record in known.values() if record.kind == "ask"])
+        known = self._so_far()
+        for number in range(self._family.count, len(self._states)):
+            self._family.add(known[str(number)])
+        return staged.decide(self._spec, self._family)
 
     def _values(self, trial: optuna.Trial, parent: dict[str, Any] | None) -> dict[str, Any]:
         """The searched values of a trial: its parent's, of which the study takes note, and those asked."""
@@ -205,16 +211,20 @@ class Search:
 
     def _controls(self) -> dict[str, TrialRecord]:
         """The controls that constraints are relative to, as far as they have come."""
-        needed = {constraint.of for constraint in self._spec.constraints} - {None}
         return (
-            trials(record for record in self._ledger.records if record.get("trial") in needed)
-            if needed
-            else {}
+            self._so_far() if any(constraint.of is not None for constraint in self._spec.constraints) else {}
         )
+
+    def _so_far(self) -> dict[str, TrialRecord]:
+        """All trials and controls; only what the ledger has had since the last time is read."""
+        further = self._ledger.since(self._read)
+        self._read += len(further)
+        fold(self._known, further)
+        return self._known
 
     def _replay(self) -> None:
         """Bring the study to where the ledger is."""
-        known = trials(self._ledger.records)
+        known = self._so_far()
         asked = [record for record in known.values() if record.kind == "ask"]
         if asked:
             self._add_warm(known)

@@ -53,13 +53,37 @@ def parent_params(params: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if of_stage1(name)}
 
 
+class Family:
+    """The asked trials of a sweep and their parents, in the order in which they came up."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """How many trials there are."""
+        self._parents: dict[str, Parent] = {}
+
+    @property
+    def parents(self) -> list[Parent]:
+        """The stage 1s."""
+        return list(self._parents.values())
+
+    def add(self, trial: TrialRecord) -> None:
+        """Enter the trial that was asked next."""
+        self.count += 1
+        params = parent_params(trial.params)
+        self._parents.setdefault(json.dumps(params, sort_keys=True), Parent(params)).trials.append(trial)
+
+
+def family(trials: Sequence[TrialRecord]) -> Family:
+    """That of the asked trials."""
+    found = Family()
+    for trial in trials:
+        found.add(trial)
+    return found
+
+
 def parents(trials: Sequence[TrialRecord]) -> list[Parent]:
     """The parents of the asked trials, in the order in which they came up."""
-    found: dict[str, Parent] = {}
-    for trial in trials:
-        params = parent_params(trial.params)
-        found.setdefault(json.dumps(params, sort_keys=True), Parent(params)).trials.append(trial)
-    return list(found.values())
+    return family(trials).parents
 
 
 def base(spec: SweepSpec) -> dict[str, Any]:
@@ -73,16 +97,15 @@ def base(spec: SweepSpec) -> dict[str, Any]:
     return {f"{term}.norm_ordinality.name": "none" for term in terms}
 
 
-def decide(spec: SweepSpec, trials: Sequence[TrialRecord]) -> Decision:
-    """What the trial after the (N,) asked `trials` is."""
+def decide(spec: SweepSpec, family: Family) -> Decision:
+    """What the trial after all asked ones is."""
     mode = spec.mode
     assert isinstance(mode, Staged | StagedSimple)
-    if not trials:
+    if not family.count:
         return Decision(base(spec), "the base: stage 1 without norm ordinality")
-    family = parents(trials)
     if isinstance(mode, StagedSimple):
-        return _simple(spec, mode, family, len(trials))
-    return _adaptive(spec, mode, family, len(trials))
+        return _simple(spec, mode, family.parents, family.count)
+    return _adaptive(spec, mode, family.parents, family.count)
 
 
 def _simple(spec: SweepSpec, mode: StagedSimple, family: list[Parent], number: int) -> Decision:
@@ -96,9 +119,9 @@ def _simple(spec: SweepSpec, mode: StagedSimple, family: list[Parent], number: i
     if not complete:
         return Decision(family[0].params, "no parent has a finished trial yet")
     front = {trial.trial for trial in undominated(spec.objectives, complete)}
-    able = [parent for parent in family if parent.values(spec)]
-    able.sort(key=lambda parent: (front.isdisjoint(t.trial for t in parent.trials), min(parent.values(spec))))
-    chosen = min(able[: mode.best], key=lambda parent: len(parent.trials))
+    able = [(parent, values) for parent in family if (values := parent.values(spec))]
+    able.sort(key=lambda one: (front.isdisjoint(trial.trial for trial in one[0].trials), min(one[1])))
+    chosen = min((parent for parent, _ in able[: mode.best]), key=lambda parent: len(parent.trials))
     return Decision(chosen.params, f"a child of one of the best {mode.best} parents, in turn")
 
 
@@ -110,19 +133,18 @@ def _adaptive(spec: SweepSpec, mode: Staged, family: list[Parent], number: int) 
     The expected improvement on the best value so far (Jones et al., 1998) is divided by what such a
     trial has cost: Lee et al., 2020, "Cost-aware Bayesian optimization".
     """
-    able = [parent for parent in family if parent.values(spec)]
+    able = [(parent, values) for parent in family if (values := parent.values(spec))]
     if len(able) < 2:
         return Decision(None, "too few parents have a finished trial to compare them")
-    firsts = [parent.values(spec)[0] for parent in able]
-    best = min(value for parent in able for value in parent.values(spec))
+    firsts = [values[0] for _, values in able]
+    best = min(min(values) for _, values in able)
     mean, spread = fmean(firsts), math.sqrt(pvariance(firsts))
-    within = [pvariance(parent.values(spec)) for parent in able if len(parent.values(spec)) > 1]
+    within = [pvariance(values) for _, values in able if len(values) > 1]
     child_spread = math.sqrt(fmean(within)) if within else spread
     cost_new, cost_child = _costs(spec, family)
     rate_new = expected_improvement(mean, spread, best) / cost_new
     rates = []
-    for parent in able:
-        values = parent.values(spec)
+    for _, values in able:
         centre = (sum(values) + mean) / (len(values) + 1)
         rates.append(expected_improvement(centre, child_spread, best) / cost_child)
     share = rate_new / (rate_new + max(rates)) if rate_new + max(rates) > 0 else 0.5
@@ -131,7 +153,7 @@ def _adaptive(spec: SweepSpec, mode: Staged, family: list[Parent], number: int) 
     if draw.random() < share:
         return Decision(None, f"a new parent (chance {share:.0%} by expected improvement per second)")
     chance = np.array(rates) / sum(rates) if sum(rates) > 0 else np.full(len(able), 1 / len(able))
-    chosen = able[int(draw.choice(len(able), p=chance))]
+    chosen, _ = able[int(draw.choice(len(able), p=chance))]
     return Decision(
         chosen.params, f"a child of parent {chosen.trials[0].trial} (chance {1 - share:.0%} for a child)"
     )

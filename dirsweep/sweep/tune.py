@@ -86,6 +86,10 @@ class _Scheduler(_Link, FIFOScheduler):
         ends = self.guarded(self.driver.reported, trial.config["key"], result, otherwise=True)
         return TrialScheduler.STOP if ends else TrialScheduler.CONTINUE
 
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The first that waits; Tune's own looks through all trials of the sweep for it, at each step."""
+        return next((trial for trial in self.held.values() if trial.status == Trial.PENDING), None)
+
 
 class _Steps(_Link, Stopper):
     """Looks after Tune's trials at the end of each step, and ends them as they are if the driver gives up.

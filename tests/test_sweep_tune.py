@@ -1,0 +1,36 @@
+"""What Tune is told, where it needs no Ray that runs."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow  # importing Tune takes over a second
+
+
+def test_the_trial_that_waits_longest_is_next_as_tune_itself_would_find_it():
+    from ray.tune.experiment import Trial
+    from ray.tune.schedulers import FIFOScheduler
+
+    from dirsweep.sweep.tune import _Scheduler
+
+    driver: Any = None  # not asked
+    held: dict[str, Trial] = {}
+    ours, known, found = _Scheduler(driver, held), list[Trial](), list[str | None]()
+    tunes: Any = SimpleNamespace(get_trials=lambda: known)
+    for step in range(60):
+        if step % 3 == 0:
+            known.append(Trial("sleeper", stub=True, trial_id=str(step)))
+            ours.on_trial_add(tunes, known[-1])
+        elif step % 5 == 0:
+            for trial in [trial for trial in held.values() if trial.status == Trial.RUNNING][:1]:
+                trial.set_status(Trial.TERMINATED)
+                del held[trial.trial_id]
+        chosen, wanted = ours.choose_trial_to_run(tunes), FIFOScheduler().choose_trial_to_run(tunes)
+        assert chosen is wanted
+        found.append(chosen and chosen.trial_id)
+        if chosen and step % 4 == 0:
+            chosen.set_status(Trial.RUNNING)
+    assert len(held) < len(known)
+    assert None in found
+    assert len(set(found)) > 8
