@@ -95,3 +95,10 @@ def test_one_changed_byte_is_found(tmp_path: Path, place: int):
     records, damaged = folder.records("log")
     assert [record["n"] for record in records] == [1]
     assert damaged == 1
+
+
+def test_the_names_in_records_are_kept_once(folder: Folder):
+    for value in (1.0, 2.0):
+        folder.append("records.jsonl", {"metrics": {"val/all/mae of it": value}})
+    one, other = (next(iter(record["metrics"])) for record in folder.records("records.jsonl")[0])
+    assert one is other
