@@ -2,23 +2,25 @@
 
 What would come again (a bad threshold, a loss that turned NaN) is reported as FAIL, not raised, for
 Tune and the sweep take an exception for a fault worth another attempt. A trial that was stopped
-reports no `final`: it stays open and goes on at resume. Tune gets numbers only; checkpoints and
+reports no `final`: it stays open and goes on at resume. Tune gets a line of text; checkpoints and
 records are in the trial's own folder.
 
 Importing this brings neither torch nor Ray: the driver names `trial` before Ray has its settings.
 """
 
 import errno
+import json
 import time
 import traceback
-from collections.abc import Callable
-from typing import TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
 
 from dirsweep.config import TrialConfig
 from dirsweep.storage import STOP, Folder, Place, Record
 
 POLL_SECONDS = 1.0
 ERROR_FILE = "error.txt"
+REPORT = "report"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -82,16 +84,24 @@ def trial(assignment: Assignment) -> None:
 
 def report_epoch(record: Record) -> None:
     """Report one epoch (`pipeline`'s record) to Tune."""
-    from ray import tune
-
-    tune.report({**record, "fraction": record["epoch"] / record["of"]})
+    _report({**record, "fraction": record["epoch"] / record["of"]})
 
 
 def report_final(state: str, metrics: dict[str, float], reason: str = "") -> None:
     """Report how the trial ended; OPEN is an end that is not the trial's own (a full disk, other data)."""
+    _report({"final": True, "state": state, "reason": reason, "metrics": metrics})
+
+
+def _report(said: Record) -> None:
+    """Report as text: of every number Tune keeps a history, half a megabyte for the metrics of a trial."""
     from ray import tune
 
-    tune.report({"final": True, "state": state, "reason": reason, "metrics": metrics})
+    tune.report({REPORT: json.dumps(said)})
+
+
+def said(result: Mapping[str, Any]) -> Record:
+    """What a trial said, from the result that Tune hands on."""
+    return dict(json.loads(result[REPORT]))
 
 
 def stop_check(sweep: Place) -> Callable[[], bool]:

@@ -20,7 +20,7 @@ from dirsweep.sweep.pruning import Rule
 from dirsweep.sweep.rungs import Rungs
 from dirsweep.trainable import Assignment
 
-MAE = "metrics/val/all/mae"
+MAE = "val/all/mae"
 
 
 class Bench:
@@ -46,11 +46,13 @@ class Bench:
 
     def report(self, key: str, epoch: int, mae: float, of: int = 4) -> bool:
         numbers = {"epoch": epoch, "of": of, "fraction": epoch / of, "stage": "stage1", "seconds": 0.5}
-        return self.driver.reported(key, {**numbers, MAE: mae})
+        return self.driver.reported(key, {**numbers, "metrics": {MAE: mae}})
 
     def finish(self, key: str, mae: float, state: str = "COMPLETE", reason: str = "") -> None:
-        numbers = {"metrics/epoch": 4, "metrics/seconds": 1.5, MAE: mae}
-        assert self.driver.reported(key, {"final": True, "state": state, "reason": reason, **numbers})
+        metrics = {"epoch": 4, "seconds": 1.5, MAE: mae}
+        assert self.driver.reported(
+            key, {"final": True, "state": state, "reason": reason, "metrics": metrics}
+        )
 
     def run_controls(self) -> None:
         for key in ("default-plain", "default-mu0"):
@@ -224,7 +226,7 @@ def test_a_stop_mark_leaves_trials_open(bench: Bench):
 def test_a_full_disk_ends_the_sweep_and_leaves_the_trial_open(bench: Bench):
     key = bench.take()["key"]
     reason = "x: No space left on device; make room"
-    bench.driver.reported(key, {"final": True, "state": "OPEN", "reason": reason})
+    bench.driver.reported(key, {"final": True, "state": "OPEN", "reason": reason, "metrics": {}})
     assert bench.driver.over
     assert bench.driver.gives_up
     assert "No space left on device; make room, then `dirsweep resume" in str(bench.driver.failure)

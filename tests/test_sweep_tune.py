@@ -34,3 +34,16 @@ def test_the_trial_that_waits_longest_is_next_as_tune_itself_would_find_it():
     assert len(held) < len(known)
     assert None in found
     assert len(set(found)) > 8
+
+
+def test_tune_keeps_no_history_of_what_a_trial_reports(monkeypatch: pytest.MonkeyPatch):
+    from ray import tune
+    from ray.tune.experiment import Trial
+
+    from dirsweep import trainable
+
+    trial = Trial("sleeper", stub=True, trial_id="0")
+    monkeypatch.setattr(tune, "report", trial.update_last_result)
+    trainable.report_epoch({"epoch": 1, "of": 2, "metrics": {f"val/{number}": 1.0 for number in range(100)}})
+    assert trainable.said(trial.last_result)["metrics"]["val/99"] == 1.0
+    assert trial.run_metadata.metric_analysis == {}

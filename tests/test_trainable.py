@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dirsweep.trainable import Assignment
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What a trial reports to Tune."""
     found: list[dict[str, Any]] = []
-    monkeypatch.setattr(tune, "report", found.append)
+    monkeypatch.setattr(tune, "report", lambda result: found.append(trainable.said(result)))
     return found
 
 
@@ -106,3 +107,11 @@ def test_the_stop_mark_is_looked_up_once_a_second(tmp_path: Path, monkeypatch: p
     assert not stopped()
     now = 101.0
     assert stopped()
+
+
+def test_what_a_trial_says_comes_back_as_it_was_said(reports: list[dict[str, Any]]):
+    metrics = {"val/all/mae": 0.1 + 0.2, "val/few/mae": math.inf, "val/zero/mae": math.nan}
+    trainable.report_epoch({"epoch": 3, "of": 4, "metrics": metrics})
+    trainable.report_final("COMPLETE", metrics)
+    assert str(reports[0]) == str({"epoch": 3, "of": 4, "metrics": metrics, "fraction": 0.75})
+    assert str(reports[1]) == str({"final": True, "state": "COMPLETE", "reason": "", "metrics": metrics})

@@ -144,11 +144,11 @@ class Driver:
         self._changed(f"{titled(record)} {'goes on' if record.epoch else 'starts'}")
 
     def reported(self, key: str, result: Mapping[str, Any]) -> bool:
-        """Take in a report; whether the trial should end now."""
+        """Take in what a trial said; whether it should end now."""
         self._heard = True
         if key not in self._handed:
             return True
-        metrics = _metrics(result)
+        metrics = result["metrics"]
         if result.get("final"):
             self._finish(key, result["state"], metrics, result["reason"])
             return True
@@ -268,9 +268,3 @@ class Driver:
                     self._prune(record)
                 else:
                     self._waiting.append(record.trial)
-
-
-def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of a result as Tune flattens it: "metrics/val/all/mae" is val/all/mae."""
-    prefix = "metrics/"
-    return {name.removeprefix(prefix): value for name, value in result.items() if name.startswith(prefix)}

@@ -3,7 +3,7 @@
 Tune places trials on workers and carries their reports. It decides nothing: our scheduler is asked
 first about each report, our searcher hands out trials, and at each step we look for trials that
 Tune holds in error (an actor that died idle fails the next trial without telling anyone). Tune is
-given metrics only, and a temporary folder. It pickles what it is given: these classes leave their
+given reports as text, and a temporary folder. It pickles what it is given: these classes leave their
 state at home, for no pickle is ever read.
 """
 
@@ -21,6 +21,7 @@ from ray.tune.search import Searcher
 
 from dirsweep.sweep.driver import Driver
 from dirsweep.sweep.session import Resources
+from dirsweep.trainable import said
 
 Trainable = Callable[[Any], None]
 Result = TypeVar("Result")
@@ -83,8 +84,11 @@ class _Scheduler(_Link, FIFOScheduler):
         self.held[trial.trial_id] = trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        ends = self.guarded(self.driver.reported, trial.config["key"], result, otherwise=True)
+        ends = self.guarded(self._reported, trial, result, otherwise=True)
         return TrialScheduler.STOP if ends else TrialScheduler.CONTINUE
+
+    def _reported(self, trial: Trial, result: dict[str, Any]) -> bool:
+        return self.driver.reported(trial.config["key"], said(result))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The first that waits; Tune's own looks through all trials of the sweep for it, at each step."""
