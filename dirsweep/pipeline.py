@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
-from dirsweep.checkpoint import Journal, Stopped, Store, clear, read_records, unpack
+from dirsweep.checkpoint import Journal, Stopped, Store, claim, clear, read_records, unpack
 from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, settings
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
@@ -57,8 +57,9 @@ def run_trial(
     _claim_folder(config, dataset, folder)
     if folder.exists("metrics.json"):
         return _finished(folder, emit, emitted)
-    with shared_stage1(config, dataset, folder, store, should_stop):
-        trial = _set_up(config, dataset, Journal(folder, emit, emitted, should_stop))
+    attempt = claim(folder)  # before it waits for others: whoever trains this trial still writes no more
+    with shared_stage1(config, dataset, folder, attempt, store, should_stop):
+        trial = _set_up(config, dataset, Journal(folder, attempt, emit, emitted, should_stop))
         before = after = _pretrain(trial, store)
     line = None
     if config.stage2 is not None:

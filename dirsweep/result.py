@@ -89,12 +89,16 @@ def finish(trial: Trial, before: Measured, line: MajorityFit | None, after: Meas
         | {"epoch": after.epoch, "epochs": trial.epochs, "seconds": trial.journal.seconds}
         | {"reused_seconds": reused_seconds(trial.journal.folder)}
     )
-    trial.journal.check_current()
-    folder.put("bins.csv", _bin_table(trial, before, line, after).to_csv(index=False).encode())
-    folder.put("val_predictions.csv", _predictions(trial).to_csv(index=False).encode())
-    folder.put("inputs.json", json.dumps(_inputs(trial)).encode())
-    folder.put("model.safetensors", pack(dict(trial.model.state_dict()), {"method_version": METHOD_VERSION}))
-    folder.put("metrics.json", json.dumps(found, indent=1).encode())
+    left = {
+        "bins.csv": _bin_table(trial, before, line, after).to_csv(index=False).encode(),
+        "val_predictions.csv": _predictions(trial).to_csv(index=False).encode(),
+        "inputs.json": json.dumps(_inputs(trial)).encode(),
+        "model.safetensors": pack(dict(trial.model.state_dict()), {"method_version": METHOD_VERSION}),
+        "metrics.json": json.dumps(found, indent=1).encode(),
+    }
+    for name, content in left.items():
+        trial.journal.check_current()  # each time: on a node that was cut off, a write may hang for long
+        folder.put(name, content)
     clear(folder)
     return found
 

@@ -29,25 +29,34 @@ def shared_stage1(
     config: TrialConfig,
     dataset: Dataset,
     folder: Folder,
+    attempt: int,
     store: Store | None,
     should_stop: Callable[[], bool],
 ) -> Iterator[None]:
     """Fork a fresh trial from the store; hold the lease on its stage 1 while it is trained inside the block.
 
     A trial whose stage 1 is being trained by another waits for it. One that has a checkpoint of its
-    own goes on from that. Without a store nothing is shared. Raises checkpoint.Stopped while waiting.
+    own goes on from that. Without a store nothing is shared. Raises checkpoint.Stopped while waiting, and
+    checkpoint.Superseded if an attempt after `attempt` has begun.
     """
+
+    def gives_up() -> bool:
+        checkpoint.check_current(folder, attempt)
+        return should_stop()
+
     if store is None or checkpoint.latest(folder) is not None:
         yield
         return
     keys = stage1.keys(config, dataset)
-    with lease(store.folder, keys[-1], lambda: store.has(keys[-1]), should_stop):
-        _fork(config, folder, store, keys)
+    trial = str(folder.path.absolute())
+    with lease(store.folder, keys[-1], trial, lambda: store.has(keys[-1]), gives_up):
+        _fork(config, folder, attempt, store, keys)
         yield
 
 
-def _fork(config: TrialConfig, folder: Folder, store: Store, keys: list[str]) -> None:
-    """Begin the trial with the longest stored part of its stage 1, if there is any."""
+def _fork(config: TrialConfig, folder: Folder, attempt: int, store: Store, keys: list[str]) -> None:
+    """Begin the trial with the longest stored part of its stage 1, if there is any. Raises Superseded."""
+    checkpoint.check_current(folder, attempt)
     for name in (FORK, MEASURED):  # of an attempt that died before its checkpoint was there
         folder.delete(name)
     for key in reversed(keys):
@@ -64,7 +73,7 @@ def _fork(config: TrialConfig, folder: Folder, store: Store, keys: list[str]) ->
                 folder.put(MEASURED, json.dumps(notes["measured"]).encode())
             facts = {"key": key, "epoch": notes["epoch"], "seconds": notes["seconds"]}
             folder.put(FORK, json.dumps(facts).encode())
-            checkpoint.place(folder, notes["epoch"], tensors, notes["state"])
+            checkpoint.save(folder, attempt, notes["epoch"], 0, tensors, notes["state"])
             return
 
 

@@ -71,6 +71,19 @@ def test_a_writer_stops_when_a_later_attempt_has_begun(folder: Folder):
     save(folder, 1, attempt=second)
 
 
+def test_checkpoints_that_vanish_while_they_are_read_are_passed_over(tmp_path: Path):
+    class Swept(Folder):
+        """Another attempt removes each file between its listing and its reading."""
+
+        def read(self, name: str) -> bytes:
+            self.delete(name)
+            return super().read(name)
+
+    save(Folder(tmp_path), 1)
+    save(Folder(tmp_path), 2)
+    assert checkpoint.latest(Swept(tmp_path)) is None
+
+
 def test_discard_bars_the_writer_and_leaves_no_checkpoint(folder: Folder):
     attempt = checkpoint.claim(folder)
     save(folder, 1, attempt)
@@ -112,13 +125,15 @@ def test_a_journal_hands_on_what_lies_between_the_last_emitted_epoch_and_the_che
         folder.append("records.jsonl", {"epoch": epoch, "attempt": 1, "seconds": float(epoch)})
     save(folder, 3)
     seen: list[int] = []
-    journal = Journal(folder, lambda record: seen.append(record["epoch"]), 1, lambda: False)
+    journal = Journal(
+        folder, checkpoint.claim(folder), lambda record: seen.append(record["epoch"]), 1, lambda: False
+    )
     assert seen == [2, 3]  # 1 was emitted, 4 is trained again
     assert journal.seconds == 4.0
 
 
 def test_a_journal_writes_no_record_once_a_later_attempt_has_begun(folder: Folder):
-    journal = Journal(folder, lambda record: None, 0, lambda: False)
+    journal = Journal(folder, checkpoint.claim(folder), lambda record: None, 0, lambda: False)
     journal.record(1, {})
     checkpoint.claim(folder)
     with pytest.raises(Superseded):
@@ -128,16 +143,16 @@ def test_a_journal_writes_no_record_once_a_later_attempt_has_begun(folder: Folde
 
 def test_seconds_within_an_epoch_count_when_it_is_resumed(folder: Folder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("dirsweep.checkpoint.journal.WITHIN_EPOCH", 0.0)
-    first = Journal(folder, lambda record: None, 0, lambda: False)
+    first = Journal(folder, checkpoint.claim(folder), lambda record: None, 0, lambda: False)
     first.start_clock()
     time.sleep(0.05)
     first.keep(0, 3, lambda: ({"x": torch.ones(1)}, {"stage": "stage1"}))
-    assert Journal(folder, lambda record: None, 0, lambda: False).seconds >= 0.05
+    assert Journal(folder, checkpoint.claim(folder), lambda record: None, 0, lambda: False).seconds >= 0.05
 
 
 def test_a_stop_saves_the_state_first(folder: Folder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("dirsweep.checkpoint.journal.BETWEEN_LOOKS", 0.0)
-    journal = Journal(folder, lambda record: None, 0, lambda: True)
+    journal = Journal(folder, checkpoint.claim(folder), lambda record: None, 0, lambda: True)
     with pytest.raises(Stopped):
         journal.keep(5, 3, lambda: ({"x": torch.ones(1)}, {"stage": "stage1"}))
     found = checkpoint.latest(folder)

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from test_pipeline import everything, weights
 
 from dirsweep import data, pipeline, stage1
-from dirsweep.checkpoint import Store, read_records
+from dirsweep.checkpoint import Store, Superseded, claim, lease, read_records
 from dirsweep.config import TrialConfig
 from dirsweep.storage import Folder, Record
 
@@ -165,6 +166,51 @@ def test_of_eight_children_at_once_one_trains_the_stage_1(tmp_path: Path):
         barrier = manager.Barrier(8)
         own = pool.map(_child, [(str(tmp_path), number, barrier) for number in range(8)], chunksize=1)
     assert sorted(own) == [2] * 7 + [10]
+
+
+def test_a_trial_goes_on_at_once_though_its_last_attempt_holds_the_lease_and_lives(tmp_path: Path):
+    config, store = tiny.config(tmp_path), tmp_path / "store"
+    reported, given_up, ended = threading.Event(), threading.Event(), []
+
+    def hang(record: Record) -> None:  # as a report does on a node that was cut off
+        reported.set()
+        assert given_up.wait(60)
+
+    def first_attempt() -> None:
+        try:
+            pipeline.run_trial(config, Folder(tmp_path / "trial"), hang, store=Store(Folder(store)))
+        except Superseded as error:
+            ended.append(str(error))
+
+    lost = threading.Thread(target=first_attempt)
+    lost.start()
+    assert reported.wait(60)
+    begun = time.monotonic()
+    second = run(config, tmp_path / "trial", store)
+    assert time.monotonic() - begun < lease.PATIENCE / 2
+    left = {file: file.read_bytes() for file in (tmp_path / "trial").rglob("*") if file.is_file()}
+    given_up.set()
+    lost.join()
+    assert ended == [f"{tmp_path / 'trial'}: attempt 1 stops, attempt 2 has begun"]
+    assert left == {file: file.read_bytes() for file in left}
+    assert_equal(second, run(config, tmp_path / "alone", None))
+
+
+def test_an_attempt_that_is_overtaken_at_its_very_end_leaves_no_result(tmp_path: Path):
+    class Overtaken(Folder):
+        """A later attempt begins while the first of the results is written."""
+
+        def put(self, name: str, content: bytes) -> None:
+            super().put(name, content)
+            if name == "bins.csv":
+                claim(self)
+
+    config = tiny.config(tmp_path)
+    with pytest.raises(Superseded, match="attempt 1 stops, attempt 2 has begun"):
+        pipeline.run_trial(config, Overtaken(tmp_path / "trial"), lambda record: None)
+    assert {file.name for file in (tmp_path / "trial").glob("*.csv")} == {"bins.csv"}
+    assert not (tmp_path / "trial" / "metrics.json").exists()
+    assert_equal(run(config, tmp_path / "trial", None), run(config, tmp_path / "alone", None))
 
 
 def test_what_a_fork_left_that_died_before_its_checkpoint_is_forgotten(tmp_path: Path):

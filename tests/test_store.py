@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sweeping import wait_for
 
 from dirsweep.checkpoint import Stopped, lease
 from dirsweep.checkpoint.prune import prune
@@ -70,13 +71,13 @@ def test_a_store_on_a_folder_that_is_not_there_is_empty(tmp_path: Path):
 def test_of_eight_at_once_one_makes_it_and_the_others_wait(tmp_path: Path):
     folder, made = Folder(tmp_path), []
 
-    def want() -> None:
-        with lease.lease(folder, "k", lambda: bool(made), lambda: False) as mine:
+    def want(trial: str) -> None:
+        with lease.lease(folder, "k", trial, lambda: bool(made), lambda: False) as mine:
             if mine:
                 time.sleep(0.6)  # longer than a waiter's patience: the beat keeps it
                 made.append(threading.get_ident())
 
-    threads = [threading.Thread(target=want) for _ in range(8)]
+    threads = [threading.Thread(target=want, args=(str(number),)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -89,20 +90,43 @@ def test_the_lease_of_a_dead_owner_is_taken_over_after_patience(folder: Folder):
     folder.put("leases/k/0001.owner", b"{}")
     folder.put("leases/k/0001.beat", b"7")  # and no more
     begun = time.monotonic()
-    with lease.lease(folder, "k", lambda: False, lambda: False) as mine:
+    with lease.lease(folder, "k", "a trial", lambda: False, lambda: False) as mine:
         assert mine
     assert time.monotonic() - begun >= 0.4
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_later_attempt_at_the_owners_trial_takes_the_lease_from_it_though_it_beats_on(folder: Folder):
+    name = "leases/k/{:04d}.beat"
+
+    def beats(number: int) -> int:
+        return int(folder.read(name.format(number))) if folder.exists(name.format(number)) else 0
+
+    with lease.lease(folder, "k", "/sweeps/a/trials/7", lambda: False, lambda: False):  # cut off, and alive
+        wait_for(lambda: beats(1) > 0, "a beat")
+        begun = time.monotonic()
+        with lease.lease(folder, "k", "/sweeps/a/trials/7", lambda: False, lambda: False) as mine:
+            assert mine
+            assert time.monotonic() - begun < 0.3
+            with (
+                pytest.raises(Stopped),  # another trial waits for the new owner
+                lease.lease(folder, "k", "/sweeps/b/trials/7", lambda: False, lambda: beats(2) > 2),
+            ):
+                pass
+            last = beats(1)
+            wait_for(lambda: beats(2) > 5, "more beats of the new owner")
+            assert beats(1) == last  # the old one has fallen silent
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_lease_that_was_given_up_is_free_at_once(folder: Folder):
     with (
         pytest.raises(RuntimeError, match="training failed"),
-        lease.lease(folder, "k", lambda: False, lambda: False),
+        lease.lease(folder, "k", "a trial", lambda: False, lambda: False),
     ):
         raise RuntimeError("training failed")
     begun = time.monotonic()
-    with lease.lease(folder, "k", lambda: False, lambda: False) as mine:
+    with lease.lease(folder, "k", "a trial", lambda: False, lambda: False) as mine:
         assert mine
     assert time.monotonic() - begun < 0.3
 
@@ -110,7 +134,7 @@ def test_a_lease_that_was_given_up_is_free_at_once(folder: Folder):
 @pytest.mark.usefixtures("quick")
 def test_a_waiter_can_be_stopped(folder: Folder):
     folder.put("leases/k/0001.owner", b"{}")
-    with pytest.raises(Stopped), lease.lease(folder, "k", lambda: False, lambda: True):
+    with pytest.raises(Stopped), lease.lease(folder, "k", "a trial", lambda: False, lambda: True):
         pass
 
 
@@ -119,10 +143,10 @@ def test_pruning_takes_the_oldest_first_and_never_one_whose_lease_is_held(folder
     store = Store(folder)
     for age, key in enumerate(("new", "mid", "old", "held")):
         store.put(key, {"x": torch.ones(8)}, {"time": time.time() - 100 * age})
-    with lease.lease(folder, "old", lambda: False, lambda: False):
+    with lease.lease(folder, "old", "a trial", lambda: False, lambda: False):
         pass
     sizes = {entry.key: entry.size for entry in store.entries()}
-    with lease.lease(folder, "held", lambda: False, lambda: False):
+    with lease.lease(folder, "held", "a trial", lambda: False, lambda: False):
         done = prune(store, keep_bytes=sizes["new"] + sizes["held"], older_than=None)
     assert [entry.key for entry in done.removed] == ["old", "mid"]
     assert [entry.key for entry in done.kept] == ["held"]

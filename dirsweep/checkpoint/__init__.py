@@ -4,7 +4,16 @@ The trial owns its folder, so a dead worker, a lost node, a lost driver and a fo
 path: read the last whole checkpoint and the records, and go on.
 """
 
-from dirsweep.checkpoint.files import Checkpoint, Superseded, claim, clear, discard, latest, place, save
+from dirsweep.checkpoint.files import (
+    Checkpoint,
+    Superseded,
+    check_current,
+    claim,
+    clear,
+    discard,
+    latest,
+    save,
+)
 from dirsweep.checkpoint.journal import RECORDS, Journal, Stopped, read_records
 from dirsweep.checkpoint.state import load_optimizer, optimizer_tensors, pack, unpack
 from dirsweep.checkpoint.store import Store
@@ -16,6 +25,7 @@ __all__ = [
     "Stopped",
     "Store",
     "Superseded",
+    "check_current",
     "claim",
     "clear",
     "discard",
@@ -23,7 +33,6 @@ __all__ = [
     "load_optimizer",
     "optimizer_tensors",
     "pack",
-    "place",
     "read_records",
     "save",
     "unpack",

@@ -64,11 +64,6 @@ def save(folder: Folder, attempt: int, epoch: int, step: int, tensors: Tensors, 
         folder.delete(name)
 
 
-def place(folder: Folder, epoch: int, tensors: Tensors, notes: Notes) -> None:
-    """Write a checkpoint after `epoch` whole epochs for the next attempt to go on from (a fork)."""
-    save(folder, _highest_attempt(folder), epoch, 0, tensors, notes)
-
-
 def latest(folder: Folder) -> Checkpoint | None:
     """The last whole checkpoint by (epoch, step, attempt); damaged ones are removed with a warning.
 
@@ -76,7 +71,10 @@ def latest(folder: Folder) -> Checkpoint | None:
     """
     for name in reversed(folder.list("checkpoints")):
         epoch, step, attempt, checksum = name.rsplit("/", 1)[-1].removesuffix(".safetensors").split("-")
-        content = folder.read(name)
+        try:
+            content = folder.read(name)
+        except FileNotFoundError:  # an attempt that was given up removed it a moment ago
+            continue
         if hashlib.sha256(content).hexdigest()[:16] == checksum:
             return Checkpoint(int(epoch), int(step), int(attempt), *unpack(content))
         log.warning("%s: checkpoint %s is damaged; it is removed, the one before is used", folder, name)

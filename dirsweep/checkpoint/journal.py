@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dirsweep.checkpoint.files import Checkpoint, check_current, claim, latest, save
+from dirsweep.checkpoint.files import Checkpoint, check_current, latest, save
 from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.storage import Folder, Record
 
@@ -26,13 +26,18 @@ class Stopped(Exception):
 
 
 class Journal:
-    """The records, checkpoints and clock of one attempt."""
+    """The records, checkpoints and clock of an attempt that was claimed."""
 
     def __init__(
-        self, folder: Folder, emit: Callable[[Record], None], emitted: int, should_stop: Callable[[], bool]
+        self,
+        folder: Folder,
+        attempt: int,
+        emit: Callable[[Record], None],
+        emitted: int,
+        should_stop: Callable[[], bool],
     ) -> None:
         self.folder = folder
-        self.attempt = claim(folder)
+        self.attempt = attempt
         self.checkpoint: Checkpoint | None = latest(folder)
         self._emit = emit
         self._emitted = emitted

@@ -2,8 +2,9 @@
 
 A lease is a numbered file, put if absent; its owner rewrites a beat beside it. A waiter trusts no
 clock but its own: only when it has seen the same beat for `PATIENCE` seconds does it hold the owner
-for dead and take the next number. An owner that was cut off meanwhile trains on to the same
-result, so nothing worse than double work can come of it.
+for dead and take the next number. A later attempt at the owner's own trial takes it at once: the owner
+was given up, and on a node that was cut off it may beat on for minutes. An owner that lives trains on to
+the same result, so nothing worse than double work can come of it.
 """
 
 import json
@@ -27,14 +28,16 @@ POLL = 0.5
 
 @contextmanager
 def lease(
-    folder: Folder, key: str, ready: Callable[[], bool], should_stop: Callable[[], bool]
+    folder: Folder, key: str, trial: str, ready: Callable[[], bool], should_stop: Callable[[], bool]
 ) -> Iterator[bool]:
-    """Hold the lease on `key`, or wait until what its owner makes is `ready`.
+    """Hold the lease on `key` for a trial, or wait until what its owner makes is `ready`.
+
+    `trial` tells the trial from all others; whoever held the lease for it before has lost it.
 
     Yields True to the owner, who makes it inside the block; False when it is ready, with nothing held.
     Raises Stopped when `should_stop` says so while waiting.
     """
-    number = _take_or_wait(folder, key, ready, should_stop)
+    number = _take_or_wait(folder, key, trial, ready, should_stop)
     if number is None:
         yield False
         return
@@ -89,7 +92,7 @@ def _state(folder: Folder, key: str) -> tuple[int, bytes]:
 
 
 def _take_or_wait(
-    folder: Folder, key: str, ready: Callable[[], bool], should_stop: Callable[[], bool]
+    folder: Folder, key: str, trial: str, ready: Callable[[], bool], should_stop: Callable[[], bool]
 ) -> int | None:
     """The number of the lease that was taken; None once it is ready."""
     seen: tuple[int, bytes] | None = None
@@ -99,9 +102,11 @@ def _take_or_wait(
         beat = _last_beat(folder, key, number)
         if (number, beat) != seen:
             seen, since = (number, beat), time.monotonic()
-        over = number == 0 or folder.exists(_name(key, number, "done"))
+        over = (
+            number == 0 or folder.exists(_name(key, number, "done")) or _owner(folder, key, number) == trial
+        )
         if over or time.monotonic() - since > PATIENCE:
-            if not folder.put_if_absent(_name(key, number + 1, "owner"), _who()):
+            if not folder.put_if_absent(_name(key, number + 1, "owner"), _who(trial)):
                 continue
             if not ready():  # it may have become so between the look and the lease
                 return number + 1
@@ -115,7 +120,7 @@ def _take_or_wait(
 
 def _beat(folder: Folder, key: str, number: int, released: threading.Event) -> None:
     count = 0
-    while not released.wait(BEAT if count else 0):
+    while not released.wait(BEAT if count else 0) and _highest(folder, key) <= number:  # or it was taken over
         count += 1
         folder.put(_name(key, number, "beat"), str(count).encode())
 
@@ -133,9 +138,17 @@ def _last_beat(folder: Folder, key: str, number: int) -> bytes:
         return b""
 
 
+def _owner(folder: Folder, key: str, number: int) -> str:
+    """The trial that a lease is held for; "" where the file does not say, or was cleared away."""
+    try:
+        return str(json.loads(folder.read(_name(key, number, "owner"))).get("trial", ""))
+    except FileNotFoundError:
+        return ""
+
+
 def _name(key: str, number: int, what: str) -> str:
     return f"leases/{key}/{number:04d}.{what}"
 
 
-def _who() -> bytes:
-    return json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+def _who(trial: str) -> bytes:
+    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "trial": trial}).encode()

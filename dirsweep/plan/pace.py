@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dirsweep.checkpoint import Journal, Store
+from dirsweep.checkpoint import Journal, Store, claim
 from dirsweep.config import TrialConfig, settings
 from dirsweep.data import Dataset, Split
 from dirsweep.shots import Ints
@@ -131,7 +131,7 @@ def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:
     model = models.build(config.encoder, rows[dataset.train], config.seed).to(config.device)
 
     def trial_on(some: Dataset, folder: Path, emit: Callable[[Record], None]) -> Trial:
-        journal = Journal(Folder(folder), emit, 0, lambda: False)
+        journal = Journal(Folder(folder), claim(Folder(folder)), emit, 0, lambda: False)
         return Trial(config, some, unit, model, journal, 1, rows, len(dataset.train.label))
 
     with tempfile.TemporaryDirectory() as place:
