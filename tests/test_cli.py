@@ -20,8 +20,10 @@ import typer
 import yaml
 
 from dirsweep import cli
+from dirsweep.cli import live
 from dirsweep.config import knobs
 from dirsweep.storage import Folder
+from dirsweep.sweep import Progress
 
 HEAVY = {"torch", "ray", "mlflow", "optuna", "pandas"}
 
@@ -437,6 +439,20 @@ def test_run_prints_progress_then_the_leaderboard(swept):
 
 
 @pytest.mark.slow
+def test_a_log_has_a_line_for_each_attempt_that_failed_and_none_for_smaller_news(capsys):
+    with live.watching() as on_change:
+        on_change(Progress(total=3, message="Ray and its workers start"))
+        on_change(Progress(total=3, running=1, message="trial 0 starts"))
+        on_change(
+            Progress(total=3, seconds=7.0, again=1, message="trial 0: attempt 1 of 3 failed, trying again")
+        )
+        on_change(Progress(total=3, seconds=8.0, again=1, running=1, message="trial 0 goes on"))
+    assert capsys.readouterr().out.splitlines() == [
+        "       0 s  0 of 3 trials and 0 controls done, 0 running, 0 failed, 0 pruned",
+        "       7 s  trial 0: attempt 1 of 3 failed, trying again",
+    ]
+
+
 def test_the_winner_can_be_trained_again_with_the_same_result(run, there, swept, tmp_path):
     best = json.loads(run("report", "space-1", "--json").out)["best"]
     assert run("train", there / "best.yaml", "--out", tmp_path / "again").status == 0

@@ -137,6 +137,9 @@ def test_a_trial_that_fails_three_times_has_failed_and_says_why(bench: Bench):
     assert bench.states()["0"] == "FAIL"
     trial = sweeping.trials(bench.book.folder)["0"]
     assert (trial.reason, trial.attempts) == ("RuntimeError: the worker is unwell", 3)
+    again = "trial 0: attempt 2 of 3 failed (RuntimeError: the worker is unwell), trying again"
+    assert again in [progress.message for progress in bench.shown]
+    assert bench.driver.progress().again == 2
     assert "File somewhere" in (bench.book.folder / "trials" / "0").read("error.txt").decode()
 
 

@@ -37,13 +37,16 @@ def watching() -> "Iterator[OnChange]":
 
 
 def _lines() -> "OnChange":
-    """Print the first change, and each after which another trial or control has ended."""
-    shown = -1
+    """Print the first change, each after which a trial or control has ended, and each failed attempt."""
+    shown, again = -1, 0
 
     def on_change(progress: "Progress") -> None:
-        nonlocal shown
+        nonlocal shown, again
         from dirsweep import report
 
+        if progress.again > again:
+            again = progress.again
+            typer.echo(report.message_line(progress))
         ended = progress.done + progress.failed + progress.pruned + progress.controls
         if ended > shown:
             shown = ended

@@ -6,7 +6,7 @@ Reads the sweep's folder alone; needs neither Ray nor PyTorch, and works while t
 from dirsweep.report.as_json import as_json
 from dirsweep.report.leaderboard import leaderboard
 from dirsweep.report.load import SweepReport, damage, load
-from dirsweep.report.progress import counts, draw, epoch_line, line
+from dirsweep.report.progress import counts, draw, epoch_line, line, message_line
 from dirsweep.report.trial import trial_table
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "leaderboard",
     "line",
     "load",
+    "message_line",
     "trial_table",
 ]

@@ -28,6 +28,11 @@ def line(progress: "Progress") -> str:
     return f"{duration(progress.seconds):>10}  {counts(progress)}{best}{_left(progress)}"
 
 
+def message_line(progress: "Progress") -> str:
+    """One line on what happened last."""
+    return f"{duration(progress.seconds):>10}  {progress.message}"
+
+
 def draw(progress: "Progress") -> RenderableType:
     """A bar, the counts, and the best errors of each shot so far."""
     bar = Table.grid()

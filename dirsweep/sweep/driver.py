@@ -44,6 +44,7 @@ class Driver:
         """Trials that Tune has, with the share of their epochs that is done."""
         self._started: set[str] = set()
         self._failures: dict[str, int] = {}
+        self._again = 0
         self._waiting = Waiting(book.config)
         self._exhausted = False
         self._heard = False
@@ -186,6 +187,7 @@ class Driver:
             )
         elif self._failures[key] < ATTEMPTS:
             self._waiting.appendleft(key)
+            self._again += 1
             attempt = f"attempt {self._failures[key]} of {ATTEMPTS}"
             self._changed(f"{titled(self._book.records[key])}: {attempt} failed ({reason}), trying again")
         else:
@@ -250,6 +252,7 @@ class Driver:
             running={key: self._handed[key] for key in self._started},
             workers=self._workers,
             seconds=time.monotonic() - self._begun,
+            again=self._again,
             message=message,
         )
 

@@ -169,9 +169,14 @@ def _name(trial: Trial) -> str:
 def _error(trial: Trial) -> str:
     """What Tune knows of a trial's error, the cause in the last line.
 
-    Of a worker that died Ray says what happened in the first line, and then where.
+    Of a worker that died Ray says what happened in the first line, and then where and why.
     """
     file = Path(trial.error_file) if trial.error_file else None
     text = file.read_text().partition("\n")[2].strip() if file and file.exists() else "the worker was lost"
     is_traceback = any(line.lstrip().startswith("File ") for line in text.splitlines())
-    return text if is_traceback else f"{text}\n{text.splitlines()[0]}"
+    if is_traceback:
+        return text
+    lines = [line.strip() for line in text.splitlines()]
+    cause = next((line for line in lines if " because " in line), lines[0])
+    where = next((f" ({line})" for line in lines if line.startswith("ip: ")), "")
+    return f"{text}\n{cause.partition(' Node Id: ')[0]}{where}"
