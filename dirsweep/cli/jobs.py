@@ -137,7 +137,10 @@ LOOKED = "cluster: "
 
 
 def _watch(head: "Head", job_id: str, follow: bool) -> None:
-    """Show a job's log to its end, or until the cluster has looked around; status 1 for a job that failed."""
+    """Show a job's log to its end, or until the cluster has looked around.
+
+    Status 1 for a job that failed, 2 for one that ended itself so: bad input that only the cluster could see.
+    """
     try:
         entry = head.follow(job_id, lambda text: typer.echo(text, nl=False), None if follow else LOOKED)
     except KeyboardInterrupt:
@@ -145,7 +148,7 @@ def _watch(head: "Head", job_id: str, follow: bool) -> None:
         raise typer.Exit(130) from None
     if entry.status in ("FAILED", "STOPPED"):
         typer.echo(f"{job_id}: {entry.status.lower()}: {entry.message}", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(2 if entry.code == 2 else 1)
     if not follow:
         typer.echo(f"its log   dirsweep jobs logs {job_id} --follow\nend it    dirsweep jobs stop {job_id}")
 

@@ -49,13 +49,14 @@ class Machines:
 
 @dataclass(frozen=True)
 class Entry:
-    """One job as the head lists it: unix seconds, None where it has not begun or ended."""
+    """One job as the head lists it: unix seconds, None where it has not begun or ended; its exit code too."""
 
     id: str
     status: str
     message: str
     began: float | None
     ended: float | None
+    code: int | None
 
 
 class Head:
@@ -278,4 +279,4 @@ def _entry(job: Any) -> Entry:
     status = getattr(job.status, "value", str(job.status))
     began, ended = (None if moment is None else moment / 1000 for moment in (job.start_time, job.end_time))
     message = (job.message or "").partition(", last available logs")[0]
-    return Entry(job.submission_id, status, message, began, ended)
+    return Entry(job.submission_id, status, message, began, ended, job.driver_exit_code)
