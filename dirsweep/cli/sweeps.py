@@ -73,11 +73,11 @@ def run(
     """
     if or_resume and name is None:
         raise ValueError("--or-resume needs --name: which sweep to go on with")
+    check_writable(storage)
     chosen = next_free(storage, spec.stem) if name is None else name
     if chosen in ("", "..") or Path(chosen).name != chosen or not chosen.isprintable():
         raise ValueError(f"--name {chosen!r}: a sweep's name is the name of one folder, without a slash")
     _refuse_both(tracking_uri, system_metrics, no_tracking)
-    check_writable(storage)
     folder = storage / chosen
     typer.echo(f"sweep {folder}: checking {spec}, then starting Ray (Ctrl-C stops; nothing is lost)")
     space = checked_spec(spec)
