@@ -310,7 +310,10 @@ def batch_script(**changes: str) -> str:
 
 
 def test_the_batch_script_has_nothing_for_shellcheck_to_say():
-    assert shellcheck(batch_script(), "bash") == []
+    text = batch_script()
+    assert shellcheck(text, "bash") == []
+    [on_a_node] = re.findall(r"/node\.sh\" <<'(\w+)'\n(.*?)\n\1\n", text, re.DOTALL)
+    assert shellcheck(on_a_node[1], "sh") == []
 
 
 def test_shellcheck_catches_a_planted_error():
@@ -350,7 +353,8 @@ class Node:
         self.script = folder / "job.sbatch"
         self.script.write_text(text)
         self.told = folder / "told.txt"
-        self.put("srun", 'while [ "$1" != ray ]; do shift; done; exec "$@"')
+        self.put("srun", 'while [ "$1" != sh ]; do shift; done; SLURM_NODEID=0 exec "$@"')
+        self.put("pgrep", "exit 1")  # no Ray is there
         self.put(
             "ray", f'echo "ray $*" >>{self.told}; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
         )
@@ -526,6 +530,11 @@ def test_what_is_sent_runs_by_itself(job, tmp_path):
     [
         ({}, "kuberay", "'kubernetes' is missing"),
         ({}, "slurm", "'resources.cpus_per_node' is needed"),
+        (
+            {"resources": {"cpus_per_node": 4}, "time_limit": 2},
+            "slurm",
+            "'time_limit' is 2 minutes, and the sweep is stopped 2 before its end",
+        ),
         ({"time_limit": 60}, "ray", "'time_limit': Ray Jobs have none; set 'budget.minutes'"),
         ({"environment": {"X": {"from": "secret", "secret": "a", "key": "b"}}}, "ray", "has no secrets"),
     ],

@@ -2,8 +2,8 @@
 
 `ray symmetric-run` starts Ray on all nodes and runs the sweep on the first. Before the time limit Slurm
 signals the script, which stops the sweep (trials save their state) and queues the job again; the sweep
-goes on then, as it does after a preemption. Whole nodes are asked for: `ray symmetric-run` ends by
-stopping every Ray of the user on its node.
+goes on then, as it does after a preemption, which may come without a signal. Whole nodes are asked for:
+`ray symmetric-run` ends by stopping every Ray of the user on its node.
 """
 
 import math
@@ -25,6 +25,11 @@ def script(job: Job) -> str:
     resources = job.resources
     if resources.cpus_per_node is None:
         raise ValueError("'resources.cpus_per_node' is needed: Slurm is asked for whole nodes of that size")
+    if job.time_limit is not None and job.time_limit <= job.slurm.stop_minutes:
+        raise ValueError(
+            f"'time_limit' is {job.time_limit} minutes, and the sweep is stopped {job.slurm.stop_minutes:g} "
+            "before its end ('slurm.stop_minutes'): no time is left; raise it"
+        )
     named = inside.from_secrets(job)
     if named:
         raise ValueError(
@@ -32,12 +37,14 @@ def script(job: Job) -> str:
         )
     storage = str(Folder(job.storage).absolute())
     start = [f"--num-cpus={resources.cpus_per_node}", f"--num-gpus={resources.gpus_per_node}"]
+    start.append("--include-log-monitor=false")  # it would print for a driver what workers print
     values = {
         "options": "\n".join(f"#SBATCH --{option}" for option in _options(job)),
         "name": shlex.quote(job.name),
         "storage": shlex.quote(storage),
         "retries": str(job.retries),
         "nodes": str(resources.nodes),
+        "cpus": str(resources.cpus_per_node),
         "start": shlex.join(start),
         "setup": "\n".join(job.slurm.setup),
         "exports": "\n".join(_exports(job)),
@@ -71,7 +78,7 @@ def _options(job: Job) -> list[str]:
     options += [f"mem={resources.memory_per_node.removesuffix('i')}"] if resources.memory_per_node else []
     if job.time_limit is not None:
         options.append(f"time={job.time_limit}")
-        options.append(f"signal=B:USR1@{math.ceil(wanted.stop_minutes * 60)}")
+    options.append(f"signal=B:USR1@{math.ceil(wanted.stop_minutes * 60)}")  # a partition has a limit too
     options += [
         f"{name}={value}"
         for name in ("partition", "account", "qos")
@@ -89,13 +96,14 @@ def _exports(job: Job) -> list[str]:
 
 _SCRIPT = r"""#!/usr/bin/env bash
 @options@
-# shellcheck disable=SC1091,SC2016,SC2329 # setup lies elsewhere; $0 is the inner shell's; a trap calls
+# shellcheck disable=SC1091,SC2329 # setup lies elsewhere; a trap calls
 set -euo pipefail
 @setup@
 @exports@
 
 name=@name@
 storage=@storage@
+nodes=@nodes@
 work="$storage/.jobs/$name-$SLURM_JOB_ID" # all nodes see it
 mkdir -p "$work"
 chmod 700 "$work"
@@ -103,7 +111,9 @@ cat >"$work/space.yaml" <<'@end@'
 @space@
 @end@
 
-# The Ray cluster of this job has a token of its own.
+# The Ray cluster of this job has a token of its own; what names another came along from where sbatch ran.
+unset RAY_ADDRESS RAY_AUTH_TOKEN
+trap 'rm -f "$work/token"' EXIT
 (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$work/token")
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$work/token"
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
@@ -113,30 +123,48 @@ cat >"$work/job.sh" <<'@end@'
 @job@
 @end@
 
+# What each node runs: Ray, and on the first the job. The node is this job's alone, so a Ray that is there
+# was left by one that was killed. The others refuse what only a head may be told.
+cat >"$work/node.sh" <<'@end@'
+! pgrep -u "$(id -u)" -x 'raylet|gcs_.*' >/dev/null || ray stop --force
+address=$1
+set -- @start@
+[ "$SLURM_NODEID" != 0 ] || set -- "$@" --include-dashboard=false --no-monitor
+# shellcheck disable=SC2016 # $0 is the inner shell's
+exec ray symmetric-run --address "$address" --min-nodes @nodes@ "$@" -- \
+  env RAY_ADDRESS="$address" sh -c 'sh "$0/job.sh"; echo $? >"$0/status"' "${0%/*}"
+@end@
+
+# Ray looks no name up in /etc/hosts, so it is given the first node's number.
 read -r first < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
-address=$(scontrol show node "$first" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')
+named=$(scontrol show node "$first" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')
+read -r address _ < <(getent ahostsv4 "$named") || address=none
+if [ "$address" = none ] || { [ "$nodes" != 1 ] && [ "${address%%.*}" = 127 ]; }; then
+  echo "error: on $first, its own name $named means $address; the other nodes cannot reach it there" >&2
+  exit 2
+fi
 address=$address:$((20000 + SLURM_JOB_ID % 10000))
 
 ending=
 step=
-at_time_limit() {
+before_the_end() {
   ending=yes
-  echo "the time limit is near: trials save their state"
+  echo "Slurm ends this job soon (its time limit, or a preemption): trials save their state"
   dirsweep stop "$storage/$name" || kill -TERM "$step"
 }
-trap at_time_limit USR1
+trap before_the_end USR1
 
 rm -f "$work/status"
-srun --nodes=@nodes@ --ntasks=@nodes@ --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=10 \
-  ray symmetric-run --address "$address" --min-nodes @nodes@ @start@ --include-dashboard=false -- \
-  env RAY_ADDRESS="$address" sh -c 'sh "$0/job.sh"; echo $? >"$0/status"' "$work" &
+srun --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 --cpus-per-task=@cpus@ \
+  --kill-on-bad-exit=1 --wait=10 sh "$work/node.sh" "$address" &
 step=$!
 until wait "$step"; [ -z "$(jobs -pr)" ]; do :; done # the trap interrupts a wait
 
 status=$(cat "$work/status" 2>/dev/null || echo 1)
 if [ -n "$ending" ] && [ "$status" != 0 ] && [ "$status" != 2 ]; then
   echo "queued again, to go on where it was"
-  exec scontrol requeue "$SLURM_JOB_ID"
+  scontrol requeue "$SLURM_JOB_ID"
+  exit
 fi
 failures=$(cat "$work/failures" 2>/dev/null || echo 0)
 case "$status" in
@@ -145,7 +173,8 @@ case "$status" in
     if [ "$failures" -lt @retries@ ]; then
       echo $((failures + 1)) >"$work/failures"
       echo "failed with status $status; queued again, retry $((failures + 1)) of @retries@"
-      exec scontrol requeue "$SLURM_JOB_ID"
+      scontrol requeue "$SLURM_JOB_ID"
+      exit
     fi
     ;;
 esac
