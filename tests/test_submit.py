@@ -333,7 +333,7 @@ def test_the_batch_script_asks_slurm_for_what_the_job_says():
 def test_sbatch_is_handed_the_script(run, stand_in, tmp_path):
     stand_in("sbatch", "Submitted batch job 7")
     done = run("submit", JOBS / "slurm2.yaml", "--to", "slurm")
-    assert done.out.startswith("Submitted batch job 7\n")
+    assert done.out.startswith("submitted job 7\n")
     assert (tmp_path / "sbatch.input").read_text() == batch_script()
 
 

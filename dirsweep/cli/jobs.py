@@ -30,7 +30,7 @@ def submit(
     to: Annotated[Literal["ray", "kuberay", "slurm"], typer.Option(help="Which kind of cluster.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be handed over.")] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Print the job's log until it ends (with --to ray).")
+        bool, typer.Option("--follow", help="Print the job's log until it ends (not with kuberay).")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write the manifest or script, only.")
@@ -43,9 +43,12 @@ def submit(
     """
     from dirsweep.cluster import read_job
 
-    if to != "ray" and follow:
-        where = "kubectl logs --follow job/NAME" if to == "kuberay" else "tail -F NAME-ID.log"
-        raise ValueError(f"--follow is for --to ray; there, read the log with: {where}")
+    if to == "kuberay" and follow:
+        raise ValueError(
+            "--follow is for --to ray and slurm; there, read the log with: kubectl logs --follow job/NAME"
+        )
+    if follow and out is not None:
+        raise ValueError("--follow would do nothing beside --out, which only writes; leave one out")
     if to != "ray" and address is not None:
         raise ValueError("--address is for --to ray; kubectl and sbatch know their own clusters")
     if to == "ray" and out is not None:
@@ -61,7 +64,7 @@ def submit(
         elif to == "kuberay":
             _to_kubernetes(wanted, dry_run, out)
         else:
-            _to_slurm(wanted, dry_run, out)
+            _to_slurm(wanted, dry_run, out, follow)
     except ValueError as error:
         told = str(error)
         raise ValueError(told if told.startswith(wanted.space) else f"{job}: {told}") from None
@@ -82,19 +85,42 @@ def _to_kubernetes(job: "Job", dry_run: bool, out: Path | None) -> None:
     typer.echo(f"its state   kubectl get rayjob {job.name}\nits log     kubectl logs --follow job/{job.name}")
 
 
-def _to_slurm(job: "Job", dry_run: bool, out: Path | None) -> None:
+def _to_slurm(job: "Job", dry_run: bool, out: Path | None, follow: bool) -> None:
     from dirsweep.cluster import slurm
 
     text = slurm.script(job)
     if dry_run:
         typer.echo(text, nl=False)
         return
-    said = slurm.submit(text) if out is None else None
-    if said is None:
+    job_id = slurm.submit(text) if out is None else None
+    if job_id is None:
+        if follow:
+            raise ValueError("--follow: no sbatch is on the PATH; without --follow the script is written")
         _written(text, out or Path(f"{job.name}.sbatch"), "sbatch")
         return
-    typer.echo(said)
-    typer.echo(f"its state   squeue --me\nits log     {job.name}-ID.log, here")
+    typer.echo(f"submitted job {job_id}")
+    if follow:
+        _watch_slurm(job_id)
+        return
+    typer.echo(f"its state   squeue --jobs {job_id}\nits log     {job.name}-{job_id}.log, here")
+    typer.echo(f"end it      scancel {job_id}")
+
+
+def _watch_slurm(job_id: str) -> None:
+    """Show a job's states and log to its end; status 1 for a job that did not complete, 2 for bad input."""
+    from dirsweep.cluster.slurm_queue import follow
+
+    try:
+        ended = follow(job_id, lambda text: typer.echo(text, nl=False))
+    except KeyboardInterrupt:
+        typer.echo(f"\nthe job goes on; `squeue --me` shows it, `scancel {job_id}` ends it")
+        raise typer.Exit(130) from None
+    if not ended.log.exists():
+        typer.echo(f"its log is on the nodes: {ended.log}")
+    if ended.name != "COMPLETED":
+        typer.echo(f"job {job_id}: {ended.told}, status {ended.exit_code}", err=True)
+        raise typer.Exit(2 if ended.exit_code == 2 else 1)
+    typer.echo(f"job {job_id}: {ended.told}")
 
 
 def _written(text: str, file: Path, command: str) -> None:

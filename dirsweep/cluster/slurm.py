@@ -57,7 +57,7 @@ def script(job: Job) -> str:
 
 
 def submit(text: str) -> str | None:
-    """Hand a script to sbatch, if there is one; what it said, or None. ValueError if it was refused."""
+    """Hand a script to sbatch, if there is one; the job's id, or None. ValueError if it was refused."""
     sbatch = shutil.which("sbatch")
     if sbatch is None:
         return None
@@ -67,7 +67,10 @@ def submit(text: str) -> str | None:
         raise ValueError(f"sbatch did not answer within {PATIENCE} s; is slurmctld up?") from None
     if done.returncode:
         raise ValueError(f"sbatch refused the job: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout.strip()
+    found = re.search(r"job (\d+)", done.stdout)
+    if found is None:
+        raise ValueError(f"sbatch gave no id of the job: {done.stdout.strip()}")
+    return found[1]
 
 
 def _options(job: Job) -> list[str]:
