@@ -1,0 +1,142 @@
+"""A job on a real Slurm of two nodes: queued again in the middle, it goes on with the same sweep."""
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import slurm
+import sweeping
+import yaml
+from natively import ROOT
+
+from dirsweep.storage import Record
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())]
+
+TRIALS = 5
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def cluster():
+    with slurm.running() as made:
+        yield made
+
+
+def write_job(folder: Path) -> None:
+    """A job of a few short trials on both nodes, in a folder that all machines see."""
+    spec = sweeping.spec(folder, {"stage1.epochs": 40}, budget={"trials": TRIALS})
+    (folder / "space.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
+    setup = [f"export PATH={BIN}:$PATH PYTHONPATH={ROOT}"]
+    tree = {
+        "space": "space.yaml",
+        "resources": {"nodes": 2, "cpus_per_node": 1, "memory_per_node": "4Gi"},
+        "storage": str(folder / "sweeps"),
+        "time_limit": 20,
+        "slurm": {"partition": "batch", "setup": setup},
+    }
+    (folder / "mine.yaml").write_text(yaml.safe_dump(tree))
+
+
+def ended(sweep: Path) -> dict[str, Record]:
+    """The ledger's records of trials' and controls' ends, by trial; none before there is a sweep."""
+    records = sweeping.records(sweep) if sweep.is_dir() else []
+    return {record["trial"]: record for record in records if record["kind"] == "tell"}
+
+
+def numbered(found: dict[str, Record]) -> int:
+    """How many of them are trials, not controls."""
+    return sum(key.isdecimal() for key in found)
+
+
+def test_nothing_is_left_of_a_slurm_after_an_interrupt():
+    folders = []
+
+    def interrupted() -> None:
+        with slurm.running() as made:
+            folders.append(made.folder)
+            assert sorted(made.told("srun", "--nodes=2", "hostname").split()) == list(slurm.NODES)
+            made.start_command("srun --nodes=2 sleep 100", made.folder / "sleep.txt", {})
+            made.wait(lambda: all(made.processes().values()), "the job to run", 30)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    [folder] = folders
+    environments = []
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it ended
+            environments.append(place.read_bytes())
+    assert not [one for one in environments if str(folder).encode() in one]
+    assert folder.name not in subprocess.check_output(["ip", "netns"], text=True)
+    assert not folder.exists()
+
+
+def test_a_job_that_is_queued_again_goes_on_with_its_sweep_on_both_nodes(cluster: slurm.Slurm):
+    folder = cluster.folder / "shared"
+    folder.mkdir()
+    write_job(folder)
+    sweep, followed = folder / "sweeps" / "mine", folder / "followed.txt"
+    submit = f"cd {folder}; exec dirsweep submit mine.yaml --to slurm --follow"
+    other_cluster = {"RAY_ADDRESS": "http://127.0.0.1:8265", "RAY_AUTH_TOKEN": "0" * 64}
+    paths = {"PATH": f"{BIN}:{slurm.PATH}", "PYTHONPATH": str(ROOT)}
+    follower = cluster.start_command(submit, followed, paths | other_cluster)
+    seen: set[str] = set()
+    """Nodes on which a trial was seen."""
+
+    def look() -> None:
+        at = cluster.processes()
+        seen.update(node for node, commands in at.items() if any("ImplicitFunc" in one for one in commands))
+        assert follower.poll() is None, followed.read_text() + cluster.logs()
+
+    def two_have_ended() -> bool:
+        look()
+        return numbered(ended(sweep)) >= 2
+
+    cluster.wait(two_have_ended, "two trials", 300)
+    cluster.told("scontrol", "requeue", "1")
+    cluster.wait(lambda: cluster.shown("1")["JobState"] == "PENDING", "the job to be queued again", 120)
+    cluster.wait(lambda: not any(cluster.processes().values()), "the nodes to be empty", 60)
+    before = ended(sweep)
+    assert 2 <= numbered(before) < TRIALS
+    token = folder / "sweeps" / ".jobs" / "mine-1" / "token"
+    assert not token.exists()
+    cluster.told("scontrol", "update", "JobId=1", "StartTime=now")  # Slurm would wait for two minutes
+
+    def it_has_ended() -> bool:
+        return follower.poll() is not None
+
+    def it_runs() -> bool:
+        return cluster.shown("1")["JobState"] == "RUNNING"
+
+    cluster.wait(it_runs, "the job to run again", 60)
+    cluster.wait(it_has_ended, "the job's end", 300)
+    log = followed.read_text()
+    assert follower.returncode == 0, log + cluster.logs()
+
+    job = cluster.shown("1")
+    assert (job["JobState"], job["ExitCode"], job["Restarts"]) == ("COMPLETED", "0:0", "1")
+    cluster.wait(lambda: not any(cluster.processes().values()), "the nodes to be empty", 60)
+    assert list((folder / "sweeps" / ".jobs").iterdir()) == []
+
+    records = sweeping.records(sweep)
+    asked = [record["trial"] for record in records if record["kind"] == "ask"]
+    assert asked == [str(number) for number in range(TRIALS)]
+    told = Counter(record["trial"] for record in records if record["kind"] == "tell")
+    assert set(told.values()) == {1}
+    after = ended(sweep)
+    assert {key: after[key] for key in before} == before
+    assert {record["state"] for record in after.values()} == {"COMPLETE"}
+    assert [record["why"] for record in records if record["kind"] == "end"][-1] == "finished"
+    assert seen == set(slurm.NODES)
+
+    assert log.startswith("submitted job 1\njob 1: ")
+    assert "job 1: running on n[1-2]\n" in log
+    assert re.search(r"^job 1: running on n\[1-2\], queued again 1 time$", log, re.MULTILINE)
+    assert log.count("all see") == 2
+    assert f"{sweep}: reading its ledger" in log
+    assert log.endswith("job 1: completed, queued again 1 time\n")
