@@ -330,6 +330,18 @@ def test_the_batch_script_asks_slurm_for_what_the_job_says():
     } <= set(options)
 
 
+def test_what_the_nodes_share_lies_where_sbatch_runs_if_the_storage_is_an_object_store(job):
+    made = job(
+        resources={"nodes": 2, "cpus_per_node": 4},
+        storage="s3://lab/sweeps",
+        tracking_uri="http://mlflow:5000",
+    )
+    text = slurm.script(made)
+    assert 'work="$SLURM_SUBMIT_DIR/.jobs/$name-$SLURM_JOB_ID"' in text
+    assert "--storage s3://lab/sweeps --or-resume" in text
+    assert 'work="$storage/.jobs/$name-$SLURM_JOB_ID"' in batch_script()
+
+
 def test_sbatch_is_handed_the_script(run, stand_in, tmp_path):
     stand_in("sbatch", "Submitted batch job 7")
     done = run("submit", JOBS / "slurm2.yaml", "--to", "slurm")

@@ -35,13 +35,15 @@ def script(job: Job) -> str:
         raise ValueError(
             f"'environment.{named[0]}': Slurm has no secrets; export it before `sbatch` and write `from: env`"
         )
-    storage = str(Folder(job.storage).absolute())
+    folder = Folder(job.storage).absolute()
+    storage = str(folder)
     start = [f"--num-cpus={resources.cpus_per_node}", f"--num-gpus={resources.gpus_per_node}"]
     start.append("--include-log-monitor=false")  # it would print for a driver what workers print
     values = {
         "options": "\n".join(f"#SBATCH --{option}" for option in _options(job)),
         "name": shlex.quote(job.name),
         "storage": shlex.quote(storage),
+        "shared": "storage" if folder.path is not None else "SLURM_SUBMIT_DIR",
         "retries": str(job.retries),
         "nodes": str(resources.nodes),
         "cpus": str(resources.cpus_per_node),
@@ -107,7 +109,7 @@ set -euo pipefail
 name=@name@
 storage=@storage@
 nodes=@nodes@
-work="$storage/.jobs/$name-$SLURM_JOB_ID" # all nodes see it
+work="$@shared@/.jobs/$name-$SLURM_JOB_ID" # all nodes see it
 mkdir -p "$work"
 chmod 700 "$work"
 cat >"$work/space.yaml" <<'@end@'
