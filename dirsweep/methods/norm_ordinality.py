@@ -2,8 +2,8 @@
 
 L_ord of the first stage. Bins are compared by their mean norms after z-scoring, so no kind can be
 met by blowing up or shrinking the feature. With EMA prototypes a few-shot bin is compared with every
-bin seen so far, not only with the few that share its batch. On a GPU a step waits for the device
-once, to learn which bins are compared (and once more for `isotonic`, which fits on the CPU).
+bin seen so far, not only with the few that share its batch. Here the compared bins are picked out; on a
+GPU, where a step would wait to learn which they are, `fixed_shape` has the same formulas.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dirsweep.config import KL, Hinge, Isotonic, Rank
+from dirsweep.methods import fixed_shape
+from dirsweep.methods.fixed_shape import EPS
 
-EPS = 1e-8
-"""Added to a variance before its root: bounds the gradient where all norms are equal."""
+__all__ = ["EPS", "RunningNorms", "bin_means", "feature_norm", "norm_ordinality"]
 
 
 def feature_norm(z: Tensor) -> Tensor:
@@ -93,6 +94,8 @@ def norm_ordinality(
     if running is not None:
         means = torch.where(compared, means, running.mean)
         compared = compared | running.seen
+    if norm.is_cuda:
+        return fixed_shape.compare(config, means, compared, centres)
     index = compared.nonzero().squeeze(1)  # (C,), in label order
     if len(index) < 3:
         return (0 * norm).sum()
