@@ -20,13 +20,14 @@ from dirsweep.checkpoint import Journal, Stopped, Store, claim, clear, read_reco
 from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, settings
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
+from dirsweep.device import OutOfMemory, naming_memory, set_up
 from dirsweep.loop import Trial, restore_model, rows_of, train
 from dirsweep.result import Measured, finish, keep_measured, measure, read_measured
 from dirsweep.reuse import MEASURED, deposit, shared_stage1
 from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder, Record
 
-__all__ = ["Stopped", "check", "predict", "predict_encoded", "run_trial"]
+__all__ = ["OutOfMemory", "Stopped", "check", "predict", "predict_encoded", "run_trial"]
 
 
 def run_trial(
@@ -37,6 +38,7 @@ def run_trial(
     emitted: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
     store: Store | None = None,
+    gpu_share: float = 1.0,
 ) -> dict[str, float]:
     """Train one trial in `folder`, or go on with it; returns its metrics by name ("val/few/mae").
 
@@ -48,9 +50,11 @@ def run_trial(
         emitted: records up to this epoch were handed on by an earlier attempt.
         should_stop: looked at once a second at most; when true, the state is saved and Stopped raised.
         store: stage 1s of other trials to go on from, and to add this one's to.
+        gpu_share: its part of a GPU that it shares with others, and so of the memory.
 
     Raises ValueError for what cannot be trained (a threshold that leaves no line, a folder of another
-    trial), FloatingPointError when training diverges, Stopped, and Superseded when a later attempt has begun.
+    trial), FloatingPointError when training diverges, OutOfMemory where its part of a GPU has too little,
+    Stopped, and Superseded when a later attempt has begun.
     """
     dataset = data.load(config.dataset)
     check(config, dataset)
@@ -58,16 +62,18 @@ def run_trial(
     if folder.exists("metrics.json"):
         return _finished(folder, emit, emitted)
     attempt = claim(folder)  # before it waits for others: whoever trains this trial still writes no more
-    with shared_stage1(config, dataset, folder, attempt, store, should_stop):
-        trial = _set_up(config, dataset, Journal(folder, attempt, emit, emitted, should_stop))
-        before = after = _pretrain(trial, store)
-    line = None
-    if config.stage2 is not None:
-        line = stage2.majority_line(trial, config.stage2, before.norms)
-        last = settings(config.stage1)[-1].main
-        fine_tune = stage2.phase(trial, config.stage2, last, line, config.stage1.total_epochs)
-        after = measure(trial, train(trial, fine_tune).epoch) if fine_tune.epochs else before
-    return finish(trial, before, line, after)
+    with naming_memory(config, gpu_share):
+        with shared_stage1(config, dataset, folder, attempt, store, should_stop):
+            journal = Journal(folder, attempt, emit, emitted, should_stop)
+            trial = _set_up(config, dataset, journal, gpu_share)
+            before = after = _pretrain(trial, store)
+        line = None
+        if config.stage2 is not None:
+            line = stage2.majority_line(trial, config.stage2, before.norms)
+            last = settings(config.stage1)[-1].main
+            fine_tune = stage2.phase(trial, config.stage2, last, line, config.stage1.total_epochs)
+            after = measure(trial, train(trial, fine_tune).epoch) if fine_tune.epochs else before
+        return finish(trial, before, line, after)
 
 
 def check(config: TrialConfig, dataset: Dataset) -> None:
@@ -150,14 +156,14 @@ def _difference(theirs: dict[str, object], mine: dict[str, object]) -> str:
     return "it has further keys"
 
 
-def _set_up(config: TrialConfig, dataset: Dataset, journal: Journal) -> Trial:
+def _set_up(config: TrialConfig, dataset: Dataset, journal: Journal, gpu_share: float) -> Trial:
     """Model and label unit, with the weights of the last checkpoint if there is one."""
-    torch.set_num_threads(config.threads)
+    set_up(config, gpu_share)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
-    rows = rows_of(config, dataset)
-    model = models.build(config.encoder, rows[dataset.train], config.seed).to(config.device)
+    rows = rows_of(config, dataset, gpu_share)
+    model = models.build(config.encoder, rows[dataset.train], config.seed)
     epochs = config.stage1.total_epochs + (config.stage2.schedule.epochs if config.stage2 else 0)
-    trial = Trial(config, dataset, unit, model, journal, epochs, rows)
+    trial = Trial(config, dataset, unit, models.placed(model, config.device), journal, epochs, rows)
     restore_model(trial)
     return trial
 
@@ -228,7 +234,7 @@ def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDAr
     model.eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
         parts = models.split(rows, model.encoder.evaluation_batch)
-        prediction = torch.cat([model(part)[1].float() for part in parts])
+        prediction = torch.cat([model(part)[1] for part in parts])
     return TargetUnit(**kept["unit"]).to_label(prediction.double().numpy())
 
 

@@ -1,9 +1,9 @@
 """The Ray side of a trial: an assignment in, one report per epoch out, and a `final` one.
 
-What would come again (a bad threshold, a loss that turned NaN) is reported as FAIL, not raised, for
-Tune and the sweep take an exception for a fault worth another attempt. A trial that was stopped
-reports no `final`: it stays open and goes on at resume. Tune gets a line of text; checkpoints and
-records are in the trial's own folder.
+What would come again (a bad threshold, a loss that turned NaN, a GPU with too little memory) is reported
+as FAIL, not raised, for Tune and the sweep take an exception for a fault worth another attempt. A trial
+that was stopped reports no `final`: it stays open and goes on at resume. Tune gets a line of text;
+checkpoints and records are in the trial's own folder.
 
 Importing this brings neither torch nor Ray: the driver names `trial` before Ray has its settings.
 """
@@ -13,7 +13,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from dirsweep.config import TrialConfig
 from dirsweep.storage import STOP, Folder, Place, Record
@@ -41,6 +41,8 @@ class Assignment(TypedDict):
     """The folder of stage 1s that trials of all sweeps share."""
     sweep: str
     """The sweep's folder: while its stop mark is there, trials save and end."""
+    gpu_share: NotRequired[float]
+    """Its part of a GPU that others share; left out, it has one for itself, or none."""
 
 
 def trial(assignment: Assignment) -> None:
@@ -68,10 +70,11 @@ def trial(assignment: Assignment) -> None:
             emitted=assignment["emitted"],
             should_stop=stopped,
             store=Store(Folder(assignment["store"])),
+            gpu_share=assignment.get("gpu_share", 1.0),
         )
     except pipeline.Stopped:
         return
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, pipeline.OutOfMemory) as error:
         folder.put(ERROR_FILE, traceback.format_exc().encode())
         report_final("FAIL", {}, reason=str(error))
     except OSError as error:

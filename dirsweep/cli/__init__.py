@@ -29,6 +29,7 @@ from dirsweep.cli import (
     tracked,
     trials,
 )
+from dirsweep.device import OutOfMemory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except ValueError as error:
         _end(str(error), 2)
-    except FloatingPointError as error:
+    except (FloatingPointError, OutOfMemory) as error:
         _end(str(error), 1)
     except OSError as error:
         _end(_what_the_system_says(error), 1)

@@ -29,8 +29,9 @@ class TrialConfig(Config):
     """Decides the initial weights, the order of samples and every other draw."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the trial trains."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """Number format of the forward pass; norms and losses are always float32."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Number format of the forward pass; head, norms and losses are always float32. Left out, images on a GPU
+    get bf16. tf32: float32 whose products a GPU rounds to ten bits."""
     threads: PositiveInt = 1
     """CPU threads of a trial; part of the config because it can change the numbers."""
 
@@ -49,7 +50,10 @@ class TrialConfig(Config):
             encoder = {**encoder, "name": "backbone", "backbone": encoder["name"]}
         if isinstance(dataset, dict) and isinstance(encoder, dict) and "name" not in encoder:
             encoder = {"name": USUAL[KINDS.get(dataset.get("name"), "tables")], **encoder}
-        return {**data, "dataset": dataset, "encoder": encoder}
+        filled = {**data, "dataset": dataset, "encoder": encoder}
+        if data.get("device") == "cuda" and "precision" not in data and _holds_images(dataset):
+            filled["precision"] = "bf16"
+        return filled
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "TrialConfig":
@@ -69,6 +73,12 @@ class TrialConfig(Config):
                 "batch_size is 1, but encoder.batch_norm needs 2 samples in a step; raise stage1.batch_size "
                 "or set encoder.batch_norm to false"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _precision_suits_the_device(self) -> "TrialConfig":
+        if self.precision == "tf32" and self.device == "cpu":
+            raise ValueError("precision tf32 is a GPU's, and device is cpu; choose float32 or bf16")
         return self
 
     @model_validator(mode="after")
@@ -125,3 +135,8 @@ class TrialConfig(Config):
     def without_norm_term(self) -> "TrialConfig":
         """Control 2 (METHOD section 6): the same stage 2 with mu = 0."""
         return self if self.stage2 is None else self.with_overrides({"stage2.norm_weight": 0.0})
+
+
+def _holds_images(dataset: Any) -> bool:
+    name = dataset.get("name") if isinstance(dataset, dict) else getattr(dataset, "name", None)
+    return KINDS.get(str(name)) == "images"

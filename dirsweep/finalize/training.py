@@ -87,7 +87,12 @@ def train(
         num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=RETRIES
     )
     waiting = {
-        task.remote(run.config.model_dump_json(), str(run.folder.absolute()), str(store.absolute())): run
+        task.remote(
+            run.config.model_dump_json(),
+            str(run.folder.absolute()),
+            str(store.absolute()),
+            resources.gpu_share,
+        ): run
         for run in todo
     }
     failed = {}
@@ -113,7 +118,7 @@ def train(
     return failed
 
 
-def _train(config: str, folder: str, store: str) -> str:
+def _train(config: str, folder: str, store: str, gpu_share: float) -> str:
     """One run in a worker; the reason if its numbers break down, else "".
 
     With another seed they may not. Any other error is the configuration's or the machine's, and raised: a
@@ -128,6 +133,7 @@ def _train(config: str, folder: str, store: str) -> str:
             Folder(folder),
             lambda record: None,
             store=Store(Folder(store)),
+            gpu_share=gpu_share,
         )
     except FloatingPointError as error:
         return str(error)

@@ -5,10 +5,13 @@ of a sample stays the same (METHOD section 3). Only the augmentation of images, 
 goes on within them.
 """
 
+from contextlib import closing
+
 import torch
 from torch import nn
 
 from dirsweep import models
+from dirsweep.loop.feed import in_order
 from dirsweep.loop.phase import Phase, Trial
 from dirsweep.loop.predict import precision
 from dirsweep.models import Augment, Model, Rows
@@ -37,12 +40,14 @@ def through(trial: Trial, frozen: nn.Module, inputs: Rows) -> tuple[Rows, nn.Mod
     """What the steps of a phase take of each sample, and the frozen layers that they still run on it."""
     if isinstance(frozen, nn.Identity) or _augmentation(frozen):
         return inputs, frozen
-    first, *others = models.split(inputs, trial.model.encoder.evaluation_batch)
-    with torch.no_grad(), precision(trial):
-        found = [frozen(models.to(first, trial.config.device))]
-        if models.size(found[0]) / models.count(first) * (trial.samples or models.count(inputs)) > KEPT:
-            return inputs, frozen
-        found += [frozen(models.to(part, trial.config.device)) for part in others]
+    found: list[Rows] = []
+    parts = in_order(inputs, trial.model.encoder.evaluation_batch, trial.config.device)
+    with torch.no_grad(), precision(trial), closing(parts):
+        for part in parts:
+            found.append(frozen(part))
+            one = models.size(found[0]) / models.count(found[0])
+            if one * (trial.samples or models.count(inputs)) > KEPT:
+                return inputs, frozen
     return models.join(found), nn.Identity()
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dirsweep import metrics, models
+from dirsweep import device, metrics, models
 from dirsweep.config import TrialConfig
 from dirsweep.data import Dataset, Split
+from dirsweep.loop.feed import in_order
 from dirsweep.loop.phase import Trial
 from dirsweep.methods.norm_ordinality import feature_norm
 from dirsweep.models import Rows
@@ -17,10 +18,10 @@ def predict(trial: Trial, split: Split) -> tuple[NDArray[np.float64], NDArray[np
     trial.model.eval()
     norms, predictions = [], []
     with torch.inference_mode(), precision(trial):
-        for part in models.split(trial.rows[split], trial.model.encoder.evaluation_batch):
-            z, prediction = trial.model(models.to(part, trial.config.device))
+        for part in in_order(trial.rows[split], trial.model.encoder.evaluation_batch, trial.config.device):
+            z, prediction = trial.model(part)
             norms.append(feature_norm(z.float()))
-            predictions.append(prediction.float())
+            predictions.append(prediction)
     model_unit = torch.cat(predictions).cpu().double().numpy()
     return trial.unit.to_label(model_unit), torch.cat(norms).cpu().double().numpy()
 
@@ -36,12 +37,12 @@ def errors(trial: Trial, split: Split, prediction: NDArray[np.float64]) -> dict[
     return metrics.per_shot(prediction, split.label, split.bin, trial.dataset.shots, correlation=correlation)
 
 
-def rows_of(config: TrialConfig, dataset: Dataset) -> dict[Split, Rows]:
-    """What the encoder takes of train and val, on the trial's device where there is room."""
-    return {
-        split: models.resident(models.prepare(config.encoder, split.inputs), config.device)
-        for split in (dataset.train, dataset.val)
-    }
+def rows_of(config: TrialConfig, dataset: Dataset, share: float = 1.0) -> dict[Split, Rows]:
+    """What the encoder takes of train and val, on the trial's device where its share has room for both."""
+    rows = {split: models.prepare(config.encoder, split.inputs) for split in (dataset.train, dataset.val)}
+    if config.device == "cuda" and sum(map(models.size, rows.values())) > device.room(share):
+        return rows
+    return {split: models.to(part, config.device) for split, part in rows.items()}
 
 
 def precision(trial: Trial) -> torch.autocast:

@@ -7,7 +7,7 @@ for the device inside a step (some methods do, and say so): losses are summed th
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from dirsweep import models
 from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.config import NIG, Adam, BalancedMSE, Loss
 from dirsweep.loop.climb import climbed
+from dirsweep.loop.feed import feed, in_order
 from dirsweep.loop.frozen import set_layers, through
 from dirsweep.loop.labels import labels_of
 from dirsweep.loop.phase import Best, Phase, Trial, Work
@@ -24,7 +25,7 @@ from dirsweep.loop.predict import evaluate, precision
 from dirsweep.loop.schedule import batches, order, rate
 from dirsweep.loop.state import restore, state
 from dirsweep.methods import Batch, base_loss, sample_weights
-from dirsweep.models import Model
+from dirsweep.models import Model, Rows
 from dirsweep.randomness import seed_of
 
 LEAST_SIGMA = 1e-3
@@ -95,23 +96,29 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
 def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:
     """The steps of one epoch from `first_step` on; adds the losses to `work.sums`."""
     set_layers(trial.model, phase)  # evaluation has left training mode
-    parts = batches(order(trial, phase, epoch).to(trial.config.device), phase.batch_size)
-    for step in range(first_step, len(parts)):
-        place, total = epoch * len(parts) + step, phase.epochs * len(parts)
-        lr = rate(phase.optimizer.lr, phase.decay, phase.warmup, place, total)
-        _step(trial, phase, work, parts[step], lr, (epoch, step))
-        if step + 1 < len(parts):
-            trial.journal.keep(phase.first + epoch, step + 1, lambda: state(trial, phase, work))
+    rows = order(trial, phase, epoch)
+    parts = batches(rows.to(trial.config.device), phase.batch_size)
+    wanted = batches(rows.to(models.place(work.inputs)), phase.batch_size)[first_step:]
+    inputs = feed(work.inputs, (part.repeat(phase.views) for part in wanted), trial.config.device)
+    with closing(inputs):
+        for step, given in enumerate(inputs, first_step):
+            place, total = epoch * len(parts) + step, phase.epochs * len(parts)
+            lr = rate(phase.optimizer.lr, phase.decay, phase.warmup, place, total)
+            _step(trial, phase, work, parts[step], given, lr, (epoch, step))
+            if step + 1 < len(parts):
+                trial.journal.keep(phase.first + epoch, step + 1, lambda: state(trial, phase, work))
 
 
-def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, place: tuple[int, int]) -> None:
-    """One optimizer step on the (B,) chosen rows."""
+def _step(
+    trial: Trial, phase: Phase, work: Work, chosen: Tensor, inputs: Rows, lr: float, place: tuple[int, int]
+) -> None:
+    """One optimizer step on the (B,) chosen rows and their inputs, of which there may be several views."""
     for group in work.optimizer.param_groups:
         group["lr"] = group.get("own_lr", lr)
-    batch, base, term = _gradients(trial, phase, work, chosen, place)
+    batch, base, term = _gradients(trial, phase, work, chosen, inputs, place)
     if phase.optimizer.rho > 0:
         with climbed(trial.model, phase.optimizer.rho):
-            _gradients(trial, phase, work, chosen, place)
+            _gradients(trial, phase, work, chosen, inputs, place)
     work.optimizer.step()
     if "sigma" in work.own:
         work.own["sigma"].data.clamp_(min=LEAST_SIGMA)
@@ -121,20 +128,19 @@ def _step(trial: Trial, phase: Phase, work: Work, chosen: Tensor, lr: float, pla
 
 
 def _gradients(
-    trial: Trial, phase: Phase, work: Work, chosen: Tensor, place: tuple[int, int]
+    trial: Trial, phase: Phase, work: Work, chosen: Tensor, inputs: Rows, place: tuple[int, int]
 ) -> tuple[Batch, Tensor, Tensor]:
     """Forward and backward; returns the batch, the base loss and the term. Draws the same, called again."""
     chosen = chosen.repeat(phase.views)
     with _seeded(trial, seed_of(trial.config.seed, phase.stage, *place, "layers")):
-        inputs = models.to(models.take(work.inputs, chosen), trial.config.device)
         with precision(trial):
             inputs = work.frozen(inputs)
             z = work.trained(inputs)
             given = z if phase.shift is None else phase.shift(z.float(), work.bin[chosen], place)
-            prediction = trial.model.head(given).squeeze(-1)
+            prediction = trial.model.read(given)
         batch = Batch(
             z=z.float(),
-            prediction=prediction.float(),
+            prediction=prediction,
             target=work.target[chosen],
             weight=work.weight[chosen],
             bin=work.bin[chosen],
@@ -151,9 +157,8 @@ def _features(trial: Trial, work: Work) -> Tensor:
     """(N, d) z of the training split, in evaluation mode."""
     trial.model.eval()
     with torch.no_grad(), precision(trial):
-        parts = models.split(work.inputs, trial.model.encoder.evaluation_batch)
-        on_device = (models.to(part, trial.config.device) for part in parts)
-        return torch.cat([work.trained(work.frozen(part)).float() for part in on_device])
+        parts = in_order(work.inputs, trial.model.encoder.evaluation_batch, trial.config.device)
+        return torch.cat([work.trained(work.frozen(part)).float() for part in parts])
 
 
 def _own(loss: Loss, features: int, device: str) -> dict[str, nn.Parameter]:
@@ -179,9 +184,12 @@ def _optimizer(phase: Phase, model: Model, own: dict[str, nn.Parameter]) -> torc
     ]
     if isinstance(phase.loss, BalancedMSE) and "sigma" in own:
         groups.append({"params": [own["sigma"]], "own_lr": phase.loss.sigma_lr, "weight_decay": 0.0})
+    fused = next(model.parameters()).is_cuda or None  # one kernel for all weights; None: PyTorch's choice
     if isinstance(config, Adam):
-        return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+        return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+    return torch.optim.SGD(
+        groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused
+    )
 
 
 @contextmanager

@@ -1,9 +1,8 @@
-"""Norm ordinality and ordinal entropy in tensors of fixed shapes, for a GPU: no step waits to learn which bins
-there are.
+"""Norm ordinality and ordinal entropy in tensors of fixed shapes, so that on a GPU no step waits.
 
 The bins that are compared are moved to the front, in label order, and what stands behind them is masked. The
-same formulas as in `norm_ordinality` and `ordinal_entropy`, which pick the compared bins out instead: simpler,
-and faster on a CPU, where nothing waits.
+formulas are those of `norm_ordinality` and `ordinal_entropy`, which pick the compared bins out instead: that
+is simpler, and faster on a CPU, where nothing waits.
 """
 
 import torch
@@ -83,7 +82,7 @@ def _pair_logistic(f: Tensor, here: Tensor, count: Tensor, tau: float) -> Tensor
 
 
 def _isotonic_distance(f: Tensor, here: Tensor, count: Tensor) -> Tensor:
-    """The rising fit in closed form: the largest over j <= i of the smallest over k >= i of mean(f_j .. f_k)."""
+    """The rising fit in closed form: max over j <= i of min over k >= i of mean(f_j .. f_k)."""
     with torch.no_grad():
         size = len(f)
         total = F.pad(torch.where(here, f, 0).double().cumsum(0), (1, 0))  # (K + 1,)

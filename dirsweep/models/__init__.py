@@ -20,7 +20,7 @@ from dirsweep.models.bilstm import BiLSTMEncoder
 from dirsweep.models.custom import CustomEncoder
 from dirsweep.models.mlp import MLPEncoder
 from dirsweep.models.on_images import Augment
-from dirsweep.models.rows import Rows, count, join, resident, size, split, take, to
+from dirsweep.models.rows import Rows, count, join, place, size, split, take, to
 from dirsweep.models.sentence_encoder import SentencePairEncoder
 from dirsweep.models.small_cnn import SmallCNNEncoder
 from dirsweep.randomness import seed_of
@@ -35,9 +35,10 @@ __all__ = [
     "count",
     "identity",
     "join",
+    "place",
+    "placed",
     "prepare",
     "reset_head",
-    "resident",
     "size",
     "split",
     "take",
@@ -62,7 +63,16 @@ class Model(nn.Module):
     def forward(self, inputs: Rows) -> tuple[Tensor, Tensor]:
         """Inputs (B, ...) to z (B, d) and predictions (B,) in model units."""
         z = self.encoder.last_block(self.encoder.stem(inputs))
-        return z, self.head(z).squeeze(-1)
+        return z, self.read(z)
+
+    def read(self, z: Tensor) -> Tensor:
+        """The head: z (B, d) to predictions (B,), in float32 also under autocast.
+
+        bf16 holds three digits: 40.3 years would be 40.2 or 40.5.
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            prediction: Tensor = self.head(z.to(self.head.weight.dtype)).squeeze(-1)
+        return prediction
 
     def parts(self, layers: str) -> tuple[nn.Module, nn.Module]:
         """What stays as it is and what is trained before the head, when `layers` are trained.
@@ -156,6 +166,13 @@ def build(config: EncoderConfig, rows: Rows, seed: int) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights"))
         return Model(_encoder(config, rows))
+
+
+def placed(model: Model, device: str) -> Model:
+    """The model on a device; on a GPU with channels last in the convolutions of our encoders, as it wants."""
+    if device == "cuda" and isinstance(model.encoder, SmallCNNEncoder | BackboneEncoder):
+        model.to(memory_format=torch.channels_last)
+    return model.to(device)
 
 
 def _encoder(config: EncoderConfig, rows: Rows) -> Encoder:

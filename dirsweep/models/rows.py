@@ -5,9 +5,6 @@ from torch import Tensor
 
 Rows = Tensor | tuple[Tensor, ...]
 
-ROOM = 0.4
-"""Share of a GPU's free memory that the inputs of a split may take; more is brought batch by batch."""
-
 
 def take(rows: Rows, chosen: Tensor | slice) -> Rows:
     """The chosen samples."""
@@ -44,8 +41,6 @@ def to(rows: Rows, device: str) -> Rows:
     return rows.to(device) if isinstance(rows, Tensor) else tuple(part.to(device) for part in rows)
 
 
-def resident(rows: Rows, device: str) -> Rows:
-    """The same on a device if they take at most 40% of its free memory, else where they are."""
-    if device == "cuda" and size(rows) > ROOM * torch.cuda.mem_get_info()[0]:
-        return rows
-    return to(rows, device)
+def place(rows: Rows) -> torch.device:
+    """The device that they are on."""
+    return rows.device if isinstance(rows, Tensor) else rows[0].device

@@ -28,7 +28,7 @@ def make(spec: SweepSpec, storage: Folder, resources: Resources) -> Plan:
     asked = first_asked(spec, dataset)
     store = Store(store_of(storage))
     here = _here(workers, resources)
-    timed = paces(asked, spec.config, store, here)
+    timed = paces(asked, spec.config, store, here, resources.gpu_share)
     plan = reckon(spec, dataset, timed, workers, timed=here, cluster=resources.facts["cluster"])
     of = forecast.deciding(spec, dataset.hash, resources.facts)
     forecast.keep(storage, forecast.Forecast(of, time.time(), *plan.seconds))

@@ -17,6 +17,7 @@ import numpy as np
 from dirsweep.checkpoint import Journal, Store, claim
 from dirsweep.config import TrialConfig, settings
 from dirsweep.data import Dataset, Split
+from dirsweep.device import OutOfMemory, naming_memory, set_up
 from dirsweep.shots import Ints
 from dirsweep.storage import Folder, Record
 
@@ -57,6 +58,7 @@ class Job:
     params: Mapping[str, Any]
     config: str
     store: str
+    gpu_share: float
 
 
 def paces(
@@ -64,6 +66,7 @@ def paces(
     config: Callable[[dict[str, Any]], TrialConfig],
     store: Store,
     workers: int,
+    gpu_share: float = 1.0,
 ) -> list[Pace]:
     """The pace of each asked configuration, in their order, `workers` of them timed at once.
 
@@ -73,7 +76,7 @@ def paces(
     for trial, params in asked.items():
         try:
             text = config(dict(params)).model_dump_json()
-            jobs.append(Job(trial, params, text, str(store.folder)))
+            jobs.append(Job(trial, params, text, str(store.folder), gpu_share))
         except ValueError as error:
             refused.append(Pace(trial, params, refused=str(error)))
     processes = max(1, min(workers, len(jobs)))
@@ -107,7 +110,11 @@ def timed(job: Job) -> Pace:
         return Pace(job.trial, job.params, refused=str(error))
     keys, store = stage1.keys(config, dataset), Store(Folder(job.store))
     stored = max((place for place, key in enumerate(keys, 1) if store.has(key)), default=0)
-    first, second, weights = _stages(config, dataset)
+    try:
+        with naming_memory(config, job.gpu_share):
+            first, second, weights = _stages(config, dataset, job.gpu_share)
+    except OutOfMemory as error:
+        return Pace(job.trial, job.params, refused=str(error))
     return Pace(job.trial, job.params, first, second, stored / len(keys), weights, _peak_memory())
 
 
@@ -117,7 +124,7 @@ def _peak_memory() -> int:
     return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
-def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:
+def _stages(config: TrialConfig, dataset: Dataset, gpu_share: float) -> tuple[float, float, int]:
     """Trainer-seconds of both stages, and the bytes of the weights."""
     import torch
 
@@ -125,10 +132,11 @@ def _stages(config: TrialConfig, dataset: Dataset) -> tuple[float, float, int]:
     from dirsweep.data.target import target_unit
     from dirsweep.loop import Phase, Trial, evaluate, rows_of, steps
 
-    torch.set_num_threads(config.threads)
+    set_up(config, gpu_share)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
-    rows = rows_of(config, dataset)
-    model = models.build(config.encoder, rows[dataset.train], config.seed).to(config.device)
+    rows = rows_of(config, dataset, gpu_share)
+    built = models.build(config.encoder, rows[dataset.train], config.seed)
+    model = models.placed(built, config.device)
 
     def trial_on(some: Dataset, folder: Path, emit: Callable[[Record], None]) -> Trial:
         journal = Journal(Folder(folder), claim(Folder(folder)), emit, 0, lambda: False)

@@ -41,7 +41,7 @@ class Resources(Config):
     cpus_per_trial: PositiveInt = 1
     """CPU cores a trial is given."""
     gpus_per_trial: NonNegativeFloat = 0.0
-    """GPUs a trial is given; a part (0.5) shares one, without a limit on its memory."""
+    """GPUs a trial is given; a part (0.5) shares one, and may take as much of its memory."""
     workers: Annotated[int | None, Field(ge=1)] = None
     """Trials that run at once on this machine: by default its cores over `cpus_per_trial`. On a cluster
     (RAY_ADDRESS) its size decides, and this is refused."""
@@ -53,6 +53,11 @@ class Resources(Config):
     def local_workers(self) -> int:
         """Trials that run at once on this machine."""
         return self.workers or max(1, len(os.sched_getaffinity(0)) // self.cpus_per_trial)
+
+    @property
+    def gpu_share(self) -> float:
+        """A trial's part of a GPU that it shares with others; 1 if with none."""
+        return min(self.gpus_per_trial, 1.0) or 1.0
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -50,15 +50,15 @@ class _Link:
 class _Searcher(_Link, Searcher):
     """Hands out trials, and hears of their ends."""
 
-    def __init__(self, driver: Driver, held: dict[str, Trial]) -> None:
+    def __init__(self, driver: Driver, held: dict[str, Trial], gpu_share: float) -> None:
         super().__init__()
-        self.driver, self.held = driver, held
+        self.driver, self.held, self.gpu_share = driver, held, gpu_share
 
     def suggest(self, trial_id: str) -> Any:
         assignment = self.guarded(self.driver.next, otherwise=None)
         if assignment is None:
             return Searcher.FINISHED if self.driver.over else None
-        return dict(assignment)
+        return {**assignment, "gpu_share": self.gpu_share}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         if not error:  # `_Steps` finds those in error, also the ones that Tune does not report
@@ -142,7 +142,7 @@ def drive(driver: Driver, trainable: Trainable, resources: Resources) -> None:
         tuner = tune.Tuner(
             tune.with_resources(trainable, per_trial),
             tune_config=tune.TuneConfig(
-                search_alg=_Searcher(driver, held),
+                search_alg=_Searcher(driver, held, resources.gpu_share),
                 scheduler=_Scheduler(driver, held),
                 num_samples=-1,
                 reuse_actors=resources.reuses_actors,
