@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import sweeping
-from objects import BUCKET, object_store
+import torch
 
 from dirsweep.storage import Folder
 
@@ -16,6 +16,8 @@ from dirsweep.storage import Folder
 @pytest.fixture(scope="session")
 def object_server() -> Iterator[dict[str, str]]:
     """An S3-compatible server: what the environment says of it."""
+    from objects import object_store  # boto3, which tests of a GPU alone do without
+
     with object_store() as settings:
         yield settings
 
@@ -23,6 +25,8 @@ def object_server() -> Iterator[dict[str, str]]:
 @pytest.fixture
 def bucket(object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Folder:
     """An empty folder in an object store."""
+    from objects import BUCKET
+
     for name, value in object_server.items():
         monkeypatch.setenv(name, value)
     return Folder(f"s3://{BUCKET}/{uuid.uuid4().hex}")
@@ -62,3 +66,12 @@ def finished_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert told.returncode == 0, told.stderr
     return folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what needs a GPU where there is none."""
+    needing = [item for item in items if item.get_closest_marker("gpu")]
+    if not needing or torch.cuda.is_available():
+        return
+    config.hook.pytest_deselected(items=needing)
+    items[:] = [item for item in items if item not in needing]

@@ -121,7 +121,8 @@ class TrialConfig(Config):
         below = next((name for name in values if name.startswith("stage2.")), None)
         if self.stage2 is None and below is not None and "stage2" not in values:
             raise ValueError(f"'{below}' would do nothing, for stage2 is null; take `stage2: null` out")
-        return TrialConfig.model_validate(merged(self.model_dump(mode="json"), values))
+        unsaid = {"precision"} - self.model_fields_set  # the usual one of the device, which may change
+        return TrialConfig.model_validate(merged(self.model_dump(mode="json", exclude=unsaid), values))
 
     def plain(self) -> "TrialConfig":
         """Control 1 (METHOD section 6): beta = 0 in every phase and no stage 2."""

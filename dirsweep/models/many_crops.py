@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from dirsweep.config import ResizedCrop
 
 TRIES = 10
-"""Crops that are drawn until one lies within the image, as torchvision does; then the whole image is taken."""
+"""Crops that are drawn until one lies within the image, as torchvision does; else the whole is taken."""
 STRENGTH = 0.4, 0.4, 0.4, 0.1
 """Of brightness, contrast, saturation and hue."""
 GREY = 0.2989, 0.587, 0.114

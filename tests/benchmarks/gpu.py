@@ -1,0 +1,476 @@
+"""What a GPU does with a training step, against the field's usual loop and against the step without data.
+
+Needs a GPU, and of Python's packages PyTorch, torchvision and what a trial imports (numpy, pandas, scipy,
+scikit-learn, Pillow, pydantic, PyYAML, pooch, safetensors); no network, no Ray. Draws its own faces.
+Everything is measured in one call, in minutes; prints a Markdown table, and writes it where `--to` says.
+
+    python tests/benchmarks/gpu.py [--to FILE] [--profile]
+"""
+
+import argparse
+import importlib
+import multiprocessing
+import os
+import platform
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import nn
+
+from dirsweep import data, device, models, pipeline, stage1
+from dirsweep.checkpoint import Journal
+from dirsweep.config import TrialConfig, settings
+from dirsweep.data import images
+from dirsweep.methods.fds import FeatureStatistics
+from dirsweep.storage import Folder
+
+steps = importlib.import_module("dirsweep.loop.train")
+
+BATCH, SIDE, DRAWN = 256, 224, 250
+TRAIN, VAL = 14 * BATCH, 256
+ROUNDS = 3
+"""Timed epochs of 14 steps, after one that warms up."""
+SMALL_SECONDS = 4.0
+AT_ONCE = (1, 2, 4, 8)
+FORMATS = ("tf32", "float32")
+AIM = {"loop": 2.0, "alone": 0.9, "images": 2800.0, "term": 0.02}
+
+
+# ---- faces
+
+
+def draw(job: tuple[str, int, float]) -> None:
+    """A picture of 250 px that compresses like a photograph: smooth colours, a disc, some noise."""
+    name, seed, label = job
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(60, 200, (8, 8, 3), dtype=np.uint8))
+    picture = np.asarray(coarse.resize((DRAWN, DRAWN), Image.Resampling.BICUBIC)).astype(np.int16)
+    y, x = np.mgrid[:DRAWN, :DRAWN] - DRAWN / 2
+    picture[np.hypot(x, y) < 20 + label] += 40
+    picture += rng.integers(-8, 8, picture.shape, dtype=np.int16)
+    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(name, quality=90)
+
+
+def faces(place: Path) -> tuple[dict[str, Any], list[str], np.ndarray]:
+    """A prepared dataset of drawn faces with ages as AgeDB-DIR has them, roughly; its files and labels."""
+    rng = np.random.default_rng(0)
+    label = np.clip(rng.normal(45, 17, TRAIN + VAL).round(), 0, 100)
+    (place / "pictures").mkdir(parents=True)
+    names = [f"{number}.jpg" for number in range(len(label))]
+    jobs = [(str(place / "pictures" / name), n, label[n]) for n, name in enumerate(names)]
+    with multiprocessing.get_context("spawn").Pool(cores()) as pool:
+        pool.map(draw, jobs, chunksize=64)
+    side = ["train"] * TRAIN + ["val"] * VAL
+    pd.DataFrame({"name": names, "age": label, "split": side}).to_csv(place / "labels.csv", index=False)
+    dataset = {
+        "name": "images",
+        "path": str(place / "labels.csv"),
+        "folder": str(place / "pictures"),
+        "store": str(place / "store"),
+        "target": "age",
+        "image_column": "name",
+        "split_column": "split",
+        "bins": {"name": "width", "width": 1.0},
+        "size": SIDE,
+        "channels": "rgb",
+    }
+    config = TrialConfig.model_validate({"dataset": dataset, "encoder": "resnet50"})
+    images.prepare(config.dataset, lambda done, total: None)
+    return dataset, [job[0] for job in jobs[:TRAIN]], label[:TRAIN]
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+# ---- our step
+
+
+TERM = {"name": "kl", "weight": 1.0, "prototypes": {"name": "ema"}}
+
+
+def ours(dataset: dict[str, Any], precision: str | None = None, **encoder: Any) -> TrialConfig:
+    """The DIR recipe on ResNet-50, with norm ordinality over running means of all bins."""
+    tree: dict[str, Any] = {
+        "dataset": dataset,
+        "encoder": {"name": "resnet50", "augmentation": {"name": "crop_flip"}, **encoder},
+        "stage1": {"batch_size": BATCH, "norm_ordinality": TERM, "epochs": 90},
+        "device": "cuda",
+    }
+    return TrialConfig.model_validate(tree | ({"precision": precision} if precision else {}))
+
+
+class Stepper:
+    """A trial whose steps are taken one epoch at a time, by the code that trains."""
+
+    def __init__(self, config: TrialConfig, share: float = 1.0) -> None:
+        dataset = data.load(config.dataset)
+        self.folder = tempfile.TemporaryDirectory()
+        journal = Journal(Folder(Path(self.folder.name)), lambda record: None, 0, lambda: False)
+        self.trial = pipeline._set_up(config, dataset, journal, share)
+        self.phase = stage1.phase(self.trial, settings(config.stage1)[0], 0, last=True)
+        self.work = steps._prepare(self.trial, self.phase)
+        self.done = 0
+
+    def epoch(self) -> int:
+        """Images of one epoch."""
+        steps._epoch(self.trial, self.phase, self.work, self.done, 0)
+        self.done += 1
+        return len(self.work.target)
+
+    def on(self, chosen: torch.Tensor, inputs: Any, count: int) -> int:
+        """So many steps on the same rows, which are there already; how many images these are."""
+        for step in range(count):
+            steps._step(self.trial, self.phase, self.work, chosen, inputs, 1e-3, (0, step))
+        return count * len(chosen)
+
+
+def without_data(config: TrialConfig) -> tuple[Stepper, torch.Tensor, Any]:
+    """The same step with nothing in front of the first convolution: normalised numbers, there already."""
+    stepper = Stepper(config)
+    layers = stepper.trial.model.encoder.stem.layers
+    for place, layer in enumerate(layers):
+        if type(layer).__name__ in ("Augment", "Scale"):
+            layers[place] = nn.Identity()
+    chosen = torch.arange(BATCH, device="cuda")
+    made = torch.randn(BATCH, 3, SIDE, SIDE, device="cuda").contiguous(memory_format=torch.channels_last)
+    return stepper, chosen, (made, torch.empty(BATCH, 0, device="cuda"))
+
+
+def rate(call: Callable[[], int], rounds: int = ROUNDS) -> float:
+    """Images a second, the median of some calls after one that warms up."""
+    call()
+    found = []
+    for _round in range(rounds):
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        count = call()
+        torch.cuda.synchronize()
+        found.append(count / (time.perf_counter() - begun))
+    return median(found)
+
+
+def synchronisations(stepper: Stepper) -> int:
+    """How often the steps of an epoch wait for the GPU."""
+    stepper.epoch()
+    torch.cuda.synchronize()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        stepper.epoch()
+        torch.cuda.set_sync_debug_mode("default")
+    found = [str(one.message) for one in caught if "synchroniz" in str(one.message)]
+    for one in caught:
+        if "synchroniz" in str(one.message):
+            print(f"  waits: {Path(one.filename).name}, line {one.lineno}")
+    return len(found)
+
+
+def profile(stepper: Stepper) -> None:
+    """The most expensive kernels of a few steps."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiled
+
+    with profiled(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+        stepper.epoch()
+        torch.cuda.synchronize()
+    print(found.key_averages().table(sort_by="self_cuda_time_total", row_limit=22, max_name_column_width=60))
+
+
+# ---- the field's loop
+
+
+class PerImage(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """One file at a time by Pillow, changed by torchvision: as the benchmark's reference code reads faces."""
+
+    def __init__(self, files: list[str], label: np.ndarray) -> None:
+        from torchvision import transforms
+
+        self.files, self.label = files, label
+        self.change = transforms.Compose(
+            [
+                transforms.Resize((SIDE, SIDE)),
+                transforms.RandomCrop(SIDE, padding=16),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize([0.5] * 3, [0.5] * 3),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, np.float32]:
+        return self.change(Image.open(self.files[index]).convert("RGB")), np.float32(self.label[index])
+
+
+def usual(files: list[str], label: np.ndarray) -> float:
+    """Images a second of a plain loop in float32 with PyTorch's defaults: TF32 in convolutions alone."""
+    from torchvision.models import resnet50
+
+    loader = torch.utils.data.DataLoader(
+        PerImage(files, label),
+        batch_size=BATCH,
+        shuffle=True,
+        num_workers=cores(),
+        pin_memory=True,
+        persistent_workers=True,
+    )
+    network = resnet50(num_classes=1).cuda().train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+
+    def epoch() -> int:
+        total = 0.0
+        for inputs, target in loader:
+            there = inputs.cuda(non_blocking=True), target.cuda(non_blocking=True)
+            loss = (network(there[0])[:, 0] - there[1]).abs().mean()
+            total += loss.item()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return len(files)
+
+    found = rate(epoch, rounds=2)
+    loader._iterator = None  # ends its workers
+    return found
+
+
+# ---- several trials on one GPU
+
+
+def small(dataset: dict[str, Any]) -> dict[str, TrialConfig]:
+    cnn = {"name": "small_cnn", "augmentation": {"name": "crop_flip", "pad": 4}}
+    return {
+        "small CNN, 64 px, batch 128": TrialConfig.model_validate(
+            {"dataset": dataset, "encoder": cnn, "stage1": {"batch_size": 128, "norm_ordinality": TERM}}
+            | {"device": "cuda"}
+        ),
+        "MLP, diamonds, batch 256": TrialConfig.model_validate(
+            {"encoder": {"depth": 3}, "stage1": {"batch_size": 256, "norm_ordinality": TERM}}
+            | {"device": "cuda"}
+        ),
+    }
+
+
+def worker(dataset: dict[str, Any], share: float, gate: Any, found: Any) -> None:
+    """Train each small model for some seconds, all workers at the same time; samples a second."""
+    for name, config in small(dataset).items():
+        stepper = Stepper(config, share)
+        stepper.epoch()
+        torch.cuda.synchronize()
+        gate.wait(120)
+        begun, count = time.perf_counter(), 0
+        while time.perf_counter() - begun < SMALL_SECONDS:
+            count += stepper.epoch()
+        torch.cuda.synchronize()
+        found.put((name, count / (time.perf_counter() - begun)))
+        gate.wait(120)
+
+
+def together(dataset: dict[str, Any], count: int) -> dict[str, float]:
+    """Samples a second of so many trials on the GPU, summed."""
+    context = multiprocessing.get_context("spawn")
+    gate, found = context.Barrier(count), context.Queue()
+    workers = [
+        context.Process(target=worker, args=(dataset, 1 / count, gate, found)) for _number in range(count)
+    ]
+    for one in workers:
+        one.start()
+    total: dict[str, float] = {}
+    for _answer in range(2 * count):
+        name, speed = found.get(timeout=180)
+        total[name] = total.get(name, 0.0) + speed
+    for one in workers:
+        one.join(60)
+    return total
+
+
+# ---- FDS
+
+
+def fds_milliseconds() -> dict[str, float]:
+    """Statistics of 12,208 features of 2,048 in 101 bins: on the device, and by a loop over bins there."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(12_208, 2048, generator=generator).cuda()
+    bin = torch.randint(0, 101, (12_208,), generator=generator).cuda()
+    statistics = FeatureStatistics.empty(101, 2048, "cuda")
+
+    def loop() -> None:
+        for one in bin.unique():
+            rows = z[bin == one]
+            statistics.mean[one] = rows.mean(0)
+            statistics.variance[one] = rows.var(0)
+
+    return {
+        "ours": 1000 / rate(lambda: statistics.update(z, bin, 0.9) or 1, 20),
+        "loop": 1000 / rate(lambda: loop() or 1, 3),
+    }
+
+
+# ---- the table
+
+
+def said(words: str) -> None:
+    """A line of progress."""
+    torch.cuda.empty_cache()
+    print(f"{time.perf_counter() - BEGUN:4.0f} s: {words}", flush=True)
+
+
+def real(config: TrialConfig, *, profiled: bool) -> tuple[float, int, float]:
+    """Images a second of our step, from the store; waits in an epoch; GiB at the peak."""
+    stepper = Stepper(config)
+    speed, waits = rate(stepper.epoch), synchronisations(stepper)
+    if profiled:
+        profile(stepper)
+    return speed, waits, torch.cuda.max_memory_allocated() / 2**30
+
+
+def fed(config: TrialConfig) -> float:
+    """Images a second where none fit on the GPU."""
+    room, device.ROOM = device.ROOM, 0.0
+    try:
+        stepper = Stepper(config)
+    finally:
+        device.ROOM = room
+    assert models.place(stepper.work.inputs).type == "cpu"
+    return rate(stepper.epoch)
+
+
+def on_made(config: TrialConfig, change: Callable[[Stepper], None] = lambda stepper: None) -> float:
+    """Images a second without data."""
+    stepper, chosen, made = without_data(config)
+    change(stepper)
+    return rate(lambda: stepper.on(chosen, made, 14))
+
+
+def share_of_term(config: TrialConfig) -> float:
+    """What norm ordinality adds to a step, as a share; in turns, for the clocks drift."""
+    stepper, chosen, made = without_data(config)
+    bare = without_data(config.with_overrides({"stage1.norm_ordinality.name": "none"}))[0]
+    found = []
+    for _turn in range(4):
+        with_term = rate(lambda: stepper.on(chosen, made, 14), 1)
+        found.append(rate(lambda: bare.on(chosen, made, 14), 1) / with_term - 1)
+    return median(found)
+
+
+def large(config: TrialConfig, plain: float, options: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """The rows of ResNet-50."""
+    speed, waits, peak = real(config, profiled=options.profile)
+    said(f"our step {speed:.0f} images/s, {waits} waits")
+    alone, share = on_made(config), share_of_term(config)
+    said(f"without data {alone:.0f} images/s, norm ordinality {share:.4f}")
+    from_memory = fed(config)
+    formats = {name: rate(Stepper(config.with_overrides({"precision": name})).epoch, 1) for name in FORMATS}
+    said(f"fed {from_memory:.0f} images/s, {formats}")
+    head = f"ResNet-50, {SIDE} px, batch {BATCH}"
+    return [
+        (f"{head}: our step in bf16, images/s", f"{speed:,.0f}", f"at least {AIM['images']:,.0f}"),
+        ("(a) plain loop with a per-image loader", f"{plain:,.0f}", ""),
+        ("our step against (a)", f"{speed / plain:.2f} times", f"at least {AIM['loop']:g}"),
+        ("(b) our step without data", f"{alone:,.0f}", ""),
+        ("our step against (b)", f"{100 * speed / alone:.1f}%", f"at least {100 * AIM['alone']:.0f}%"),
+        ("our step, images fed from pinned memory", f"{from_memory:,.0f}", ""),
+        *((f"our step in {name}", f"{found:,.0f}", "") for name, found in formats.items()),
+        ("norm ordinality, of a step", f"{100 * share:.1f}%", f"at most {100 * AIM['term']:g}%"),
+        ("waits for the GPU in 14 steps", f"{waits}", "0"),
+        ("memory of the step at its peak, GiB", f"{peak:.1f}", ""),
+    ]
+
+
+def several(dataset: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The rows of small models, several at once."""
+    rows, first = [], dict[str, float]()
+    for count in AT_ONCE:
+        found = together(dataset, count)
+        first = first or found
+        for name, speed in found.items():
+            times = f"{speed:,.0f} ({speed / first[name]:.2f} times one)"
+            rows.append((f"{name}: {count} at once, samples/s", times, ""))
+        said(f"{count} at once: {found}")
+    return sorted(rows, key=lambda row: row[0].split(":")[0])
+
+
+def measured(place: Path, options: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """Rows of the table: what, how much, and what was aimed at."""
+    dataset, files, label = faces(place / "faces")
+    said("faces are drawn and decoded")
+    plain = usual(files, label)
+    said(f"usual loop {plain:.0f} images/s")
+    rows = large(ours(dataset), plain, options)
+    if options.explore:
+        explore(ours(dataset))
+    spent = fds_milliseconds()
+    rows += [
+        ("FDS statistics of 12,208 x 2,048, ms", f"{spent['ours']:.2f} (a loop {spent['loop']:.1f})", "")
+    ]
+    reduced = {**dataset, "size": 64, "store": str(place / "small")}
+    config = TrialConfig.model_validate({"dataset": reduced, "encoder": "small_cnn"})
+    images.prepare(config.dataset, lambda done, total: None)
+    return rows + several(reduced)
+
+
+def explore(config: TrialConfig) -> None:
+    """What other settings would give: not for the table."""
+
+    def any_order(stepper: Stepper) -> None:
+        torch.use_deterministic_algorithms(False)
+
+    def timed(stepper: Stepper) -> None:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = True
+
+    def compiled(stepper: Stepper) -> None:
+        stepper.trial.model.encoder.stem.layers.compile()
+        stepper.trial.model.encoder.last_block.compile()
+
+    for change in (any_order, timed, compiled):
+        try:
+            said(f"explore {change.__name__}: {on_made(config, change):.0f} images/s")
+        except Exception as error:
+            said(f"explore {change.__name__}: {type(error).__name__}: {str(error)[:300]}")
+
+
+def surroundings() -> str:
+    import torchvision
+
+    cudnn = torch.backends.cudnn.version()
+    return (
+        f"{torch.cuda.get_device_name()}, {cores()} CPU cores; PyTorch {torch.__version__}, cuDNN {cudnn}, "
+        f"torchvision {torchvision.__version__}, Python {platform.python_version()}"
+    )
+
+
+def main() -> None:
+    """Measure and print; exit status 1 if there is no GPU."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--to", type=Path, help="a file for the table")
+    parser.add_argument("--profile", action="store_true", help="print the most expensive kernels too")
+    parser.add_argument("--explore", action="store_true", help="try other settings too")
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("PyTorch finds no GPU here")
+    with tempfile.TemporaryDirectory() as place:
+        rows = measured(Path(place), options)
+    lines = [f"{surroundings()}.", "", "| what | measured | aim |", "| --- | --- | --- |"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines += ["", f"Took {time.perf_counter() - BEGUN:.0f} s."]
+    print("\n".join(lines))
+    if options.to:
+        options.to.write_text("\n".join(lines) + "\n")
+
+
+BEGUN = time.perf_counter()
+
+if __name__ == "__main__":
+    main()
