@@ -12,7 +12,7 @@ JOB ?= docker/demo.yaml
 COMPOSE := docker compose --file docker/compose.yaml $(if $(CUDA),--file docker/compose.cuda.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check format ui bench screenshots clean up down submit reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
+.PHONY: help sweep test check format ui bench bench-gpu screenshots clean up down submit reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -37,7 +37,10 @@ ui: .venv/installed  ## MLflow's pages of the newest sweep in ./sweeps, or of SW
 	@$(BIN)/dirsweep ui $(SWEEP)
 
 bench: .venv/installed-test  ## measure, as ratios of one run; takes about half an hour
-	@status=0; for script in tests/benchmarks/*.py; do echo; echo "$$script"; $(BIN)/python $$script || status=1; done; exit $$status
+	@status=0; for script in $(filter-out %/gpu.py,$(wildcard tests/benchmarks/*.py)); do echo; echo "$$script"; $(BIN)/python $$script || status=1; done; exit $$status
+
+bench-gpu: .venv/installed-test  ## the same of a GPU, where there is one; a few minutes
+	@$(BIN)/python tests/benchmarks/gpu.py
 
 screenshots: .venv/installed-test  ## the README's pictures anew, of the newest sweep of make sweep; needs Chromium
 	@$(BIN)/python tests/screenshots.py

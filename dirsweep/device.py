@@ -38,7 +38,8 @@ def set_up(config: TrialConfig, share: float) -> None:
     )  # else its products may differ from run to run
     torch.use_deterministic_algorithms(True, warn_only=True)  # an encoder of the user's own may know no other
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.cuda.reset_peak_memory_stats()  # of an earlier trial of this process
+    torch.cuda.empty_cache()  # of an earlier trial of this process
+    torch.cuda.reset_peak_memory_stats()
     torch.cuda.set_per_process_memory_fraction(CAP * share if share < 1 else 1.0)
 
 
@@ -58,9 +59,6 @@ def naming_memory(config: TrialConfig, share: float) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(_told(config, share)) from error
-    finally:
-        if config.device == "cuda" and torch.cuda.is_initialized():
-            torch.cuda.empty_cache()  # for the trials beside this one, and the next in this process
 
 
 def _told(config: TrialConfig, share: float) -> str:

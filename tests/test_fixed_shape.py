@@ -10,6 +10,13 @@ from dirsweep.methods.norm_ordinality import bin_means, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
 
 
+def test_bin_means_are_the_same():
+    norm, bin, _, _, _ = random_case(2)
+    norm, bin = torch.as_tensor(norm), torch.as_tensor(bin)
+    for one, other in zip(fixed_shape.bin_means(norm, bin, 20), bin_means(norm, bin, 20), strict=True):
+        assert torch.allclose(one, other)
+
+
 def value_and_gradient(function, leaf):
     own = leaf.clone().requires_grad_()
     value = function(own)
@@ -24,7 +31,7 @@ def test_norm_ordinality_and_its_gradient_are_the_same(config, seed):
     norm, bin, centres = torch.as_tensor(norm), torch.as_tensor(bin), torch.as_tensor(centres)
 
     def fixed(leaf):
-        return fixed_shape.compare(config, *bin_means(leaf, bin, len(centres)), centres)
+        return fixed_shape.compare(config, *fixed_shape.bin_means(leaf, bin, len(centres)), centres)
 
     plain = value_and_gradient(lambda leaf: norm_ordinality(config, leaf, bin, centres, None), norm)
     for one, other in zip(value_and_gradient(fixed, norm), plain, strict=True):
@@ -51,6 +58,7 @@ def test_ordinal_entropy_and_its_gradient_are_the_same(seed):
     count = int(rng.integers(1, 10))
     z = torch.as_tensor(rng.normal(size=(int(rng.integers(1, 30)), 4)) + 0.5)
     bin = torch.as_tensor(rng.integers(0, count, size=len(z)))
+    bin = bin * (seed > 0)  # once they are all of one bin
     centres = torch.as_tensor(np.cumsum(rng.uniform(0.1, 3, size=count)) - 5)
     plain = value_and_gradient(lambda leaf: ordinal_entropy(leaf, bin, centres), z)
     fixed = value_and_gradient(lambda leaf: fixed_shape.entropy(leaf, bin, centres), z)

@@ -97,9 +97,13 @@ def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) 
     """The steps of one epoch from `first_step` on; adds the losses to `work.sums`."""
     set_layers(trial.model, phase)  # evaluation has left training mode
     rows = order(trial, phase, epoch)
-    parts = batches(rows.to(trial.config.device), phase.batch_size)
-    wanted = batches(rows.to(models.place(work.inputs)), phase.batch_size)[first_step:]
-    inputs = feed(work.inputs, (part.repeat(phase.views) for part in wanted), trial.config.device)
+    if trial.config.device == "cuda":
+        rows = rows.pin_memory()  # so that even an epoch's start does not wait
+    parts = batches(rows.to(trial.config.device, non_blocking=True), phase.batch_size)
+    resident = models.place(work.inputs).type == trial.config.device
+    wanted = parts if resident else batches(rows, phase.batch_size)
+    repeated = (part.repeat(phase.views) for part in wanted[first_step:])
+    inputs = feed(work.inputs, repeated, trial.config.device)
     with closing(inputs):
         for step, given in enumerate(inputs, first_step):
             place, total = epoch * len(parts) + step, phase.epochs * len(parts)

@@ -37,8 +37,10 @@ def bin_means(norm: Tensor, bin: Tensor, count: int) -> tuple[Tensor, Tensor]:
     Returns:
         (K,) means, 0 for a bin that is not in the batch, and the (K,) mask of those that are.
     """
+    if norm.is_cuda:
+        return fixed_shape.bin_means(norm, bin, count)
     total = norm.new_zeros(count).index_add(0, bin, norm)
-    samples = norm.new_zeros(count).index_add(0, bin, torch.ones_like(norm))  # bincount would wait for a GPU
+    samples = norm.new_zeros(count).index_add(0, bin, torch.ones_like(norm))
     return total / samples.clamp_min(1), samples > 0
 
 

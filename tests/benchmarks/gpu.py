@@ -161,7 +161,7 @@ def rate(call: Callable[[], int], rounds: int = ROUNDS) -> float:
 
 
 def synchronisations(stepper: Stepper) -> int:
-    """How often the steps of an epoch wait for the GPU."""
+    """How often the steps of an epoch wait for the GPU, as PyTorch's debug mode counts."""
     stepper.epoch()
     torch.cuda.synchronize()
     with warnings.catch_warnings(record=True) as caught:
@@ -169,11 +169,10 @@ def synchronisations(stepper: Stepper) -> int:
         torch.cuda.set_sync_debug_mode("warn")
         stepper.epoch()
         torch.cuda.set_sync_debug_mode("default")
-    found = [str(one.message) for one in caught if "synchroniz" in str(one.message)]
-    for one in caught:
-        if "synchroniz" in str(one.message):
-            print(f"  waits: {Path(one.filename).name}, line {one.lineno}")
-    return len(found)
+    waits = [one for one in caught if "synchronizing CUDA operation" in str(one.message)]
+    for one in waits:
+        print(f"  waits: {Path(one.filename).name}, line {one.lineno}")
+    return len(waits)
 
 
 def profile(stepper: Stepper) -> None:
@@ -383,7 +382,7 @@ def large(config: TrialConfig, plain: float, options: argparse.Namespace) -> lis
         ("our step, images fed from pinned memory", f"{from_memory:,.0f}", ""),
         *((f"our step in {name}", f"{found:,.0f}", "") for name, found in formats.items()),
         ("norm ordinality, of a step", f"{100 * share:.1f}%", f"at most {100 * AIM['term']:g}%"),
-        ("waits for the GPU in 14 steps", f"{waits}", "0"),
+        ("waits for the GPU in an epoch of 14 steps", f"{waits}", "0"),
         ("memory of the step at its peak, GiB", f"{peak:.1f}", ""),
     ]
 
