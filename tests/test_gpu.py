@@ -19,8 +19,10 @@ from dirsweep import checkpoint, data, device, models, pipeline, stage1
 from dirsweep.checkpoint import Journal, Store, journal
 from dirsweep.config import Images, TrialConfig, settings
 from dirsweep.loop.feed import feed
+from dirsweep.methods.conr import conr
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
+from dirsweep.methods.ranksim import ranksim
 from dirsweep.storage import Folder
 
 steps = importlib.import_module("dirsweep.loop.train")
@@ -139,6 +141,30 @@ def test_terms_and_their_gradients_are_those_of_a_cpu(config, seed):
         assert torch.allclose(one, other, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("name", ["conr", "ranksim"])
+def test_feature_methods_and_their_gradients_are_those_of_a_cpu(name, reference):
+    rng = np.random.default_rng(0)
+    z, prediction = rng.normal(size=(40, 6)), rng.normal(size=40)
+    bin = np.arange(40) // (8 if name == "conr" else 1)  # one of each is drawn for RankSim
+    target = (1.0 * bin + 0.01 * rng.normal(size=40)) / 3
+
+    def found(where: str) -> list[torch.Tensor]:
+        leaf = torch.tensor(z, device=where, requires_grad=True)
+        there = [torch.as_tensor(part, device=where) for part in (prediction, target, bin)]
+        if name == "conr":
+            weight = torch.linspace(0.5, 2, 40, device=where)
+            value = conr(leaf, there[0], there[1], weight, 0.3, 0.2, 0.1, reference=reference)
+        else:
+            value = ranksim(leaf, there[1], there[2], 2.0)
+        value.backward()
+        assert value > 0
+        return [value.detach().cpu(), leaf.grad.cpu()]
+
+    for one, other in zip(found("cuda"), found("cpu"), strict=True):
+        assert torch.allclose(one, other, rtol=1e-6, atol=1e-9)
+
+
 # ---- precision
 
 
@@ -170,7 +196,8 @@ def test_predictions_in_bf16_are_not_rounded_to_three_digits(colours, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("kind", ["kl", "hinge", "rank", "isotonic"])
-def test_no_step_waits_for_the_gpu(colours, tmp_path, kind):
+@pytest.mark.parametrize("method", ["none", "fds", "ranksim", "ordinal_entropy", "conr", "rank_n_contrast"])
+def test_no_step_waits_for_the_gpu(colours, tmp_path, kind, method):
     values = {
         "stage1.norm_ordinality": {
             "name": kind,
@@ -179,16 +206,20 @@ def test_no_step_waits_for_the_gpu(colours, tmp_path, kind):
             "ordinal_entropy": 0.1,
         },
         "stage1.batch_size": 8,
+        "stage1.feature_method.name": method,
+        **CROP,
     }
-    trial, phase, work = set_up(on_gpu(colours, **RESNET, **values), tmp_path / "trial")
+    trial, phase, work = set_up(on_gpu(colours, **values), tmp_path / "trial")
     chosen = torch.arange(8, device="cuda")
     for number in range(3):
         if number:  # the first one sets things up
             torch.cuda.set_sync_debug_mode("error")
         try:
-            steps._step(trial, phase, work, chosen, models.take(work.inputs, chosen), 1e-3, (0, number))
+            inputs = models.take(work.inputs, chosen.repeat(phase.views))
+            steps._step(trial, phase, work, chosen, inputs, 1e-3, (0, number))
         finally:
             torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.synchronize()
     assert work.sums.isfinite().all()
 
 

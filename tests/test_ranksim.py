@@ -6,7 +6,7 @@ import torch
 
 from dirsweep import stage1
 from dirsweep.config import Stage1, settings
-from dirsweep.methods.ranksim import one_of_each, ranks, ranksim
+from dirsweep.methods.ranksim import by_bin, masked, one_of_each, ranks, ranksim
 
 
 def plain_ranks(values):
@@ -52,6 +52,23 @@ def test_the_loss_and_its_gradient_equal_the_plain_formula(seed, interpolation):
     again = torch.tensor(features, requires_grad=True)
     unit = again / again.norm(dim=1, keepdim=True)
     ((unit @ unit.T) * torch.tensor(by_similarity)).sum().backward()
+    assert torch.allclose(z.grad, again.grad)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_gpu_computes_with_masks_is_the_same(seed):
+    features, target = distinct(seed, count=12)
+    bin = torch.tensor([0, 0, 1, 2, 2, 2, 3, 5, 5, 6, 6, 6]) * (seed > 0)  # once they are all of one bin
+    torch.manual_seed(seed)
+    places, first = by_bin(bin)
+    z = torch.tensor(features, requires_grad=True)
+    found = masked(z, torch.tensor(target), 2.0, places, first)
+    found.backward()
+    again = torch.tensor(features, requires_grad=True)
+    torch.manual_seed(seed)
+    plain = ranksim(again, torch.tensor(target), bin, 2.0)
+    plain.backward()
+    assert torch.allclose(found, plain)
     assert torch.allclose(z.grad, again.grad)
 
 

@@ -35,7 +35,9 @@ def conr(
     *,
     reference: bool = False,
 ) -> Tensor:
-    """The loss of a batch; 0 where no row has both positives and negatives. Waits for the device.
+    """The loss of a batch; 0 where no row has both positives and negatives.
+
+    On a GPU, where a step would wait to learn which rows pay, all rows are computed and the others masked.
 
     Args:
         z: (B, ...) features of the global batch, both views.
@@ -54,16 +56,32 @@ def conr(
     positive = near & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
     negative = ~near & (_distances(prediction.detach()) <= window)
     pays = positive.any(1) & negative.any(1)
+    weight = weight.to(z.dtype)
+    if z.is_cuda:
+        return (_losses(similar, gap, weight, positive, negative, strength, reference) * pays).sum() / len(z)
     if not pays.any():
         return (0 * z).sum()
-    similar, gap, weight = similar[pays], gap[pays], weight[pays].to(z.dtype)
-    positive, negative = positive[pays], negative[pays]
-    push = weight.clamp(min=torch.finfo(z.dtype).tiny).log()[:, None] + strength * gap
-    against = torch.logsumexp((similar + push).masked_fill(~negative, -torch.inf), dim=1)
-    alike = similar.masked_fill(~positive, 0.0 if reference else -torch.inf)
+    similar, gap, weight = similar[pays], gap[pays], weight[pays]
+    return _losses(similar, gap, weight, positive[pays], negative[pays], strength, reference).sum() / len(z)
+
+
+def _losses(
+    similar: Tensor,
+    gap: Tensor,
+    weight: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    strength: float,
+    reference: bool,
+) -> Tensor:
+    """(n,) of n rows against all B, (n, B); finite also for a row without positives or negatives."""
+    none = torch.finfo(similar.dtype).min / 4  # its exponential is 0
+    push = weight.clamp(min=torch.finfo(similar.dtype).tiny).log()[:, None] + strength * gap
+    against = torch.logsumexp((similar + push).masked_fill(~negative, none), dim=1)
+    alike = similar.masked_fill(~positive, 0.0 if reference else none)
     total = torch.logaddexp(torch.logsumexp(alike, dim=1), against)  # (n,)
-    losses = total - (similar * positive).sum(1) / positive.sum(1)
-    return (losses * weight if reference else losses).sum() / len(z)
+    losses = total - (similar * positive).sum(1) / positive.sum(1).clamp_min(1)
+    return losses * weight if reference else losses
 
 
 def _distances(values: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ from torch.nn import functional as F
 def ranksim(z: Tensor, target: Tensor, bin: Tensor, interpolation: float) -> Tensor:
     """The loss of a batch; 0 with fewer than two bins. Draws from the global generator.
 
+    On a GPU, where a step would wait to learn how many bins there are, the samples that are not chosen stay,
+    and are masked.
+
     Args:
         z: (B, ...) features of the global batch.
         target: (B,) standardised labels.
@@ -29,43 +32,71 @@ def ranksim(z: Tensor, target: Tensor, bin: Tensor, interpolation: float) -> Ten
         interpolation: lambda.
     """
     z = z.to(torch.promote_types(z.dtype, torch.float32)).flatten(1)
-    chosen = one_of_each(bin)
+    places, first = by_bin(bin)
+    if z.is_cuda:
+        return masked(z, target, interpolation, places, first)
+    chosen = places[first]
     if len(chosen) < 2:
         return (0 * z).sum()
     unit = F.normalize(z[chosen], dim=1)
     similar = unit @ unit.T  # (n, n)
     wanted = ranks(-(target[chosen][:, None] - target[chosen][None, :]).abs())
-    found: Tensor = _Ranks.apply(similar, interpolation)
+    found: Tensor = _Ranks.apply(similar, interpolation, None)
     return ((found - wanted) ** 2).mean(1).sum()
+
+
+def masked(z: Tensor, target: Tensor, interpolation: float, places: Tensor, first: Tensor) -> Tensor:
+    """The same of (B, d) features in the order `places`; those that come first in their bin count."""
+    unit = F.normalize(z[places], dim=1)
+    labels = target[places]
+    wanted = ranks(-(labels[:, None] - labels[None, :]).abs(), first)  # (B, B)
+    found: Tensor = _Ranks.apply(unit @ unit.T, interpolation, first)
+    number = first.sum()
+    squares = (found - wanted) ** 2 * (first[:, None] & first[None, :])
+    return (squares.sum(1) / number).sum() * (number > 1)
+
+
+def by_bin(bin: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) places of the samples, by bin and within one by chance; (B,) which are the first of their bin."""
+    order = torch.rand(len(bin), device=bin.device).argsort()
+    sorted_bins, place = bin[order].sort(stable=True)
+    first = torch.cat([sorted_bins.new_ones(1, dtype=torch.bool), sorted_bins[1:] != sorted_bins[:-1]])
+    return order[place], first
 
 
 def one_of_each(bin: Tensor) -> Tensor:
     """(n,) places of one sample of each bin, drawn evenly, in the order of the bins."""
-    order = torch.rand(len(bin), device=bin.device).argsort()
-    shuffled = bin[order]
-    sorted_bins, place = shuffled.sort(stable=True)
-    first = torch.cat([sorted_bins.new_ones(1, dtype=torch.bool), sorted_bins[1:] != sorted_bins[:-1]])
-    return order[place[first]]
+    places, first = by_bin(bin)
+    return places[first]
 
 
-def ranks(values: Tensor) -> Tensor:
-    """(..., n) values to their ranks over n, the largest first: 1 / n, 2 / n ... 1; ties in their order."""
+def ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
+    """(..., n) values to their ranks over n, the largest first: 1 / n, 2 / n ... 1; ties in their order.
+
+    counted: (n,) which of them there are; the ranks of the others mean nothing.
+    """
+    number: int | Tensor = values.shape[-1]
+    if counted is not None:
+        values, number = values.masked_fill(~counted, -torch.inf), counted.sum()
     place = values.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
-    return (place + 1).to(values.dtype) / values.shape[-1]
+    return (place + 1).to(values.dtype) / number
 
 
 class _Ranks(torch.autograd.Function):
     """Ranks forward, a blackbox solver's gradient backward."""
 
     @staticmethod
-    def forward(context: Any, values: Tensor, interpolation: float) -> Tensor:
-        found = ranks(values)
+    def forward(context: Any, values: Tensor, interpolation: float, counted: Tensor | None) -> Tensor:
+        found = ranks(values, counted)
         context.save_for_backward(values, found)
-        context.interpolation = interpolation
+        context.interpolation, context.counted = interpolation, counted
         return found
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         values, found = context.saved_tensors
-        pushed = ranks(values + context.interpolation * gradient)
-        return (pushed - found) / context.interpolation, None
+        counted = context.counted
+        pushed = (ranks(values + context.interpolation * gradient, counted) - found) / context.interpolation
+        if counted is not None:
+            pushed = pushed * (counted[:, None] & counted[None, :])
+        return pushed, None, None
