@@ -67,6 +67,36 @@ def test_what_would_come_again_is_reported_as_a_failure(
     assert "Traceback" in (tmp_path / "trial" / "error.txt").read_text()
 
 
+MEMORY = """\
+from torch import nn
+
+from dirsweep.device import OutOfMemory
+
+
+class Stem(nn.Linear):
+    def forward(self, rows):
+        if self.training:
+            raise OutOfMemory("the GPU's memory ran out")
+        return super().forward(rows)
+
+
+class Large(nn.Module):
+    def __init__(self, rows):
+        super().__init__()
+        self.features, self.stem, self.last_block = 4, Stem(rows.shape[1], 4), nn.ReLU()
+"""
+
+
+def test_a_trial_for_which_the_gpu_is_too_small_fails_and_is_not_tried_again(
+    tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "large_encoder.py").write_text(MEMORY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    trainable.trial(assignment(tmp_path, encoder={"name": "custom", "path": "large_encoder:Large"}))
+    assert reports[-1]["state"] == "FAIL"
+    assert reports[-1]["reason"] == "the GPU's memory ran out"
+
+
 def test_a_stopped_trial_reports_no_final(tmp_path: Path, reports: list[dict[str, Any]]):
     (tmp_path / "STOP").touch()
     trainable.trial(assignment(tmp_path))
