@@ -4,7 +4,9 @@ The variables follow the compose specification: $NAME, ${NAME}, ${NAME:-default}
 ${NAME:+instead}, these within each other, and $$ for a dollar.
 """
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,15 @@ FILES = (DOCKER / "compose.yaml", DOCKER / "compose.cuda.yaml")
 OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY|CREDENTIAL", re.IGNORECASE)
 PINNED = re.compile(r"^[\w./-]+:v?\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?$")
+
+
+def make_runs(*words: str) -> str:
+    """The commands that make would run for these targets and variables."""
+    plain = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # `make test` sets some
+    command = ["make", "--dry-run", *words]
+    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def filled(text: str, environment: Mapping[str, str]) -> str:

@@ -1,9 +1,9 @@
 """Run services of docker/compose.yaml without Docker: the same words, names, ports and paths. Root, Linux.
 
 Each container is a network namespace with an address on the bridges of its networks and an /etc/hosts with
-the names that it would find. Each process in it has namespaces of mounts and processes, with /run, its
-secrets, /srv and Ray's folder as in the container. The bridges lie in a namespace too, so nothing reaches
-another network, and all of it is gone at the end.
+the names that it would find. What runs in it has its name as host name, and namespaces of mounts and
+processes, with /run, its secrets, /srv and Ray's folder as in the container. The bridges lie in a namespace
+too, so nothing reaches another network, and all of it is gone at the end.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from composed import DOCKER, ROOT, read, resolved
 
 MOUNTS = """
 set -eu
+echo "$CONTAINER" >/proc/sys/kernel/hostname
 mount -t tmpfs none /run
 mkdir /run/secrets
 mkdir -m 1777 /run/postgresql /run/lock
@@ -36,6 +37,12 @@ mkdir -p /tmp/ray "$WORLD/ray/$CONTAINER"
 mount --bind "$WORLD/ray/$CONTAINER" /tmp/ray
 exec setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups -- "$@"
 """
+EXECUTE = """
+cd "${WORKDIR:-$WORLD/home}"
+exec setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --clear-groups -- "$@"
+"""
+RESTARTS = 4
+"""Of a container that ends before it is healthy; Ray's nodes do so on a busy machine, after 30 s."""
 SUBNETS = {"records": "10.78.1", "cluster": "10.78.2"}
 
 
@@ -43,7 +50,7 @@ def missing() -> str:
     """What this machine lacks to run services natively; empty if nothing."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "needs root on Linux, for network namespaces"
-    lacking = [name for name in ("ip", "unshare", "setpriv") if not shutil.which(name)]
+    lacking = [name for name in ("ip", "nsenter", "setpriv", "unshare") if not shutil.which(name)]
     lacking += [] if list(Path("/usr/lib/postgresql").glob("*/bin/postgres")) else ["PostgreSQL"]
     return f"needs {', '.join(lacking)}" if lacking else ""
 
@@ -66,6 +73,7 @@ class World:
         given = dict(settings) | {"DIRSWEEP_SECRETS": str(folder / "secrets")}
         self.services: dict[str, Any] = resolved(read(), given)["services"]
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._given: dict[str, dict[str, str]] = {}
 
     def service(self, container: str) -> dict[str, Any]:
         """Its settings in the compose file."""
@@ -132,7 +140,7 @@ class World:
             shutil.rmtree(Path("/etc/netns") / self.space(container), ignore_errors=True)
 
     def _inside(self, container: str, words: list[str]) -> tuple[list[str], dict[str, str]]:
-        """How to run these words in a container, and with which environment."""
+        """How to run these words in a container, which may run already, and with which environment."""
         postgres = max(Path("/usr/lib/postgresql").glob("*/bin"))
         settings = self.service(container)
         environment = {
@@ -148,11 +156,27 @@ class World:
             "SERVICE_SECRETS": " ".join(settings.get("secrets", [])),
             "SERVICE_USER": settings.get("user", "root").replace("0:0", "root"),
         }
+        environment |= settings.get("environment", {})
+        if container in self.running:
+            within = ("nsenter", f"--target={self._first(container)}", "--net", "--uts", "--mount", "--pid")
+            return [*within, "sh", "-c", EXECUTE, "sh", *words], environment
         enter = ("ip", "netns", "exec", self.space(container))
-        alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        return [*enter, *alone, "sh", "-c", MOUNTS, "sh", *words], environment | settings.get(
-            "environment", {}
-        )
+        alone = ("unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        return [*enter, *alone, "sh", "-c", MOUNTS, "sh", *words], environment
+
+    def _first(self, container: str) -> str:
+        """Its first process, by its number out here, once its folders are mounted."""
+        process = self.running[container]
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            assert process.poll() is None, (
+                f"{container} ended with {process.returncode}: {self.log(container)}"
+            )
+            child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip()
+            if child and Path(f"/proc/{child}/comm").read_text() not in ("unshare\n", "sh\n"):
+                return child
+            time.sleep(0.02)
+        raise AssertionError(f"{container} does not begin: {self.log(container)}")
 
     def start(
         self,
@@ -160,15 +184,19 @@ class World:
         words: list[str] | None = None,
         environment: Mapping[str, str] | None = None,
         name: str = "",
+        workdir: str = "",
     ) -> None:
-        """Start a container by its own entrypoint and command, or other words there under a name."""
+        """Start a container by its own entrypoint and command, or other words in it under a name."""
         settings = self.service(container)
         own = [*settings.get("entrypoint", []), *settings["command"]]
+        if words is None:
+            self.running.pop(container, None)
+            self._given[container] = dict(environment or {})
         command, variables = self._inside(container, words or own)
-        with (self.folder / f"{name or container}.log").open("wb") as log:
+        with (self.folder / f"{name or container}.log").open("ab") as log:
             self.running[name or container] = subprocess.Popen(
                 command,
-                env=variables | dict(environment or {}),
+                env=variables | {"WORKDIR": workdir} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -188,15 +216,23 @@ class World:
             cwd=self.folder / "home",
         )
 
-    def wait_healthy(self, container: str, test: list[str] | None = None, timeout: float = 120) -> None:
-        """Until a container's own health check (or `test`) is content."""
-        until = time.monotonic() + timeout
+    def wait_healthy(self, container: str, test: list[str] | None = None, timeout: float = 180) -> None:
+        """Until a container's own health check (or `test`) is content; one that ended is started again."""
+        until, restarts, said = time.monotonic() + timeout, RESTARTS, ""
         words = test or self.service(container)["healthcheck"]["test"][1:]
-        while (done := self.run(container, words)).returncode != 0:
-            ended = self.running[container].poll()
-            assert ended is None, f"{container} ended with {ended}: {self.log(container)}"
-            assert time.monotonic() < until, f"{container}: {done.stdout}{done.stderr}\n{self.log(container)}"
-            time.sleep(0.2)
+        while True:
+            with contextlib.suppress(AssertionError):  # it ended
+                done = self.run(container, words)
+                if done.returncode == 0:
+                    return
+                said = done.stdout + done.stderr
+            if (ended := self.running[container].poll()) is not None:
+                assert restarts, f"{container} ended with {ended}: {self.log(container)}"
+                assert self.service(container)["restart"] == "unless-stopped"
+                restarts -= 1
+                self.start(container, environment=self._given.get(container))
+            assert time.monotonic() < until, f"{container}: {said}\n{self.log(container)}"
+            time.sleep(0.5)
 
     def log(self, name: str) -> str:
         """The end of what a container printed."""
@@ -204,9 +240,10 @@ class World:
 
     def stop(self) -> None:
         """End all containers by the signals that Docker would send; those that stay after 10 s by force."""
-        for name, process in self.running.items():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT if name in ("postgres", "s3") else signal.SIGTERM)
+        for name in self.containers.keys() & self.running.keys():
+            with contextlib.suppress(AssertionError, ProcessLookupError):  # it ended, or did not begin
+                first = int(self._first(name))
+                os.kill(first, signal.SIGINT if name in ("postgres", "s3") else signal.SIGTERM)
         until = time.monotonic() + 10
         for process in self.running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):

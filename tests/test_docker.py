@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from composed import DOCKER, FILES, ROOT, filled, handed_over, problems, read, resolved, texts, variables
+from composed import (
+    DOCKER,
+    FILES,
+    ROOT,
+    filled,
+    handed_over,
+    make_runs,
+    problems,
+    read,
+    resolved,
+    texts,
+    variables,
+)
 from linting import planted, tool
 
 from dirsweep.cluster import read_job
@@ -220,18 +231,12 @@ def test_the_demo_job_fits_the_composed_cluster():
 # make
 
 
-def make(*words: str) -> str:
-    command = ["make", "--dry-run", *words]
-    plain = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # `make test` sets some
-    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_make_starts_stops_and_uses_the_composed_cluster():
-    assert "--file docker/compose.yaml up --build --detach --wait" in " ".join(make("up").split())
-    assert "compose.cuda.yaml" not in make("up")
-    assert "--file docker/compose.cuda.yaml" in make("up", "CUDA=1")
-    assert make("down").split()[-1] == "down"
-    assert "exec --workdir /srv/project ray-head dirsweep submit docker/demo.yaml --to ray" in make("submit")
-    assert "submit jobs/laptop.yaml" in make("submit", "JOB=jobs/laptop.yaml")
+    assert "--file docker/compose.yaml up --build --detach --wait" in " ".join(make_runs("up").split())
+    assert "compose.cuda.yaml" not in make_runs("up")
+    assert "--file docker/compose.cuda.yaml" in make_runs("up", "CUDA=1")
+    assert make_runs("down").split()[-1] == "down"
+    assert "exec --workdir /srv/project ray-head dirsweep submit docker/demo.yaml --to ray" in make_runs(
+        "submit"
+    )
+    assert "submit jobs/laptop.yaml" in make_runs("submit", "JOB=jobs/laptop.yaml")

@@ -1,26 +1,34 @@
 """The services of docker/compose.yaml, run natively by their own commands; moto stands for the S3 gateway."""
 
 import json
-from collections.abc import Iterator
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from composed import DOCKER
-from natively import World, in_store, missing, sql, start_tracking, world
+from composed import DOCKER, make_runs
+from natively import SUBNETS, World, in_store, missing, sql, start_tracking, world
 from sweeping import records, wait_for
 
+import dirsweep
 from dirsweep import ledger
+from dirsweep.storage import Folder
+from dirsweep.sweep import told
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
 
 CONTAINERS = {name: name for name in ("postgres", "s3", "mlflow", "ray-head")}
 WORKERS = {f"ray-worker-{number}": "ray-worker" for number in (1, 2)}
-TRIALS = 6
-SOON = {  # a lost node is noticed within seconds, not after half a minute
+TRIALS = 4
+VERSION, OTHER_VERSION = dirsweep.__version__, "0.0.9"
+SOON = {  # a lost node is noticed within seconds, and trials get their share of a busy machine
+    "RAY_worker_niceness": "0",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_timeout_ms": "4000",
     "RAY_health_check_failure_threshold": "3",
 }
 NODES = """
@@ -100,7 +108,7 @@ def test_what_a_driver_tracks_goes_to_postgresql_and_the_store_and_strangers_are
 
 
 def test_the_head_reaches_mlflow_and_neither_the_database_nor_the_store(cluster: World):
-    connect = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1)"
     places = (("mlflow", "cluster", "5000"), ("postgres", "records", "5432"), ("s3", "records", "7070"))
     reached = {}
     for name, network, port in places:
@@ -109,45 +117,117 @@ def test_the_head_reaches_mlflow_and_neither_the_database_nor_the_store(cluster:
     assert reached == {"mlflow": True, "postgres": False, "s3": False}
 
 
-def test_a_sweep_goes_through_though_a_worker_is_cut_off_meanwhile(cluster: World):
+def rows(cluster: World, query: str) -> list[list[str]]:
+    """What the database answers."""
+    status, answer = sql(cluster, query)
+    assert status == 0, answer
+    return [line.split("|") for line in answer.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def ray(cluster: World) -> World:
+    """Ray's head and two workers beside it, healthy; the second has another dirsweep installed."""
+    other = cluster.folder / "other" / "dirsweep"
+    shutil.copytree(Path(dirsweep.__file__).parent, other, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (other / "__init__.py").read_text()
+    assert text.count(VERSION) == 1
+    (other / "__init__.py").write_text(text.replace(VERSION, OTHER_VERSION))
     cluster.start("ray-head", environment=SOON)
     cluster.wait_healthy("ray-head")
-    for worker in WORKERS:
-        cluster.start(worker, environment=SOON)
-    for worker in WORKERS:
-        cluster.wait_healthy(worker)
+    cluster.start("ray-worker-1", environment=SOON)
+    cluster.wait_healthy("ray-worker-1")
+    cluster.start("ray-worker-2", environment=SOON | {"PYTHONPATH": str(other.parent)})
+    cluster.wait_healthy("ray-worker-2")
+    return cluster
 
-    job = yaml.safe_load((DOCKER / "demo.yaml").read_text()) | {"budget": {"trials": TRIALS}}
-    project, folder = cluster.folder / "srv" / "project", cluster.folder / "srv" / "sweeps" / "demo"
-    (project / "docker").mkdir()
-    (project / "docker" / "demo.yaml").write_text(yaml.safe_dump(job))
-    submit = ["dirsweep", "submit", "/srv/project/docker/demo.yaml", "--to", "ray", "--follow"]
-    cluster.start("ray-head", submit, name="submit")
+
+def submit(cluster: World, name: str, *words: str, environment: Mapping[str, str], **changes: Any) -> None:
+    """Hand the demo job over with changes, in the head, by the words of `make submit`."""
+    job = yaml.safe_load((DOCKER / "demo.yaml").read_text()) | changes
+    file = cluster.folder / "srv" / "project" / "docker" / f"{name}.yaml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(job))
+    made = shlex.split(make_runs("submit", f"JOB=docker/{file.name}"))
+    option, workdir, container, *command = made[made.index("exec") + 1 :]
+    assert option == "--workdir"
+    cluster.start(container, [*command, *words], environment, name=name, workdir=workdir)
+
+
+def test_what_the_cluster_cannot_serve_is_said_in_seconds_and_begins_nothing(ray: World):
+    nobody = f"http://{SUBNETS['cluster']}.99:8265"
+    submit(ray, "unreachable", "--address", nobody, environment={})
+    submit(ray, "stranger", environment={"RAY_AUTH_TOKEN": "0" * 64})
+    submit(ray, "large", environment={}, resources={"workers": 3})
+    submit(ray, "unshared", environment={}, storage="/run/sweeps")
+    # as a job for KubeRay or Slurm looks around, which sends no code
+    look = ["dirsweep", "jobs", "check", "--storage", "/srv/sweeps", "--expect", f"dirsweep={VERSION}"]
+    ray.start("ray-head", look, {"RAY_ADDRESS": "ray-head:6379"}, name="versions")
+    for name, said in {
+        "unreachable": f"{nobody}: no Ray head answers there",
+        "stranger": "the head refuses the token from RAY_AUTH_TOKEN; it must be the one",
+        "large": "the job asks for 3 trials at once, but the cluster has room for 2 (3 nodes: ",
+        "unshared": "ray-worker-1: does not see storage /run/sweeps as the head does; name a folder that all",
+        "versions": f"ray-worker-2: has dirsweep {OTHER_VERSION}, but the job was made with {VERSION}",
+    }.items():
+        status = ray.running[name].wait(90)
+        assert (status, said in ray.log(name)) == (2, True), f"{name}: {status}\n{ray.log(name)}"
+        assert "Traceback" not in ray.log(name)
+    left = ray.run("ray-head", ["find", "/srv/sweeps", "/run/sweeps", "-type", "f"])
+    assert (left.returncode, left.stdout) == (0, ""), left.stderr
+
+
+def test_a_sweep_goes_through_though_a_worker_is_cut_off_in_the_middle(ray: World):
+    folder = ray.folder / "srv" / "sweeps" / "demo"
+    submit(ray, "submit", environment={}, budget={"trials": TRIALS})
+
+    def hosts(trial: str) -> list[str]:
+        """Where the attempts at a trial ran, in order."""
+        place = Folder(folder / "trials" / trial)
+        return [json.loads(place.read(name))["host"] for name in place.list("attempts")]
+
+    lost: list[str] = []
 
     def in_the_middle() -> bool:
-        assert cluster.running["submit"].poll() is None, cluster.log("submit")
-        states = [trial.state for trial in ledger.trials(records(folder)).values()]
-        kinds = [record["kind"] for record in records(folder)]
-        return "COMPLETE" in states and kinds.count("start") - kinds.count("tell") == len(WORKERS)
+        """Whether a trial is under way on the second worker, and another one complete; notes which."""
+        assert ray.running["submit"].poll() is None, ray.log("submit")
+        known = ledger.trials(records(folder)).values()
+        begun = [trial.trial for trial in known if trial.state == "OPEN" and 0 < trial.epoch <= 10]
+        lost[:] = [trial for trial in begun if hosts(trial) == ["ray-worker-2"]]
+        return bool(lost) and any(trial.state == "COMPLETE" for trial in known)
 
-    wait_for(in_the_middle, "trials on both workers", seconds=180)
-    cluster.cut("ray-worker-2", "cluster")
-    assert cluster.running["submit"].wait(240) == 0, cluster.log("submit")
+    wait_for(in_the_middle, "a trial in the middle on the second worker", seconds=300)
+    ray.cut("ray-worker-2", "cluster")
+    assert ray.running["submit"].wait(300) == 0, ray.log("submit")
 
-    nodes = json.loads(cluster.run("ray-head", ["python", "-c", NODES]).stdout)
-    lost = cluster.address("ray-worker-2", "cluster")
-    assert sorted(nodes) == sorted([[cluster.address("ray-worker-1", "cluster"), "ALIVE"], [lost, "DEAD"]])
+    nodes = json.loads(ray.run("ray-head", ["python", "-c", NODES]).stdout)
+    first, second = (ray.address(worker, "cluster") for worker in WORKERS)
+    assert sorted(nodes) == [[first, "ALIVE"], [second, "DEAD"]]
+    log = (ray.folder / "submit.log").read_text()
+    assert f"attempt 1 of 3 failed (The actor died because its node has died. (ip: {second})), trying" in log
 
     found = ledger.trials(records(folder))
     assert {name for name in found if name.isdigit()} == {str(number) for number in range(TRIALS)}
     assert {trial.state for trial in found.values()} == {"COMPLETE"}
-    assert any(record["kind"] == "start" and record["attempt"] > 1 for record in records(folder))
+    assert hosts(lost[0]) == ["ray-worker-2", "ray-worker-1"]
+    for trial in found.values():
+        assert [report["epoch"] for report in trial.reports] == list(range(1, len(trial.reports) + 1))
 
-    query = """select r.status, count(*) from runs r join experiments e using (experiment_id)
-        where e.name <> 'composed' group by r.status"""
-    assert sql(cluster, query) == (0, f"FINISHED|{len(found) + 1}")  # and that of the sweep
-    artifacts = in_store(cluster)
-    assert sum(name.endswith("/artifacts/metrics.json") for name in artifacts) == len(found)
+    tracked = rows(
+        ray,
+        """select t.value, r.status, r.run_uuid, count(m.step) from runs r
+        join tags t on t.run_uuid = r.run_uuid and t.key = 'trial'
+        left join metrics m on m.run_uuid = r.run_uuid and m.key = 'val/few/mae' group by 1, 2, 3""",
+    )
+    assert {key: status for key, status, _, _ in tracked} == dict.fromkeys(found, "FINISHED")
+    artifacts = in_store(ray)
+    for key, _, run, epochs in tracked:
+        ours = {name.rpartition("/")[2] for name in artifacts if f"/{run}/artifacts/" in name}
+        if found[key].attempts:
+            assert (int(epochs), set(told.FILES) - ours) == (found[key].epoch, set()), key
+        else:  # a control whose very configuration was run already
+            assert (found[key].reason[:21], set(told.FILES) & ours) == ("same configuration as", set()), key
+    parents = rows(ray, "select r.status from runs r join tags t using (run_uuid) where t.key = 'sweep_id'")
+    assert parents == [["FINISHED"]]
 
 
 def test_no_secret_is_on_a_command_line_or_in_a_log(cluster: World):

@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -749,6 +750,18 @@ def test_without_a_token_nothing_is_sent(run, monkeypatch, tmp_path):
 # ---- a real head
 
 
+END = "\n--\n"
+COMMANDS = f"""
+import sys
+from dirsweep import cli
+for command in sys.argv[1:]:
+    try:
+        cli.main(command.split())
+    except SystemExit as ended:
+        print("status", ended.code, end={END!r}, flush=True)
+"""
+
+
 @pytest.mark.slow
 def test_a_job_on_a_real_head_goes_on_with_the_sweep_of_its_name(tmp_path):
     fixed = tiny.config(tmp_path).model_dump(mode="json")
@@ -762,28 +775,39 @@ def test_a_job_on_a_real_head_goes_on_with_the_sweep_of_its_name(tmp_path):
     with heads.running(tmp_path) as real:
         token = real.token_file.read_text()
 
-        def told(*words: str, token: str = token, status: int = 0) -> str:
-            done = subprocess.run(
-                [sys.executable, "-m", "dirsweep", *words],
+        @contextmanager
+        def told(*commands: str, token: str = token) -> Iterator[Callable[[], list[str]]]:
+            """Run commands one after another in one process, for Ray's import takes long; what each said."""
+            process = subprocess.Popen(
+                [sys.executable, "-u", "-c", COMMANDS, *commands],
                 env={**os.environ, "RAY_ADDRESS": real.address, "RAY_AUTH_TOKEN": token},
                 cwd=tmp_path,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 text=True,
-                timeout=120,
             )
-            assert done.returncode == status, done.stdout + done.stderr
-            return done.stdout + done.stderr
+            try:
+                yield lambda: process.communicate(timeout=240)[0].split(END)[:-1]
+            finally:
+                process.kill()
+                process.wait()
 
-        assert "the head refuses the token from RAY_AUTH_TOKEN" in told(
-            "jobs", "list", token="0" * 64, status=2
-        )
-        log = told("submit", "mine.yaml", "--to", "ray", "--follow")
+        with (
+            told("jobs list", token="0" * 64) as strangers,
+            told("submit mine.yaml --to ray --follow") as owners,
+        ):
+            [refused], [log] = strangers(), owners()
+        assert "the head refuses the token from RAY_AUTH_TOKEN" in refused
+        assert refused.endswith("status 2")
         assert f"cluster: 1 node, room for 2 trials at once; all see {tmp_path}/sweeps" in log
         assert "reading its ledger, then starting Ray" in log
         assert "1 trial: 1 complete" in log
-        listed = told("jobs", "list")
-        [job_id] = re.findall(r"^(mine-[0-9a-f]{6}) +succeeded", listed, re.MULTILINE)
-        assert told("jobs", "logs", job_id).splitlines()[-1] in log
-        assert f"{job_id}: had ended already" in told("jobs", "stop", job_id)
-        assert token not in log + listed
+        assert log.endswith("status 0")
+        [job_id] = re.findall(r"^submitted (mine-[0-9a-f]{6});", log, re.MULTILINE)
+        with told("jobs list", f"jobs logs {job_id}", f"jobs stop {job_id}") as later:
+            listed, again, stopped = later()
+        assert re.search(rf"^{job_id} +succeeded .*\nstatus 0$", listed, re.MULTILINE)
+        assert again.splitlines()[-2] in log
+        assert stopped == f"{job_id}: had ended already\nstatus 0"
+        assert token not in refused + log + listed
     assert (tmp_path / "sweeps" / "mine" / "best.yaml").exists()
