@@ -16,7 +16,8 @@ import torch
 from test_norm_ordinality import KINDS, random_case
 
 from dirsweep import checkpoint, data, device, models, pipeline, stage1
-from dirsweep.checkpoint import Journal, Store, journal
+from dirsweep.checkpoint import Journal, Store
+from dirsweep.checkpoint import journal as journals
 from dirsweep.config import Images, TrialConfig, settings
 from dirsweep.loop.feed import feed
 from dirsweep.methods.conr import conr
@@ -58,7 +59,9 @@ def run(config: TrialConfig, folder: Path, **options: Any) -> list[float]:
 def set_up(config: TrialConfig, folder: Path) -> tuple[Any, Any, Any]:
     """A trial, the first phase of its stage 1, and what its steps work on."""
     dataset = data.load(config.dataset)
-    trial = pipeline._set_up(config, dataset, Journal(Folder(folder), print, 0, lambda: False), 1.0)
+    own = Folder(folder)
+    journal = Journal(own, checkpoint.claim(own), lambda record: None, 0, lambda: False)
+    trial = pipeline._set_up(config, dataset, journal, 1.0)
     phase = stage1.phase(trial, settings(config.stage1)[0], 0, last=True)
     return trial, phase, steps._prepare(trial, phase)
 
@@ -83,7 +86,7 @@ def test_a_trial_that_is_stopped_gives_the_numbers_of_one_that_is_not(
     values = {"stage1.optimizer": {"name": optimizer, "lr": 0.01}, "precision": "bf16", **RESNET}
     config = on_gpu(colours, **values)
     whole = run(config, tmp_path / "whole")
-    monkeypatch.setattr(journal, "BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(journals, "BETWEEN_LOOKS", 0.0)
     looks = iter(range(10_000))
     with pytest.raises(checkpoint.Stopped):
         run(config, tmp_path / "parts", should_stop=lambda: next(looks) == at)

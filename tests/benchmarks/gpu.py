@@ -28,7 +28,7 @@ from PIL import Image
 from torch import nn
 
 from dirsweep import data, device, loop, models, pipeline, stage1
-from dirsweep.checkpoint import Journal
+from dirsweep.checkpoint import Journal, claim
 from dirsweep.config import TrialConfig, settings
 from dirsweep.data import images
 from dirsweep.methods.fds import FeatureStatistics
@@ -116,7 +116,8 @@ class Stepper:
     def __init__(self, config: TrialConfig, share: float = 1.0) -> None:
         dataset = data.load(config.dataset)
         self.folder = tempfile.TemporaryDirectory()
-        journal = Journal(Folder(Path(self.folder.name)), lambda record: None, 0, lambda: False)
+        own = Folder(Path(self.folder.name))
+        journal = Journal(own, claim(own), lambda record: None, 0, lambda: False)
         self.trial = pipeline._set_up(config, dataset, journal, share)
         self.phase = stage1.phase(self.trial, settings(config.stage1)[0], 0, last=True)
         self.work = steps._prepare(self.trial, self.phase)
