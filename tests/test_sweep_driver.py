@@ -128,6 +128,21 @@ def test_two_controls_of_one_configuration_are_run_once(tmp_path: Path):
     )
 
 
+def test_a_trial_waits_for_each_free_worker_to_start_and_one_more_when_all_work(tmp_path: Path):
+    bench = Bench(tmp_path / "sweep", sweeping.spec(tmp_path, budget={"trials": 9}))  # 2 workers
+    first, second = bench.driver.next(), bench.driver.next()
+    assert first is not None
+    assert second is not None
+    assert bench.driver.next() is None  # both start
+    bench.driver.started(first["key"])
+    assert bench.driver.next() is None
+    bench.driver.started(second["key"])
+    assert bench.driver.next() is not None  # one ahead
+    assert bench.driver.next() is None
+    assert sum(record["kind"] == "ask" for record in sweeping.records(bench.book.folder)) == 1
+    assert not bench.driver.over
+
+
 def test_a_trial_that_fails_three_times_has_failed_and_says_why(bench: Bench):
     bench.run_controls()
     for _ in range(3):

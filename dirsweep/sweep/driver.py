@@ -22,6 +22,8 @@ from dirsweep.trainable import ERROR_FILE, Assignment
 
 ATTEMPTS = 3
 """A trial that fails this often in one driver's life has failed."""
+AHEAD = 8
+"""For so many workers one trial is asked ahead of time; one in any case."""
 SAMPLER_SECONDS = 0.2
 """How long a suggestion may hold up the trials that run; long enough for TPE."""
 POLL_SECONDS = 1.0
@@ -59,7 +61,7 @@ class Driver:
 
     def next(self) -> Assignment | None:
         """The next trial for a worker; None if there is none now, or if the sweep is `over`."""
-        while not self.over:
+        while not self.over and self._has_room:
             self._settle()
             key = self._waiting.pick({key: self._book.records[key].epoch for key in self._handed})
             if key is not None:
@@ -77,6 +79,16 @@ class Driver:
                 self._queue_last_controls()
                 self._exhausted = not self._waiting
         return None
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more trial may wait for its worker: one for each that is free, else a few ahead.
+
+        So workers start side by side; and one that becomes free goes on at once with a trial that waits. Of
+        two that become free while none waits Tune ends one's process, and starts another.
+        """
+        waiting, free = len(self._handed) - len(self._started), self._workers - len(self._started)
+        return waiting < max(1, free, self._workers // AHEAD)
 
     def _may_ask(self) -> bool:
         if self._book.asking:  # it will be in the ledger, so it is to be run

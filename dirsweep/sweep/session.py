@@ -30,6 +30,7 @@ SETTINGS = WORKER_SETTINGS | {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # else a report without a metric ends the sweep
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # the ledger is the only truth: no snapshots
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",  # workers that start at the same time; else one after the other
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # they go to the ledger and the trial's folder
 }
 """Settings of the driver, where the user's environment does not say otherwise."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from dirsweep.storage import Record
 
+PARTS = ("ask", "tell", "ledger", "decisions", "tune", "tracker")
+OTHER = "other"
+"""What the process spent beside these: Ray's own threads, imports."""
 WINDOW = 100
 """Trials over which a figure is averaged."""
 SHOWN = {
@@ -29,7 +32,7 @@ SHOWN = {
     "ask": ("ask", COLOURS["median"], "-"),
     "decisions": ("decisions of the driver", ALL, "-"),
     "ledger": ("ledger", ALL, "--"),
-    "tell": ("tell", QUIET, "--"),
+    OTHER: ("Ray's threads, and the rest", QUIET, "-"),
 }
 ASKS = {
     "ask: TPE, 2 objectives": (COLOURS["median"], "circle"),
@@ -40,7 +43,7 @@ ASKS = {
 MOST_ASK, AT = 200.0, 2000
 """Milliseconds of an ask, at so many trials."""
 MOST_GROWTH = 1.5
-FLAT = ("ledger", "decisions", "tune", "tracker", "tell")
+FLAT = ("ledger", "decisions", "tune", "tracker", "tell", OTHER)
 
 
 def read(file: Path) -> "list[Record]":
@@ -57,11 +60,14 @@ def _number(text: str) -> float | str:
 
 
 def per_trial(rows: "list[Record]", part: str) -> np.ndarray:
-    """CPU milliseconds of a part per trial, by whole windows of trials; (n,) from the first told one on."""
-    spent = np.array([row[f"{part}_s"] for row in rows])[::WINDOW]
-    return (
-        np.diff(np.append(spent, rows[-1][f"{part}_s"]) if len(rows) % WINDOW == 0 else spent) / WINDOW * 1e3
-    )
+    """CPU milliseconds of a part per trial, by windows of trials; (n,) from the first told one on."""
+    edges = [0, *range(WINDOW - 1, len(rows), WINDOW)]
+    spent = np.array([_spent(rows[edge], part) for edge in edges])
+    return np.diff(spent) / np.diff([rows[edge]["told"] for edge in edges]) * 1e3
+
+
+def _spent(row: "Record", part: str) -> float:
+    return float(row["cpu_s"] - sum(row[f"{one}_s"] for one in PARTS) if part == OTHER else row[f"{part}_s"])
 
 
 def asks(rows: "list[Record]", what: str) -> tuple[list[float], list[float]]:

@@ -139,9 +139,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--nodes", type=int, default=16)
     parser.add_argument("--sleep", type=float, default=0.3)
+    parser.add_argument("--keep", type=Path, help="the sweep's folder, which else is removed")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dirsweep-") as place:
-        simulate(given.file, Path(place) / "sweeps" / "simulated", given.trials, given.nodes, given.sleep)
+        folder = given.keep or Path(place) / "sweeps" / "simulated"
+        simulate(given.file, folder, given.trials, given.nodes, given.sleep)
 
 
 if __name__ == "__main__":
