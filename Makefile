@@ -12,7 +12,7 @@ JOB ?= docker/demo.yaml
 COMPOSE := docker compose --file docker/compose.yaml $(if $(CUDA),--file docker/compose.cuda.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check format ui bench bench-gpu screenshots clean up down submit reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
+.PHONY: help sweep test check format ui bench bench-gpu bench-scaling screenshots clean up down submit reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -41,6 +41,11 @@ bench: .venv/installed-test  ## measure, as ratios of one run; takes about half 
 
 bench-gpu: .venv/installed-test  ## the same of a GPU, where there is one; a few minutes
 	@$(BIN)/python tests/benchmarks/gpu.py
+
+bench-scaling: .venv/installed-test  ## measure 1,000 trials on 16 simulated nodes; the figures of docs/scaling.md, half an hour
+	$(BIN)/python tests/benchmarks/scaling/simulate.py docs/scaling/simulated.csv
+	$(BIN)/python tests/benchmarks/scaling/alone.py docs/scaling/alone.csv
+	$(BIN)/python tests/benchmarks/scaling/draw.py docs/scaling/simulated.csv docs/scaling/alone.csv docs/scaling/scaling.svg
 
 screenshots: .venv/installed-test  ## the README's pictures anew, of the newest sweep of make sweep; needs Chromium
 	@$(BIN)/python tests/screenshots.py

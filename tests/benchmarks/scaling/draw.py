@@ -132,7 +132,7 @@ def _asks(axes: "Axes", rows: "list[Record]") -> None:
     )
     style(axes, "trials told, 512 more under way", "milliseconds of CPU per ask")
     ticks(axes.xaxis, 80, 12_500, log=True)
-    ticks(axes.yaxis, 1, 2_000, log=True)
+    ticks(axes.yaxis, 2, 2_000, log=True)
 
 
 def judged(simulated: "list[Record]", alone: "list[Record]") -> list[tuple[str, float, float]]:
