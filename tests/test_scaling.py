@@ -35,14 +35,11 @@ def test_a_simulated_sweep_says_what_each_trial_costs_its_driver(tmp_path: Path)
 
 def test_what_grows_is_measured_at_any_length_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(alone, "OPEN", 3)
-    rows = [
-        {"trials": float(trials), "what": what, "value": value, "unit": unit}
-        for trials in (12, 24)
-        for what, value, unit in alone.measure(trials)
-    ]
-    assert all(row["value"] > 0 for row in rows)
+    found = [{"trials": 12.0, "what": what, "value": value} for what, value, _ in alone.measure(12)]
+    assert all(row["value"] > 0 for row in found)
+    rows = [*found, *({**row, "trials": 2000.0} for row in found)]
     for what in draw.ASKS:
-        assert len(draw.asks(rows, what)[0]) == 2
+        assert draw.asks(rows, what)[0] == [12.0, 2000.0]
     parts = {f"{part}_s": 0.01 for part in draw.PARTS}
     simulated = [
         {"told": n, "cpu_s": 0.1 * n, **{name: value * n for name, value in parts.items()}}
@@ -51,3 +48,5 @@ def test_what_grows_is_measured_at_any_length_and_drawn(tmp_path: Path, monkeypa
     assert draw.per_trial(simulated, "tune").tolist() == pytest.approx([10.0, 10.0, 10.0])
     assert draw.per_trial(simulated, draw.OTHER).tolist() == pytest.approx([40.0, 40.0, 40.0])
     assert draw.picture(simulated, rows).startswith(b"<?xml")
+    judged = draw.judged([{**row, "tracker_calls": row["told"]} for row in simulated], rows)
+    assert [value for what, value, _ in judged if "over first" in what] == pytest.approx([1.0] * 6)

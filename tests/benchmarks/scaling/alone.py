@@ -9,11 +9,11 @@ A sweep of each length is read back from a ledger of made-up results, with 512 t
 import argparse
 import csv
 import math
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,9 +102,11 @@ def measure(trials: int) -> Rows:
         folder = Path(place) / "sweeps" / "whole"
         spec = write(folder, trials, {})
         rows.append(("ledger", (folder / ledger.FILE).stat().st_size / 2**20, "MB"))
-        book = timed(rows, "read the ledger", lambda: Ledger.open(Folder(folder)))
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        rows.append(("memory with the ledger read", memory, "MB"))
+        timed(rows, "read the ledger", lambda: Ledger.open(Folder(folder)))
+        tracemalloc.start()
+        book = Ledger.open(Folder(folder))
+        rows.append(("memory of its records", tracemalloc.get_traced_memory()[0] / 2**20, "MB"))
+        tracemalloc.stop()
         driver = timed(rows, "rebuild the driver", lambda: _driver(spec, folder, book))
         timed(rows, "look at the progress", driver.progress, 20, "us")
         last = next(record for record in reversed(book.records) if record["kind"] == "report")
