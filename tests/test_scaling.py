@@ -22,7 +22,7 @@ def test_a_simulated_sweep_says_what_each_trial_costs_its_driver(tmp_path: Path)
     subprocess.run([*command, "--keep", folder], check=True, timeout=240)
     rows = draw.read(file)
     assert [row["told"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    for part in draw.PARTS:
+    for part in sorted({*draw.PARTS} - {"tracker"}):  # which may still import MLflow
         assert 0 < rows[-1][f"{part}_s"] < rows[-1]["cpu_s"]
     trials = sweeping.trials(folder)
     assert [trial.state for trial in trials.values()].count("COMPLETE") == 6 + 4  # and controls
