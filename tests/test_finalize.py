@@ -79,7 +79,7 @@ def tell(ledger: Ledger, folder: Path, key: str, config: TrialConfig) -> None:
 
 def interrupt_a_run(folder: Path) -> None:
     """Leave the winner's first run as a killed process would: with a checkpoint and no result."""
-    run = training.runs([winner_of(folder)], SEEDS[:1], folder)[0]
+    run = training.runs([winner_of(folder)], SEEDS[:1], Folder(folder))[0]
     begun = time.monotonic()
 
     def emit(record: dict) -> None:
@@ -184,11 +184,11 @@ def test_the_tuned_base_is_never_worse_on_val_than_plain(sweep: Path, printed: s
 def test_what_a_driver_left_that_died_before_its_first_record_does_not_keep_the_base_from_its_search(
     sweep: Path, tmp_path: Path
 ):
-    (tmp_path / "tuned").mkdir()
-    (tmp_path / "tuned" / "spec.yaml").write_text("half a fi")
+    (Folder(tmp_path / "tuned")).mkdir()
+    (Folder(tmp_path / "tuned") / "spec.yaml").write_text("half a fi")
     spec = tuned.base_spec(load(sweep))
-    tuned.search(spec, tmp_path / "tuned", Resources(), lambda progress: None)
-    assert tuned.ended(spec, tmp_path / "tuned")
+    tuned.search(spec, Folder(tmp_path / "tuned"), Resources(), lambda progress: None)
+    assert tuned.ended(spec, Folder(tmp_path / "tuned"))
 
 
 def test_every_error_is_that_of_the_trained_models_on_the_test_rows(sweep: Path, printed: str):
@@ -214,7 +214,7 @@ def test_every_error_is_that_of_the_trained_models_on_the_test_rows(sweep: Path,
 
 
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(sweep: Path, printed: str, tmp_path: Path):
-    run = training.runs([winner_of(sweep)], SEEDS[:1], sweep)[0]
+    run = training.runs([winner_of(sweep)], SEEDS[:1], Folder(sweep))[0]
     assert run.done
     undisturbed = pipeline.run_trial(run.config, Folder(tmp_path / "whole"), lambda record: None)
     resumed = json.loads(run.folder.read("metrics.json"))
@@ -277,10 +277,10 @@ def test_a_second_finalist_is_told_whose_controls_it_meets(sweep: Path, printed:
 
 
 def test_test_stays_closed_while_the_primary_comparison_lacks_seeds(sweep: Path, printed: str):
-    report, base = load(sweep), sweep / tuned.FOLDER
+    report, base = load(sweep), Folder(sweep) / tuned.FOLDER
     dataset = data.load(report.spec.default_config().dataset)
     plan = make_plan(report, dataset, Settings(), tuned.best(tuned.base_spec(report), base))
-    runs = [run for run in training.trained(plan.rows, sweep) if run.seed in SEEDS]
+    runs = [run for run in training.trained(plan.rows, Folder(sweep)) if run.seed in SEEDS]
     lost = next(run for run in runs if run.row.name == "mu0")
     before = openings(sweep)
     with pytest.raises(ValueError, match=r"4 of 5 seeds could be trained on both sides.*test stays closed"):
@@ -301,9 +301,11 @@ def test_a_stop_is_heard_before_test_is_opened(sweep: Path, printed: str):
 
 def test_a_run_that_diverges_is_left_out_and_said(sweep: Path, printed: str, tmp_path: Path):
     row = replace(winner_of(sweep), config=winner_of(sweep).config.with_overrides(DIVERGES))
-    run = training.runs([row], SEEDS[:1], tmp_path)[0]
+    run = training.runs([row], SEEDS[:1], Folder(tmp_path))[0]
     with ray_session(Resources()):
-        failed = training.train([run], tmp_path, tmp_path / "store", Resources(), lambda line: None)
+        failed = training.train(
+            [run], Folder(tmp_path), Folder(tmp_path / "store"), Resources(), lambda line: None
+        )
     (sentence,) = notes.failures(failed)
     assert sentence.startswith(f"trial {row.name} with seed 1000001 has no result and is left out")
     assert "which flatters it: " in sentence

@@ -241,7 +241,7 @@ def test_phases_of_the_tuned_base_have_no_norm_ordinality_either(tmp_path):
 def test_without_a_knob_that_acts_there_is_no_tuned_base(tmp_path):
     spec = sweeping.spec(tmp_path, searched={"stage2.norm_weight": {"uniform": [0.0, 2.0]}})
     assert tuned.base_spec(report(spec)) is None
-    assert "equals plain" in tuned.best(None, tmp_path)
+    assert "equals plain" in tuned.best(None, Folder(tmp_path))
 
 
 def test_the_hash_of_a_row_is_that_of_its_configuration_without_the_seed(winner):

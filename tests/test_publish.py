@@ -299,7 +299,7 @@ def test_the_ui_opens_at_a_sweep_or_at_the_newest(sweep):
     first, *rest = stores.records(sweep)
     older = stores.rewritten(stores.copied(sweep, storage, "older"), [{**first, "time": 1.0}, *rest])
     (stores.copied(sweep, storage, "damaged") / "ledger.jsonl").write_text("nothing")
-    assert publish.newest(storage, uri) == sweep
+    assert publish.newest(storage, uri) == Folder(sweep)
     assert publish.newest(storage, "http://127.0.0.1:5000") is None
     assert publish.page(older, uri) == ""
 
