@@ -119,6 +119,26 @@ def test_a_later_attempt_at_the_owners_trial_takes_the_lease_from_it_though_it_b
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_lease_beats_on_after_a_failed_write_and_its_end_hides_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    beat, done = (tmp_path / f"leases/k/0001.{name}" for name in ("beat", "done"))
+    beat.mkdir(parents=True)  # nothing can be put there
+
+    def train() -> None:
+        with lease.lease(Folder(tmp_path), "k", "a trial", lambda: False, lambda: False):
+            wait_for(lambda: "no beat" in caplog.text, "a failed beat")
+            beat.rmdir()
+            wait_for(beat.is_file, "a beat")
+            done.mkdir()
+            raise RuntimeError("training failed")
+
+    with pytest.raises(RuntimeError, match="training failed"):
+        train()
+    assert "the lease is not given back" in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_lease_that_was_given_up_is_free_at_once(folder: Folder):
     with (
         pytest.raises(RuntimeError, match="training failed"),

@@ -8,6 +8,7 @@ the same result, so nothing worse than double work can come of it.
 """
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 
 from dirsweep.checkpoint.journal import Stopped
 from dirsweep.storage import Folder
+
+log = logging.getLogger(__name__)
 
 BEAT = 5.0
 """Seconds between two beats."""
@@ -49,7 +52,10 @@ def lease(
     finally:
         released.set()
         heart.join()
-        folder.put(_name(key, number, "done"), b"")
+        try:
+            folder.put(_name(key, number, "done"), b"")
+        except OSError as error:  # what ended the block counts; without a beat the lease will be free
+            log.warning("%s: the lease is not given back: %s", folder, error)
 
 
 def held(folder: Folder) -> set[str]:
@@ -120,9 +126,14 @@ def _take_or_wait(
 
 def _beat(folder: Folder, key: str, number: int, released: threading.Event) -> None:
     count = 0
-    while not released.wait(BEAT if count else 0) and _highest(folder, key) <= number:  # or it was taken over
+    while not released.wait(BEAT if count else 0):
         count += 1
-        folder.put(_name(key, number, "beat"), str(count).encode())
+        try:
+            if _highest(folder, key) > number:  # it was taken over
+                return
+            folder.put(_name(key, number, "beat"), str(count).encode())
+        except OSError as error:  # the store may be back at the next
+            log.warning("%s: no beat: %s", folder, error)
 
 
 def _highest(folder: Folder, key: str) -> int:
