@@ -65,6 +65,19 @@ def test_complete_trials_are_taken_with_their_values_and_objectives(tmp_path: Pa
     assert found.notes == ["warm start from first: 8 trials taken"]
 
 
+def test_a_sweep_in_an_object_store_is_taken_by_its_address(tmp_path: Path, bucket: Folder):
+    first, there = Folder(earlier(tmp_path / "first")), bucket / "first"
+    there.put("spec.yaml", first.read("spec.yaml"))
+    for number, record in enumerate(first.records(FILE)[0]):
+        there.append(FILE, record, number=number)
+    tree = spec_of(tmp_path).model_dump(mode="json", by_alias=True)
+    space = tmp_path / "space.yaml"
+    space.write_text(yaml.safe_dump({**tree, "warm_start": [str(there)]}))
+    spec = read_spec(space)
+    assert spec.warm_start == (str(there),)
+    assert len(gather(spec, "d1").trials) == 8
+
+
 def test_several_objectives_and_several_sweeps_are_taken(tmp_path: Path):
     sources = earlier(tmp_path / "first"), earlier(tmp_path / "second", 2)
     found = gather(spec_of(tmp_path, *sources, objectives=["val/few/mae", "val/all/mae"]), "d1")

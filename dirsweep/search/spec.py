@@ -156,7 +156,9 @@ def json_schema() -> dict[str, Any]:
 
 
 def _beside(path: Path, folder: Any) -> Any:
-    """A folder that is named relative to the file at `path`."""
+    """A folder that is named relative to the file at `path`; an address stays what it is."""
+    if isinstance(folder, str) and "://" in folder:
+        return folder
     return str((path.parent / folder).resolve()) if isinstance(folder, str) else folder
 
 
