@@ -550,6 +550,14 @@ def test_ui_without_records_says_so(refused, here):
     assert "no tracking store there yet" in refused("ui")
 
 
+@pytest.mark.parametrize("command", [["train", "trial.yaml"], ["predict", "x", "tiny.csv"]])
+def test_an_address_is_no_output(run, here, command):
+    done = run(*command, "--out", "s3://bucket/x")
+    assert done.status == 2
+    assert "Invalid value for '--out': s3:// is no path on this machine" in done.err
+    assert not (here / "s3:").exists()
+
+
 def test_an_output_that_cannot_be_is_refused(refused, here):
     (here / "taken").write_text("")
     assert "--out taken: a file, not a folder" in refused("train", "trial.yaml", "--out", "taken")

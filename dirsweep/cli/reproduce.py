@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dirsweep.cli.shared import Cpus, Gpus, Workers, given_resources
+from dirsweep.cli.shared import Cpus, Gpus, Workers, given_resources, here
 
 app = typer.Typer()
 
@@ -38,7 +38,8 @@ def reproduce(
         typer.Option("--set", metavar="NAME=VALUE", help="Set a knob of every trial by its dotted name."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where it lies  [default: reproductions/RECIPE-SCALE]")
+        Path | None,
+        typer.Option(metavar="DIR", parser=here, help="Where it lies  [default: reproductions/RECIPE-SCALE]"),
     ] = None,
     workers: Workers = None,
     cpus_per_trial: Cpus = 1,

@@ -23,6 +23,13 @@ def _folder(place: str) -> Folder:
         raise typer.BadParameter(str(error)) from None
 
 
+def here(place: str) -> Path:
+    """A path on this machine, as an option names it; an address would make a folder "s3:"."""
+    if "://" in place:
+        raise typer.BadParameter(f"{place.partition('://')[0]}:// is no path on this machine")
+    return Path(place)
+
+
 Storage = Annotated[
     Folder,
     typer.Option(metavar="DIR", parser=_folder, help="Folder that holds the sweeps, or s3://BUCKET/FOLDER."),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dirsweep.cli.shared import SWEEPS, checked_trial, next_free, show
+from dirsweep.cli.shared import SWEEPS, checked_trial, here, next_free, show
 from dirsweep.storage import Folder
 
 app = typer.Typer()
@@ -25,7 +25,8 @@ def train(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a knob by its dotted name.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The trial's folder  [default: trials/CONFIG-N]")
+        Path | None,
+        typer.Option(metavar="DIR", parser=here, help="The trial's folder  [default: trials/CONFIG-N]"),
     ] = None,
 ) -> None:
     """Train one trial here and print its errors per shot.
@@ -116,7 +117,9 @@ def predict(
     table: Annotated[
         Path, typer.Argument(metavar="DATA.csv", help="Rows with the columns it was trained on.")
     ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write; else to stdout.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", parser=here, help="Where to write; else to stdout.")
+    ] = None,
 ) -> None:
     """Predict the label of each row of a table.
 
