@@ -120,9 +120,10 @@ class Ledger:
                 )
                 raise ValueError(self._failure) from error
             except OSError as error:
+                remedy = "make room" if error.errno else "see to the object store"
                 self._failure = (
                     f"{self._folder}/{FILE}: record {record['n']} could not be written: "
-                    f"{error.strerror or error}; make room, then `dirsweep resume {self._folder}`: "
+                    f"{error.strerror or error}; {remedy}, then `dirsweep resume {self._folder}`: "
                     "nothing before this record is lost"
                 )
                 raise ValueError(self._failure) from error

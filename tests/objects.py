@@ -1,8 +1,10 @@
 """An S3-compatible server on loopback (moto), with one bucket."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -16,6 +18,7 @@ def object_store() -> Iterator[dict[str, str]]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
+    _one_at_a_time(server)
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
     try:
@@ -29,3 +32,14 @@ def object_store() -> Iterator[dict[str, str]]:
         }
     finally:
         server.stop()
+
+
+def _one_at_a_time(server: Any) -> None:
+    """Let the server do one request after the other: it looks for an object, then puts it, without a lock."""
+    turn, app = threading.Lock(), server._server.app
+
+    def serve(environment: Any, start: Any) -> list[bytes]:
+        with turn:
+            return list(app(environment, start))
+
+    server._server.app = serve

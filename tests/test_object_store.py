@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+import boto3
 import pytest
 import typer
+from objects import BUCKET
 
 from dirsweep.cli.places import check_writable
-from dirsweep.storage import Folder, beats
+from dirsweep.storage import Folder, beats, server
 from dirsweep.sweep import lock
 
 HOLD = "import sys, time; from dirsweep.storage import beats; from dirsweep.sweep import lock\n"
@@ -63,16 +65,16 @@ def proxy(to: str, forward: Callable[[BaseHTTPRequestHandler], bool]) -> Iterato
         def log_message(self, *told: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
+    between = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    between.daemon_threads = True
+    thread = threading.Thread(target=between.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{between.server_port}"
     finally:
-        server.shutdown()
+        between.shutdown()
         thread.join()
-        server.server_close()
+        between.server_close()
 
 
 def test_a_folder_is_named_by_its_address():
@@ -94,6 +96,8 @@ def test_a_folder_is_named_by_its_address():
         ("s3://", "is no address in an object store; write s3://BUCKET/FOLDER"),
         ("s3://a/../b", "is no address in an object store"),
         ("s3://key:secret@bucket/x", "holds a user or a password"),
+        ("s3://key:se/secret@bucket/x", "holds a user or a password"),
+        ("http://key:secret@host/x", "^http:// is no storage of ours"),
         ("gs://bucket/x", "gs:// is no storage of ours; name a folder or s3://BUCKET/FOLDER"),
     ],
 )
@@ -174,6 +178,106 @@ def test_a_store_that_does_not_answer_is_named_in_seconds(bucket: Folder, monkey
     assert time.monotonic() - began < 30
 
 
+@contextmanager
+def restarting(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A store that answers inside the block, but for the time while the event is set."""
+    down = threading.Event()
+
+    def tells_of_trouble(request: BaseHTTPRequestHandler) -> bool:
+        return not down.is_set()
+
+    with proxy(address, tells_of_trouble) as there:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", there)
+        yield down
+
+
+def test_a_store_that_is_down_for_a_while_is_waited_for(
+    bucket: Folder,
+    object_server: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(server, "AGAIN", 0.05)
+    with restarting(object_server["AWS_ENDPOINT_URL"], monkeypatch) as down:
+        bucket.append("log", {"n": 0}, number=0)
+        down.set()
+        writer = threading.Thread(target=bucket.append, args=["log", {"n": 1}], kwargs={"number": 1})
+        writer.start()
+        give_up = time.monotonic() + 60
+        while "it is asked again" not in caplog.text:
+            assert writer.is_alive()
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        down.clear()
+        writer.join(60)
+        assert bucket.records("log") == ([{"n": 0}, {"n": 1}], 0)
+
+
+def test_a_store_that_stays_away_is_an_error_and_then_no_longer_waited_for(
+    bucket: Folder, object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "OUTAGE", 0.0)
+    with restarting(object_server["AWS_ENDPOINT_URL"], monkeypatch) as down:
+        bucket.put("a", b"")
+        down.set()
+        with pytest.raises(OSError, match="a: Connection was closed"):
+            bucket.exists("a")
+        monkeypatch.setattr(server, "OUTAGE", 600.0)
+        with pytest.raises(OSError, match="a: Connection was closed"):
+            bucket.exists("a")
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_ends_a_sweep_is_told_though_its_lock_cannot_be_given_back(
+    bucket: Folder, object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "OUTAGE", 0.0)
+
+    def work(down: threading.Event) -> None:
+        with lock.held(bucket):
+            down.set()
+            raise RuntimeError("the reason")
+
+    with (
+        restarting(object_server["AWS_ENDPOINT_URL"], monkeypatch) as down,
+        pytest.raises(RuntimeError, match="the reason"),
+    ):
+        work(down)
+
+
+def test_an_address_without_boto3_says_what_to_install(bucket: Folder, monkeypatch: pytest.MonkeyPatch):
+    for name in ("boto3", "boto3.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ValueError, match="needs boto3: pip install 'dirsweep"):
+        bucket.exists("a")
+
+
+def test_two_sweeps_may_try_a_store_at_the_same_moment(
+    bucket: Folder, object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    first = threading.Event()
+
+    def another_cleans_up(request: BaseHTTPRequestHandler) -> bool:
+        if request.headers.get("If-None-Match") and not first.is_set():
+            first.set()
+            monkeypatch.setenv("AWS_ENDPOINT_URL", object_server["AWS_ENDPOINT_URL"])
+            check_writable(bucket)
+        return True
+
+    with proxy(object_server["AWS_ENDPOINT_URL"], another_cleans_up) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        check_writable(bucket)
+    assert first.is_set()
+
+
+def test_a_folder_that_was_made_by_hand_is_empty(bucket: Folder):
+    for key in (f"{bucket.name}/", f"{bucket.name}/log/"):
+        boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"")
+    assert bucket.list() == []
+    bucket.append("log", {"n": 0})
+    assert bucket.records("log") == ([{"n": 0}], 0)
+
+
 def test_a_changed_record_is_passed_over(bucket: Folder):
     for number in range(3):
         bucket.append("log", {"n": number}, number=number)
@@ -181,6 +285,15 @@ def test_a_changed_record_is_passed_over(bucket: Folder):
     content[12] ^= 1
     bucket.put("log/00000001", bytes(content))
     assert bucket.records("log") == ([{"n": 0}, {"n": 2}], 1)
+
+
+def test_a_record_takes_the_number_of_a_damaged_one_but_of_no_whole_one(bucket: Folder):
+    bucket.append("log", {"n": 0}, number=0)
+    bucket.put("log/00000000", bucket.read("log/00000000")[:-5])
+    bucket.append("log", {"n": "again"}, number=0)
+    assert bucket.records("log") == ([{"n": "again"}], 0)
+    with pytest.raises(FileExistsError):
+        bucket.append("log", {"n": 0}, number=0)
 
 
 def test_records_of_several_writers_are_all_kept(bucket: Folder):

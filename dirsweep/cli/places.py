@@ -1,6 +1,7 @@
 """Whether something can be written where an option says: found out before anything is computed."""
 
 import os
+import uuid
 from pathlib import Path
 
 from dirsweep.storage import Folder
@@ -21,10 +22,11 @@ def check_writable(storage: Folder, option: str = "--storage") -> None:
 
 def _check_store(storage: Folder, option: str) -> None:
     """An object store must answer, let us write, and refuse to put what is there already."""
+    probe = f"{PROBE}-{uuid.uuid4().hex}"  # its own, for another sweep may begin at this moment
     try:
-        storage.put(PROBE, b"")
-        again = storage.put_if_absent(PROBE, b"")
-        storage.delete(PROBE)
+        storage.put(probe, b"")
+        again = storage.put_if_absent(probe, b"")
+        storage.delete(probe)
     except OSError as error:
         raise ValueError(
             f"{option} {error}; name a bucket of yours, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and "

@@ -155,13 +155,17 @@ def resume(
 
 @contextmanager
 def _interruptible(folder: Folder) -> Iterator[None]:
-    """Say what a Ctrl-C leaves behind where the sweep does not take it in: while Ray starts or ends."""
+    """Say what is left by a Ctrl-C while Ray starts or ends, and by an object store that stays away."""
     try:
         yield
     except KeyboardInterrupt:
         if folder.has_records("ledger.jsonl"):
             typer.echo(f"stopped; `dirsweep resume {folder}` goes on where it was", err=True)
         raise typer.Exit(130) from None
+    except OSError as error:
+        if folder.path is not None:
+            raise
+        raise OSError(f"{error}; once it answers, `dirsweep resume {folder}` goes on where it was") from None
 
 
 def _extra(trials: str | None) -> int:

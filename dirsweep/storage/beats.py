@@ -54,10 +54,10 @@ def held(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> Itera
     finally:
         released.set()
         heart.join()
-        objects.put(_named(name, number, "done"), b"")
-        for old in objects.list(name):
-            if _number(old) < number:
-                objects.delete(old)
+        try:
+            _release(objects, name, number)
+        except OSError as error:  # what ended the block counts; without a beat the lock will be free
+            log.warning("%s/%s: the lock is not given back: %s", objects, name, error)
 
 
 def holder(objects: Objects, name: str) -> Holder | None:
@@ -65,7 +65,10 @@ def holder(objects: Objects, name: str) -> Holder | None:
     number = _highest(objects, name)
     if number == 0 or _is_free(objects, name, number):
         return None
-    return Holder(**json.loads(objects.read(_named(name, number, "owner"))))
+    try:
+        return Holder(**json.loads(objects.read(_named(name, number, "owner"))))
+    except FileNotFoundError:  # another took the lock meanwhile, and gave it back
+        return holder(objects, name)
 
 
 def _take(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> int:
@@ -82,6 +85,13 @@ def _take(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> int:
             raise ValueError(refusal(Holder(**json.loads(objects.read(_named(name, number, "owner"))))))
         seen = beat
         time.sleep(POLL)
+
+
+def _release(objects: Objects, name: str, number: int) -> None:
+    objects.put(_named(name, number, "done"), b"")
+    for old in objects.list(name):
+        if _number(old) < number:
+            objects.delete(old)
 
 
 def _beat(objects: Objects, name: str, number: int, released: threading.Event) -> None:

@@ -188,5 +188,5 @@ def _backend(place: "Place | Backend") -> Backend:
         return Bucket.named(place)
     if isinstance(place, str) and "://" in place:
         scheme = place.partition("://")[0]
-        raise ValueError(f"{place}: {scheme}:// is no storage of ours; name a folder or s3://BUCKET/FOLDER")
+        raise ValueError(f"{scheme}:// is no storage of ours; name a folder or s3://BUCKET/FOLDER")
     return disk.Disk(Path(place)) if isinstance(place, str | Path) else place

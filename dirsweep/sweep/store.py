@@ -24,6 +24,6 @@ def check_writable(storage: Folder) -> None:
         folder.delete(PROBE)
     except OSError as error:
         raise ValueError(
-            f"{folder}: cannot write in the store of stage 1s ({error.strerror}); make it writable, or "
-            "name another --storage"
+            f"{folder}: cannot write in the store of stage 1s ({error.strerror or error}); make it "
+            "writable, or name another --storage"
         ) from None
