@@ -164,7 +164,7 @@ def test_the_base_was_tuned_before_test_was_opened(sweep: Path, printed: str):
 
 
 def test_the_tuned_base_is_never_worse_on_val_than_plain(sweep: Path, printed: str):
-    report, place = load(sweep), sweep / "finalize" / "tuned-base"
+    report, place = load(sweep), Folder(sweep) / "finalize" / "tuned-base"
     spec, plain = tuned.base_spec(report), f"{report.best.trial}-plain"
     searched = load(place).best.metrics["val/all/mae"]
 

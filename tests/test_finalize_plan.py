@@ -14,6 +14,7 @@ from dirsweep.finalize.plan import Plan, Row
 from dirsweep.finalize.prepare import Settings, make_plan
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.spec import parse_spec
+from dirsweep.storage import Folder
 
 
 @pytest.fixture

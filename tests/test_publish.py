@@ -20,6 +20,7 @@ from dirsweep.markdown import escaped
 from dirsweep.publish.note import LONGEST, Links, note
 from dirsweep.publish.place import same_store
 from dirsweep.report.drawing import trained
+from dirsweep.storage import Folder
 from dirsweep.sweep.place import entry, own_store
 from dirsweep.tracking import store
 
