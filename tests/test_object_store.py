@@ -18,6 +18,7 @@ import typer
 from objects import BUCKET
 
 from dirsweep.cli.places import check_writable
+from dirsweep.ledger import Ledger
 from dirsweep.storage import Folder, beats, server
 from dirsweep.sweep import lock
 
@@ -225,6 +226,27 @@ def test_a_store_that_stays_away_is_an_error_and_then_no_longer_waited_for(
         monkeypatch.setattr(server, "OUTAGE", 600.0)
         with pytest.raises(OSError, match="a: Connection was closed"):
             bucket.exists("a")
+
+
+def test_a_ledger_whose_store_stays_away_says_so(
+    bucket: Folder, object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "OUTAGE", 0.0)
+    with restarting(object_server["AWS_ENDPOINT_URL"], monkeypatch) as down:
+        ledger = Ledger.create(bucket, trials=1)
+        down.set()
+        with pytest.raises(ValueError, match=r"record 1 could not .*see to the object store, then `dirsweep"):
+            ledger.write("budget", trials=1)
+
+
+def test_a_sweep_that_ends_for_its_store_says_how_it_goes_on():
+    from dirsweep.cli.sweeps import _interruptible
+
+    with (
+        pytest.raises(OSError, match=r"gone; once it answers, `dirsweep resume s3://bucket/x` goes on"),
+        _interruptible(Folder("s3://bucket/x")),
+    ):
+        raise OSError("gone")
 
 
 @pytest.mark.usefixtures("quick")
