@@ -7,12 +7,14 @@ are of medians, since the machine's speed drifts.
 """
 
 import json
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import optuna
 
@@ -74,7 +76,8 @@ def space(trial: optuna.Trial) -> None:
 
 def bare(folder: Path) -> float:
     """Seconds per trial of Ray Tune as it comes."""
-    with ray_session(RESOURCES):
+    as_it_comes = mock.patch.dict(os.environ, {"TUNE_MAX_PENDING_TRIALS_PG": "auto"})
+    with as_it_comes, ray_session(RESOURCES):
         from ray import tune
         from ray.tune.search.optuna import OptunaSearch
 
