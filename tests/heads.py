@@ -85,6 +85,7 @@ def running(folder: Path, cpus: int = 2) -> Iterator[Head]:
         )
         try:
             _wait(process, address, log)
+            _wait_for_node(address, token.read_text(), log)
             yield Head(address, token, log)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -107,6 +108,21 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
         except OSError:
             time.sleep(0.1)
     raise AssertionError(f"no head at {address} within {SECONDS:g} s: {log.read_text()}")
+
+
+def _wait_for_node(address: str, token: str, log: Path) -> None:
+    """Wait until the head counts itself among the nodes, a moment after its dashboard is up."""
+    request = urllib.request.Request(f"{address}/api/v0/nodes", headers={"Authorization": f"Bearer {token}"})
+    give_up = time.monotonic() + SECONDS
+    while time.monotonic() < give_up:
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                if b'"ALIVE"' in answer.read():
+                    return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"no node at {address} within {SECONDS:g} s: {log.read_text()}")
 
 
 def _end_group(group: int) -> None:
