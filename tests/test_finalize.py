@@ -184,11 +184,11 @@ def test_the_tuned_base_is_never_worse_on_val_than_plain(sweep: Path, printed: s
 def test_what_a_driver_left_that_died_before_its_first_record_does_not_keep_the_base_from_its_search(
     sweep: Path, tmp_path: Path
 ):
-    (Folder(tmp_path / "tuned")).mkdir()
-    (Folder(tmp_path / "tuned") / "spec.yaml").write_text("half a fi")
+    place = Folder(tmp_path / "tuned")
+    place.put("spec.yaml", b"half a fi")
     spec = tuned.base_spec(load(sweep))
-    tuned.search(spec, Folder(tmp_path / "tuned"), Resources(), lambda progress: None)
-    assert tuned.ended(spec, Folder(tmp_path / "tuned"))
+    tuned.search(spec, place, Resources(), lambda progress: None)
+    assert tuned.ended(spec, place)
 
 
 def test_every_error_is_that_of_the_trained_models_on_the_test_rows(sweep: Path, printed: str):
