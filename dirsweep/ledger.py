@@ -75,7 +75,7 @@ class Ledger:
         records, dropped = folder.records(FILE)
         for expected, record in enumerate(records):
             if record.get("n") != expected:
-                raise ValueError(_gap(path, expected, record.get("n")))
+                raise ValueError(_gap(folder, expected, record.get("n")))
         if not records or records[0].get("kind") != "open":
             found = f"begins with {records[0].get('kind')!r}" if records else "holds no whole record"
             raise ValueError(
@@ -131,7 +131,13 @@ class Ledger:
             return record
 
 
-def _gap(path: str, expected: int, found: Any) -> str:
+def _gap(folder: Folder, expected: int, found: Any) -> str:
+    path = f"{folder}/{FILE}"
+    if folder.path is None:
+        return (
+            f"{path}: object {expected:08d} there is damaged or missing (then comes record {found!r}). "
+            "Restore it from a copy; or keep a copy, delete it and all objects after it, then resume"
+        )
     if isinstance(found, int) and found < expected:
         return (
             f"{path}: record {found} is there twice, the second time after record {expected - 1}; two "

@@ -13,12 +13,12 @@ import torch
 from dirsweep import METHOD_VERSION, checkpoint, data, pipeline
 from dirsweep.checkpoint import journal
 from dirsweep.config import TrialConfig, knobs
-from dirsweep.storage import Folder, Record
+from dirsweep.storage import Folder, Place, Record
 
 TIMED = {"seconds", "attempt"}
 
 
-def run(config: TrialConfig, folder: Path, **options: Any) -> dict[str, float]:
+def run(config: TrialConfig, folder: Place, **options: Any) -> dict[str, float]:
     return pipeline.run_trial(config, Folder(folder), lambda record: None, **options)
 
 
@@ -27,15 +27,15 @@ def same(left: dict[str, Any], right: dict[str, Any]) -> bool:
     return all(json.dumps(left.get(key)) == json.dumps(right.get(key)) for key in keys)
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
+def weights(folder: Place) -> dict[str, torch.Tensor]:
     return pipeline.unpack(Folder(folder).read("model.safetensors"))[0]
 
 
-def assert_equal_trials(left: Path, right: Path) -> None:
+def assert_equal_trials(left: Place, right: Place) -> None:
     a, b = weights(left), weights(right)
     assert all(torch.equal(a[name], b[name]) for name in a)
     for name in ("bins.csv", "val_predictions.csv"):
-        assert (left / name).read_bytes() == (right / name).read_bytes()
+        assert Folder(left).read(name) == Folder(right).read(name)
     records = [
         [{k: v for k, v in r.items() if k not in TIMED} for r in journal.read_records(Folder(p))]
         for p in (left, right)
@@ -88,6 +88,21 @@ def test_a_trial_stopped_at_any_epoch_or_step_of_either_stage_ends_the_same(
         assert not Folder(folder).list("checkpoints")
     within = {(stage, True) for stage in ("stage1", "stage1.then.0", "stage2")}
     assert stops >= within | {("stage1", False)}
+
+
+def test_a_trial_in_an_object_store_ends_as_on_a_disk_also_when_stopped(
+    tmp_path: Path, bucket: Folder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(journal, "BETWEEN_LOOKS", 0.0)
+    config = everything(tmp_path)
+    looks = []
+    whole = run(config, tmp_path / "whole", should_stop=lambda: bool(looks.append(0)))
+    for stop_at in (len(looks) // 3, len(looks) - 2):  # in stage 1 and in stage 2
+        look = iter(range(len(looks)))
+        with pytest.raises(pipeline.Stopped):
+            run(config, bucket / f"{stop_at}", should_stop=lambda: next(look) == stop_at)  # noqa: B023
+        assert same(run(config, bucket / f"{stop_at}"), whole)
+        assert_equal_trials(bucket / f"{stop_at}", tmp_path / "whole")
 
 
 def test_beta_zero_is_bit_for_bit_the_base_method_and_no_epochs_return_stage_1(tmp_path: Path):

@@ -15,13 +15,13 @@ from test_pipeline import everything, weights
 from dirsweep import data, pipeline, stage1
 from dirsweep.checkpoint import Store, Superseded, claim, lease, read_records
 from dirsweep.config import TrialConfig
-from dirsweep.storage import Folder, Record
+from dirsweep.storage import Folder, Place, Record
 
 Outcome = tuple[dict[str, float], list[Record]]
 TIMED = {"seconds", "reused_seconds", "attempt", "reused", "forked_from", "forked_at"}
 
 
-def run(config: TrialConfig, folder: Path, store: Path | None) -> Outcome:
+def run(config: TrialConfig, folder: Place, store: Place | None) -> Outcome:
     seen: list[Record] = []
     kept = None if store is None else Store(Folder(store))
     return pipeline.run_trial(config, Folder(folder), seen.append, store=kept), seen
@@ -58,12 +58,14 @@ def test_a_forked_trial_equals_one_that_trained_its_own_stage_1(tmp_path: Path, 
     assert forked[0]["seconds"] < alone[0]["seconds"]
 
 
-def test_a_fork_climbs_along_the_gradients_of_its_own_phase_alone(tmp_path: Path):
+def test_a_fork_climbs_along_the_gradients_of_its_own_phase_alone(tmp_path: Path, folder: Folder):
     sharp = {"name": "sgd", "lr": 0.02, "rho": 0.5}
     parent = tiny.config(tmp_path, stage1__optimizer=sharp, stage2__layers="last_block")
     child = parent.with_overrides({"stage2.norm_weight": 3.0})
-    run(parent, tmp_path / "parent", tmp_path / "store")
-    assert_equal(run(child, tmp_path / "forked", tmp_path / "store"), run(child, tmp_path / "alone", None))
+    run(parent, folder / "parent", folder / "store")
+    forked = run(child, folder / "forked", folder / "store")
+    assert forked[0]["reused_seconds"] > 0
+    assert_equal(forked, run(child, tmp_path / "alone", None))
 
 
 @pytest.mark.parametrize("select", ["last", "val/all/mae"])

@@ -27,7 +27,7 @@ class Disk:
 
     def absolute(self) -> "Disk":
         """The same folder by its absolute path."""
-        return Disk(Path(os.path.abspath(self.path)))
+        return Disk(self.path.absolute())
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
         """Link a written file to the name: the link fails where the name is taken."""
