@@ -5,6 +5,7 @@ An encoder is a module with `stem`, `last_block` (z = last_block(stem(x))), `fea
 config in `config.encoder`, a line in `prepare` and in `build`.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import assert_never
 
@@ -70,7 +71,9 @@ class Model(nn.Module):
 
         bf16 holds three digits: 40.3 years would be 40.2 or 40.5.
         """
-        with torch.autocast(z.device.type, enabled=False):
+        device = z.device.type
+        exact = torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+        with exact:
             prediction: Tensor = self.head(z.to(self.head.weight.dtype)).squeeze(-1)
         return prediction
 
