@@ -51,7 +51,7 @@ def test_a_finished_sweep_has_a_row_for_each_trial_control_and_repeat(finished_s
         assert row["val/few/mae"] == record.metrics["val/few/mae"]
     assert set(found.trials.columns) >= {*TRIAL, *KNOBS, "stage1/val/few/gm", "fit/r2"}
     assert list(found.trials.columns)[: len(TRIAL) + len(KNOBS)] == [*TRIAL, *KNOBS]
-    assert (found.folder, list(found.spec.searched)) == (finished_sweep, KNOBS)
+    assert (found.folder.path, list(found.spec.searched)) == (finished_sweep, KNOBS)
 
 
 @pytest.mark.slow
