@@ -487,6 +487,7 @@ QUIET = """
 import sys
 from pathlib import Path
 from dirsweep import tracking
+from dirsweep.storage import File, Folder
 assert "mlflow" not in sys.modules, "imported with the module"
 try:
     tracking.check(f"http://127.0.0.1:{sys.argv[3]}")
@@ -495,7 +496,8 @@ except ValueError:
 sweep = tracking.Sweep("lds", sys.argv[4])
 tracker = tracking.Tracker(tracking.default_uri(Path(sys.argv[1])), sweep, {}, lambda key, run: None)
 tracker.start_sweep({})
-tracker.end_sweep("COMPLETE", {"x": 1.0}, [Path(sys.argv[2])])
+file = Path(sys.argv[2])
+tracker.end_sweep("COMPLETE", {"x": 1.0}, [File(Folder(file.parent), file.name)])
 assert tracker.close(60) == 0
 from mlflow.telemetry.client import get_telemetry_client
 assert get_telemetry_client() is None, "telemetry is on"
