@@ -30,6 +30,7 @@ def set_up(config: TrialConfig, share: float) -> None:
         return
     products = "tf32" if config.precision == "tf32" else "ieee"
     torch.backends.cuda.matmul.fp32_precision = products
+    # public settings, of which PyTorch's own annotations of these modules do not know (so the ignores)
     torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
     torch.backends.cudnn.rnn.fp32_precision = products  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
@@ -37,6 +38,7 @@ def set_up(config: TrialConfig, share: float) -> None:
         "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
     )  # else its products may differ from run to run
     torch.use_deterministic_algorithms(True, warn_only=True)  # an encoder of the user's own may know no other
+    # a property of the module, which costs a fill of each new tensor; mypy sees a plain module
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.cuda.empty_cache()  # of an earlier trial of this process
     torch.cuda.reset_peak_memory_stats()

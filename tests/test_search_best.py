@@ -1,3 +1,4 @@
+import gc
 import time
 from dataclasses import replace
 from typing import Any
@@ -194,7 +195,7 @@ def test_the_front_of_many_is_that_of_comparing_each_with_each(rng: np.random.Ge
         assert 0 < len(plain) < len(many)
 
 
-def test_of_thousands_of_trials_with_repeats_the_best_are_found_in_seconds(rng: np.random.Generator):
+def test_of_thousands_of_trials_with_repeats_the_best_are_found_in_a_second(rng: np.random.Generator):
     spec = spec_of(objectives=TWO, repeats={"seeds": 2, "top": 3})
     many = [trial(number, *rng.normal(size=2)) for number in range(4000)]
     again = [
@@ -202,7 +203,11 @@ def test_of_thousands_of_trials_with_repeats_the_best_are_found_in_seconds(rng: 
         for one in many[:3]
     ]
     found = named(*many, *again)
-    begun = time.process_time()
-    assert {one.trial for one in ranked(spec, found)[:3]} == {"0", "1", "2"}
-    assert set(numbers(pareto(spec, found))) <= {"0", "1", "2"}
-    assert time.process_time() - begun < 5.0
+    gc.freeze()  # else Python's collector walks through what all tests before have left, and that is timed
+    try:
+        begun = time.process_time()
+        assert {one.trial for one in ranked(spec, found)[:3]} == {"0", "1", "2"}
+        assert set(numbers(pareto(spec, found))) <= {"0", "1", "2"}
+        assert time.process_time() - begun < 1.0
+    finally:
+        gc.unfreeze()

@@ -123,6 +123,7 @@ def _grey(x: Tensor) -> Tensor:
     """(B, 1, H, W)."""
     if x.shape[1] == 1:
         return x
+    # to mypy a sum may also be its start, the number 0
     return sum(share * x[:, channel, None] for channel, share in enumerate(GREY))  # type: ignore[return-value]
 
 

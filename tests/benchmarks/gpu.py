@@ -190,7 +190,7 @@ def profile(stepper: Stepper) -> None:
 # ---- the field's loop
 
 
-class PerImage(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class PerImage(torch.utils.data.Dataset):  # type: ignore[type-arg]  # of pairs, which nobody here asks
     """One file at a time by Pillow, changed by torchvision: as the benchmark's reference code reads faces."""
 
     def __init__(self, files: list[str], label: np.ndarray) -> None:

@@ -25,6 +25,7 @@ import yaml
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[2]))
 
+# After the path is set (E402): run as a script, `tests` is not on it.
 import ledgers  # noqa: E402
 
 from dirsweep import ledger, report, sweep  # noqa: E402
