@@ -115,6 +115,7 @@ def test_an_unknown_key_is_named_with_those_that_are_allowed(refused):
     [
         ("retries: -1", "'retries': input should be greater than or equal to 0; found -1"),
         ("name: My sweep", "'name' takes small letters, digits and dashes, at most 40"),
+        ("storage: gs://bucket/sweeps", "'storage': gs:// is no storage of ours"),
         ("storage: s3://bucket/sweeps", "'tracking_uri' is missing: an object store holds no MLflow file"),
         ("tracking_uri: mlflow.example.org", "'tracking_uri' takes a server, http:// or https://"),
         ("resources: {nodes: 2}", "'resources': nodes is set without cpus_per_node"),

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 import typer
 from objects import BUCKET
 
+from dirsweep import cli
 from dirsweep.cli.places import check_writable
 from dirsweep.ledger import Ledger
 from dirsweep.storage import Folder, beats, server
@@ -169,6 +171,15 @@ def test_a_store_that_knows_no_conditions_is_refused(
 def test_a_bucket_that_is_not_there_is_named(bucket: Folder):
     with pytest.raises(ValueError, match=r"--storage s3://nowhere/x/.*NoSuchBucket.*name a bucket of yours"):
         check_writable(Folder("s3://nowhere/x"))
+
+
+def test_a_command_on_a_bucket_that_is_not_there_is_bad_input(
+    bucket: Folder, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["list", "--storage", "s3://nowhere/x"])
+    assert ended.value.code == 2
+    assert re.search(r"error: --storage s3://nowhere/x.*NoSuchBucket.*set AWS_", capsys.readouterr().err)
 
 
 def test_a_store_that_does_not_answer_is_named_in_seconds(bucket: Folder, monkeypatch: pytest.MonkeyPatch):

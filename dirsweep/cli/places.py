@@ -2,6 +2,8 @@
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dirsweep.storage import Folder
@@ -23,20 +25,32 @@ def check_writable(storage: Folder, option: str = "--storage") -> None:
 def _check_store(storage: Folder, option: str) -> None:
     """An object store must answer, let us write, and refuse to put what is there already."""
     probe = f"{PROBE}-{uuid.uuid4().hex}"  # its own, for another sweep may begin at this moment
-    try:
+    with reached(storage, f"{option} "):
         storage.put(probe, b"")
         again = storage.put_if_absent(probe, b"")
         storage.delete(probe)
-    except OSError as error:
-        raise ValueError(
-            f"{option} {error}; name a bucket of yours, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or what else boto3 reads"
-        ) from None
     if again:
         raise ValueError(
             f"{option} {storage}: this store puts an object though it is there already (it does not honour "
             "If-None-Match), so two drivers could not be told apart; name another"
         )
+
+
+@contextmanager
+def reached(folder: Folder, before: str = "") -> Iterator[None]:
+    """ValueError that says how to reach an object store, `before` first, if it fails in the block.
+
+    Of a folder on a disk what the system says goes on as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if folder.path is not None:
+            raise
+        raise ValueError(
+            f"{before}{error}; name a bucket of yours, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or what else boto3 reads"
+        ) from None
 
 
 def check_file(file: Path, option: str = "--html") -> None:

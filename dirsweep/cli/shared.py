@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dirsweep.cli.places import reached
 from dirsweep.storage import Folder
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def sweep_folder(name: str, storage: Folder) -> Folder:
     """The folder of a sweep named by its path or by its name in `storage`. ValueError if there is none."""
     beside = [] if "://" in name else [storage / name]
     for folder in (Folder(name), *beside):
-        if folder.has_records("ledger.jsonl"):
-            return folder
+        with reached(folder):
+            if folder.has_records("ledger.jsonl"):
+                return folder
     raise ValueError(f"{name}: no sweep there, nor in {storage}/; `dirsweep list` shows those there are")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dirsweep.cli.places import check_writable
+from dirsweep.cli.places import check_writable, reached
 from dirsweep.cli.shared import (
     SWEEPS,
     Cpus,
@@ -238,7 +238,8 @@ def list_sweeps(storage: Storage = SWEEPS) -> None:
     from dirsweep import report
     from dirsweep import sweep as sweeps
 
-    found = sweeps.list_sweeps(storage)
+    with reached(storage, "--storage "):
+        found = sweeps.list_sweeps(storage)
     if not found:
         typer.echo(f"no sweep in {storage}/; begin one with: dirsweep run search_spaces/all.yaml")
     for one in found:

@@ -80,7 +80,11 @@ class Job(Config):
                 f"'name' takes small letters, digits and dashes, at most 40, as Kubernetes does; found "
                 f"{self.name!r}"
             )
-        if Folder(self.storage).path is None and self.tracking_uri is None:
+        try:
+            on_disk = Folder(self.storage).path is not None
+        except ValueError as error:
+            raise ValueError(f"'storage': {error}") from None
+        if not on_disk and self.tracking_uri is None:
             raise ValueError(
                 "'tracking_uri' is missing: an object store holds no MLflow file, so name an MLflow server"
             )
