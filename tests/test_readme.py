@@ -24,7 +24,7 @@ def test_the_example_of_a_search_space_is_one_and_suits_the_data():
 def test_every_command_that_is_named_exists():
     group = typer.main.get_command(cli.app)
     known = set(group.commands)
-    named = set(re.findall(r"dirsweep (\w+)", README)) - {"is"}
+    named = set(re.findall(r"dirsweep ([a-z]\w*)", README)) - {"is"}
     assert named
     assert named <= known
 
