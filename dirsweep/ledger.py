@@ -24,6 +24,8 @@ SEED = "seed"
 """How the control of a repeat begins; then comes the number of the seed, from 2 on."""
 State = Literal["OPEN", "COMPLETE", "PRUNED", "FAIL"]
 
+PACK = 200
+"""Records that an object store hands out in one piece; fewer in the last."""
 DURABLE = frozenset({"open", "warm", "ask", "control", "tell", "budget", "opening"})
 """Kinds that wait for the disk. A lost report is made again from the trial's own records; a lost tell
 would let later asks rest on a result that is gone."""
@@ -112,6 +114,8 @@ class Ledger:
                 raise ValueError(self._failure)
             record = {"n": len(self._records), "time": round(time.time(), 3), "kind": kind, **fields}
             try:
+                if record["n"] % PACK == 0:
+                    self._pack()  # before the next is written, so that a driver that dies owes no pack
                 self._folder.append(FILE, record, number=record["n"], durable=kind in DURABLE)
             except FileExistsError as error:
                 self._failure = (
@@ -130,13 +134,25 @@ class Ledger:
             self._records.append(record)
             return record
 
+    def pack(self) -> None:
+        """Let an object store hand out the last records in one piece too, at the end of a driver's life."""
+        with self._lock:
+            self._pack()
+
+    def _pack(self) -> None:
+        first = max(0, len(self._records) - 1) // PACK * PACK
+        if self._records:
+            self._folder.pack(FILE, first, self._records[first:])
+
 
 def _gap(folder: Folder, expected: int, found: Any) -> str:
     path = f"{folder}/{FILE}"
     if folder.path is None:
         return (
-            f"{path}: object {expected:08d} there is damaged or missing (then comes record {found!r}). "
-            "Restore it from a copy; or keep a copy, delete it and all objects after it, then resume"
+            f"{path}: record {expected} is damaged or missing (then comes {found!r}). If a pack in "
+            f"{path}/packs/ holds it, delete that pack: its records are there one by one too. Else restore "
+            f"{expected:08d} from a copy; or keep a copy, delete it, all objects after it and the packs that "
+            "hold them, then resume"
         )
     if isinstance(found, int) and found < expected:
         return (

@@ -2,13 +2,14 @@
 
 import http.client
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -18,9 +19,9 @@ import pytest
 import typer
 from objects import BUCKET
 
-from dirsweep import cli
+from dirsweep import cli, ledger
 from dirsweep.cli.places import check_writable
-from dirsweep.ledger import Ledger
+from dirsweep.ledger import FILE, Ledger
 from dirsweep.storage import Folder, beats, server
 from dirsweep.sweep import lock
 
@@ -244,10 +245,10 @@ def test_a_ledger_whose_store_stays_away_says_so(
 ):
     monkeypatch.setattr(server, "OUTAGE", 0.0)
     with restarting(object_server["AWS_ENDPOINT_URL"], monkeypatch) as down:
-        ledger = Ledger.create(bucket, trials=1)
+        begun = Ledger.create(bucket, trials=1)
         down.set()
         with pytest.raises(ValueError, match=r"record 1 could not .*see to the object store, then `dirsweep"):
-            ledger.write("budget", trials=1)
+            begun.write("budget", trials=1)
 
 
 def test_a_sweep_that_ends_for_its_store_says_how_it_goes_on():
@@ -343,6 +344,115 @@ def test_records_of_several_writers_are_all_kept(bucket: Folder):
     assert (len(records), damaged) == (40, 0)
     for writer in range(4):
         assert [record["n"] for record in records if record["writer"] == writer] == list(range(10))
+
+
+def write(folder: Folder, count: int) -> Ledger:
+    """A ledger of so many records."""
+    begun = Ledger.create(folder, trials=1)
+    for number in range(1, count):
+        begun.write("budget", trials=number)
+    return begun
+
+
+def delete_loose(folder: Folder, numbers: Iterable[int]) -> None:
+    """Delete records, but none that lies in a pack."""
+    for number in numbers:
+        folder.delete(f"{FILE}/{number:08d}")
+
+
+def packs(folder: Folder) -> list[str]:
+    return [name.removeprefix(f"{FILE}/packs/") for name in folder.list(f"{FILE}/packs")]
+
+
+@pytest.fixture
+def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "PACK", 5)
+
+
+@pytest.mark.usefixtures("small_packs")
+def test_a_ledger_is_packed_as_it_grows_and_at_its_end(bucket: Folder):
+    begun = write(bucket, 5)
+    assert packs(bucket) == []
+    begun.write("budget", trials=5)
+    assert packs(bucket) == ["00000000-00000004"]
+    for number in range(6, 13):
+        begun.write("budget", trials=number)
+    begun.pack()
+    assert packs(bucket) == ["00000000-00000004", "00000005-00000009", "00000010-00000012"]
+    delete_loose(bucket, range(1, 13))  # readers need them no more; the first tells that there is a ledger
+    assert Ledger.open(bucket).records == begun.records
+
+
+@pytest.mark.usefixtures("small_packs")
+def test_a_pack_holds_the_very_records_that_were_written(bucket: Folder):
+    begun = Ledger.create(bucket, trials=1)
+    for value in (math.nan, 0.1, 1e-300, "two\nlines\r\u2028", ["a", None], ("b", 1)):
+        begun.write("report", metrics={"value": value})
+    begun.pack()
+    for pack in packs(bucket):
+        first, last = map(int, pack.split("-"))
+        loose = [bucket.read(f"{FILE}/{number:08d}") for number in range(first, last + 1)]
+        assert bucket.read(f"{FILE}/packs/{pack}") == b"".join(loose)
+
+
+@pytest.mark.usefixtures("small_packs")
+def test_no_record_is_read_twice_or_missed_whatever_packs_there_are(bucket: Folder):
+    begun = write(bucket, 8)
+    begun.pack()  # the end of a first driver's life: 0-4, 5-7
+    resumed = Ledger.open(bucket)
+    for number in range(8, 12):
+        resumed.write("budget", trials=number)
+    assert packs(bucket) == ["00000000-00000004", "00000005-00000007", "00000005-00000009"]
+    assert Ledger.open(bucket).records == resumed.records
+    bucket.delete(f"{FILE}/packs/00000000-00000004")  # so that none of the others follows on
+    assert Ledger.open(bucket).records == resumed.records
+
+
+@pytest.mark.usefixtures("small_packs")
+def test_a_record_that_is_packed_meanwhile_is_read_once(
+    bucket: Folder, object_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    begun = write(bucket, 4)
+    asked = []
+
+    def the_driver_goes_on(request: BaseHTTPRequestHandler) -> bool:
+        if request.command == "GET" and "list-type=2" in request.path:
+            asked.append(request.path)
+            if len(asked) == 2:  # between the look for packs and that for single records
+                monkeypatch.setenv("AWS_ENDPOINT_URL", object_server["AWS_ENDPOINT_URL"])
+                for number in range(4, 7):
+                    begun.write("budget", trials=number)
+        return True
+
+    with proxy(object_server["AWS_ENDPOINT_URL"], the_driver_goes_on) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        records, damaged = bucket.records(FILE)
+    assert packs(bucket) == ["00000000-00000004"]
+    assert (records, damaged) == (begun.records, 0)
+
+
+@pytest.mark.usefixtures("small_packs")
+def test_a_driver_that_was_cut_off_is_refused_though_its_number_is_packed(bucket: Folder):
+    write(bucket, 4)
+    cut_off, other = Ledger.open(bucket), Ledger.open(bucket)
+    for number in range(4, 12):
+        other.write("budget", trials=number)
+    with pytest.raises(ValueError, match="record 4 is there already: another driver took"):
+        cut_off.write("budget", trials=99)
+    assert Ledger.open(bucket).records == other.records
+
+
+@pytest.mark.usefixtures("small_packs")
+def test_a_damaged_pack_is_named_and_once_deleted_its_records_are_there(bucket: Folder):
+    begun = write(bucket, 8)
+    name = f"{FILE}/packs/00000000-00000004"
+    bucket.put(name, bucket.read(name).replace(b'"trials":2', b'"trials":3'))
+    with pytest.raises(
+        ValueError, match=r"record 2 is damaged or missing.*packs/ holds it, delete that pack"
+    ):
+        Ledger.open(bucket)
+    bucket.delete(name)
+    assert Ledger.open(bucket).records == begun.records
 
 
 @pytest.mark.usefixtures("quick")

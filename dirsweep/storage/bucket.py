@@ -1,14 +1,16 @@
 """A folder in an S3-compatible object store, by boto3.
 
 There is no append and no rename: a record is an object of its own, numbered and never changed, and every
-object is put whole. Put-if-absent is a conditional write (`If-None-Match: *`), which AWS, MinIO, Ceph, R2 and
-others honour; `cli.places` finds a store that does not. Where the store is and who we are, boto3 takes from
-the environment and its own files: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_PROFILE ...
+object is put whole. Readers fetch many records as one pack; each stays by itself too, for by its taken
+number a driver that was cut off learns that another took over. Put-if-absent is a conditional write
+(`If-None-Match: *`), which AWS, MinIO, Ceph, R2 and others honour; `cli.places` finds a store that does not.
+Where the store is and who we are, boto3 takes from the environment and its own files: AWS_ENDPOINT_URL,
+AWS_ACCESS_KEY_ID, AWS_PROFILE ...
 """
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ Answer = TypeVar("Answer")
 
 AT_ONCE = 16
 """Records that are fetched at the same time."""
+PACKS = "packs"
+"""Where packs lie below the records that they hold: "ledger.jsonl/packs/00000200-00000399"."""
 WRITER = "writer"
 """Metadata of an object that was put if absent: which call wrote it."""
 
@@ -104,7 +108,7 @@ class Bucket:
                     raise FileExistsError(f"{self}/{mine} is there already")
                 self.put(mine, content)
             return
-        following = 1 + max((int(taken.rpartition("/")[2]) for taken in self.list(name)), default=-1)
+        following = 1 + max(self._numbers(name), default=-1)
         while not self.put_if_absent(_numbered(name, following), content):
             following += 1
 
@@ -113,11 +117,39 @@ class Bucket:
         return self.exists(_numbered(name, 0))
 
     def records(self, name: str) -> tuple[list[Record], int]:
-        """The objects below the name, several fetched at a time."""
+        """The packs, then the records past them, several fetched at a time."""
+        packs = self._packs(name)
+        wanted = [_packed(name, first, last) for first, last in packs]
+        wanted += [_numbered(name, number) for number in self._numbers(name, packs[-1][1] if packs else -1)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = [parse(content) for content in pool.map(self.read, self.list(name))]
+            contents = list(pool.map(self.read, wanted))
+        lines = [line for content in contents for line in content.splitlines() or [content]]
+        found = [parse(line) for line in lines]
         whole = [record for record in found if record is not None]
         return whole, len(found) - len(whole)
+
+    def pack(self, name: str, first: int, records: Sequence[Record]) -> None:
+        """Put them as one object; another writer's pack of the same records is the same."""
+        content = b"".join(line(record) for record in records)
+        self.put_if_absent(_packed(name, first, first + len(records) - 1), content)
+
+    def _packs(self, name: str) -> list[tuple[int, int]]:
+        """First and last numbers of the packs that follow one another from record 0 on."""
+        found = [PurePosixPath(pack).name.split("-") for pack in self.list(f"{name}/{PACKS}")]
+        last = {int(first): int(last) for first, last in found}  # sorted: of one beginning the longest
+        chain: list[tuple[int, int]] = []
+        following = 0
+        while following in last:
+            chain.append((following, last[following]))
+            following = last[following] + 1
+        return chain
+
+    def _numbers(self, name: str, after: int = -1) -> list[int]:
+        """Numbers of the records past `after` that are there, in order."""
+        top = f"{self._key(name)}/"
+        past = {"StartAfter": f"{top}{after:08d}"} if after >= 0 else {}
+        found = self._below(top, "Contents", "Key", Delimiter="/", **past)
+        return [int(number) for key in found if (number := key.removeprefix(top)).isdecimal()]
 
     def folders(self) -> list[str]:
         """What is followed by a slash right inside."""
@@ -198,3 +230,7 @@ class Bucket:
 
 def _numbered(name: str, number: int) -> str:
     return f"{name}/{number:08d}"
+
+
+def _packed(name: str, first: int, last: int) -> str:
+    return f"{name}/{PACKS}/{first:08d}-{last:08d}"

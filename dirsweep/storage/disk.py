@@ -1,7 +1,7 @@
 """A folder on a disk: files put whole by a link or a rename, records appended, locks of the kernel."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,9 @@ class Disk:
         found = [parse(line) for line in path.read_bytes().split(b"\n") if line]
         whole = [record for record in found if record is not None]
         return whole, len(found) - len(whole)
+
+    def pack(self, name: str, first: int, records: Sequence[Record]) -> None:
+        """Nothing: they are in one file."""
 
     def folders(self) -> list[str]:
         """Folders right inside."""

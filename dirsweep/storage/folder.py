@@ -1,6 +1,6 @@
 """A folder of a sweep: names of files on top of where the bytes are kept, a disk or an object store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -28,6 +28,7 @@ class Backend(Protocol):
     def append(self, name: str, record: Record, *, number: int | None, durable: bool) -> None: ...
     def has_records(self, name: str) -> bool: ...
     def records(self, name: str) -> tuple[list[Record], int]: ...
+    def pack(self, name: str, first: int, records: Sequence[Record]) -> None: ...
     def folders(self) -> list[str]: ...
     def list(self, prefix: str) -> list[str]: ...
     def exists(self, name: str) -> bool: ...
@@ -117,6 +118,14 @@ class Folder:
     def records(self, name: str) -> tuple[list[Record], int]:
         """The whole records of `name` in order, and how many damaged ones were passed over."""
         return self.backend.records(name)
+
+    def pack(self, name: str, first: int, records: Sequence[Record]) -> None:
+        """Let readers fetch records of `name`, appended as numbers `first`, `first` + 1 ..., all at once.
+
+        What readers see stays as it is. Packs follow one another from record 0 on; one may be put again with
+        more records at its end. On a disk the records are in one file anyway.
+        """
+        self.backend.pack(name, first, records)
 
     def folders(self) -> list[str]:
         """Names of the folders right inside this one, sorted."""

@@ -186,6 +186,7 @@ def _drive(
             config = spec.config(best.params).model_dump(mode="json")
             folder.put(BEST, yaml.safe_dump(config, sort_keys=False).encode())
         records.write("end", why=driver.why)
+        records.pack()
         if tracker:
             files = [File(folder, name) for name in (SPEC, BEST) if folder.exists(name)]
             state = "COMPLETE" if driver.why == "finished" else "OPEN"
