@@ -42,7 +42,7 @@ class Ledger:
         self._folder = folder
         self._records = records
         self._lock = threading.Lock()
-        self._failure = ""
+        self._failure: Exception | None = None
         self.dropped = dropped
         """Records that were cut short while being written and are passed over."""
 
@@ -106,33 +106,37 @@ class Ledger:
         """Append one record and return it.
 
         Raises:
-            ValueError: the disk refused it. Every later write is refused too, since what a failed
-                write left behind is known only after the ledger has been read again.
+            ValueError: the disk is full, or another driver took the sweep over.
+            OSError: an object store stayed away. Every later write is refused as the one that failed, since
+                what that left behind is known only after the ledger has been read again.
         """
         with self._lock:
             if self._failure:
-                raise ValueError(self._failure)
+                raise self._failure
             record = {"n": len(self._records), "time": round(time.time(), 3), "kind": kind, **fields}
             try:
                 if record["n"] % PACK == 0:
                     self._pack()  # before the next is written, so that a driver that dies owes no pack
                 self._folder.append(FILE, record, number=record["n"], durable=kind in DURABLE)
             except FileExistsError as error:
-                self._failure = (
+                self._failure = ValueError(
                     f"{self._folder}/{FILE}: record {record['n']} is there already: another driver took this "
                     "sweep over while this one was cut off; this one ends, and nothing is lost"
                 )
-                raise ValueError(self._failure) from error
+                raise self._failure from error
             except OSError as error:
-                remedy = "make room" if error.errno else "see to the object store"
-                self._failure = (
-                    f"{self._folder}/{FILE}: record {record['n']} could not be written: "
-                    f"{error.strerror or error}; {remedy}, then `dirsweep resume {self._folder}`: "
-                    "nothing before this record is lost"
-                )
-                raise ValueError(self._failure) from error
+                self._failure = self._refused(record["n"], error)
+                raise self._failure from error
             self._records.append(record)
             return record
+
+    def _refused(self, number: int, error: OSError) -> Exception:
+        said = f"{self._folder}/{FILE}: record {number} could not be written: {error.strerror or error}"
+        if self._folder.path is None:  # an outage: the same again, later, may do
+            return OSError(f"{said}; nothing before it is lost")
+        return ValueError(
+            f"{said}; make room, then `dirsweep resume {self._folder}`: nothing before this record is lost"
+        )
 
     def pack(self) -> None:
         """Let an object store hand out the last records in one piece too, at the end of a driver's life."""

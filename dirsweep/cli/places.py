@@ -38,19 +38,21 @@ def _check_store(storage: Folder, option: str) -> None:
 
 @contextmanager
 def reached(folder: Folder, before: str = "") -> Iterator[None]:
-    """ValueError that says how to reach an object store, `before` first, if it fails in the block.
+    """Say how to reach an object store, `before` first, if it fails in the block.
 
-    Of a folder on a disk what the system says goes on as it is.
+    ConnectionError if it does not answer, which may pass, else ValueError. Of a folder on a disk what the
+    system says goes on as it is.
     """
     try:
         yield
     except OSError as error:
         if folder.path is not None:
             raise
-        raise ValueError(
+        said = (
             f"{before}{error}; name a bucket of yours, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or what else boto3 reads"
-        ) from None
+        )
+        raise (ConnectionError if isinstance(error, ConnectionError) else ValueError)(said) from None
 
 
 def check_file(file: Path, option: str = "--html") -> None:

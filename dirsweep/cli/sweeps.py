@@ -165,7 +165,9 @@ def _interruptible(folder: Folder) -> Iterator[None]:
     except OSError as error:
         if folder.path is not None:
             raise
-        raise OSError(f"{error}; once it answers, `dirsweep resume {folder}` goes on where it was") from None
+        raise OSError(
+            f"{error}; once the store answers, `dirsweep resume {folder}` goes on where it was"
+        ) from None
 
 
 def _extra(trials: str | None) -> int:

@@ -63,6 +63,8 @@ def look_around(
     mark = uuid.uuid4().hex
     try:
         probes.put(mark, b"")
+    except ConnectionError:  # an outage: the same again, later, may do
+        raise
     except OSError as error:
         raise ValueError(
             f"storage {storage}: {socket.gethostname()} cannot write there ({error.strerror or error}); "

@@ -17,7 +17,9 @@ SCRIPT = "job.sh"
 STOPPED = 130
 """Status of a sweep that a signal or `dirsweep stop` ended."""
 NO_USE = (0, 2, STOPPED)
-"""Statuses after which another attempt would do the same: done, bad input, stopped."""
+"""Statuses after which another attempt would do the same: done, bad input, stopped.
+
+A store or a server that is away ends with 1."""
 
 
 def check_command(job: Job, storage: str, program: tuple[str, ...], at_least: int) -> str:

@@ -6,6 +6,7 @@ a server that is started anew. One that never answered is an error within second
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -28,8 +29,9 @@ AT_THE_SAME_TIME = ("409", "ConditionalRequestConflict")
 def ask(place: str, call: Callable[[Any], Answer]) -> Answer:
     """What `call` gets from boto3's client, once the server answers.
 
-    Raises OSError, with the place and what boto3 said, or what a disk would raise: FileNotFoundError,
-    FileExistsError; BlockingIOError while another call writes the object. ValueError without boto3.
+    Raises OSError, with the place and what boto3 said: ConnectionError where the server stays away, and what
+    a disk would raise: FileNotFoundError, FileExistsError; BlockingIOError while another call writes the
+    object. ValueError without boto3.
     """
     try:
         from boto3.exceptions import Boto3Error
@@ -42,9 +44,9 @@ def ask(place: str, call: Callable[[Any], Answer]) -> Answer:
         try:
             answer = call(_client(*server))
         except (ClientError, BotoCoreError, Boto3Error) as error:
-            raised = _explained(place, error)
             if not _is_down(error):
-                raise raised from None
+                raise _explained(place, error) from None
+            raised = ConnectionError(f"{place}: {_said(error)}")
             if server not in _reached or time.monotonic() - began > OUTAGE:
                 _reached.discard(server)  # who asks next need not wait as long again
                 raise raised from None
@@ -64,27 +66,35 @@ _reached: set[tuple[int, str]] = set()
 def _is_down(error: Exception) -> bool:
     """Whether a server may answer later: it was not reached, broke off, or has trouble of its own."""
     from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+    from botocore.exceptions import ConnectionError as NotConnected
 
     if isinstance(error, ClientError):
         return bool(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500)
-    return isinstance(error, HTTPClientError | IncompleteReadError)
+    return isinstance(error, NotConnected | HTTPClientError | IncompleteReadError)
 
 
 def _explained(place: str, error: Exception) -> OSError:
     """What a disk would raise."""
     from botocore.exceptions import ClientError
 
-    if not isinstance(error, ClientError):
-        return OSError(f"{place}: {str(error).rstrip('.')}")
-    said = error.response["Error"]
-    code = said.get("Code", "")
+    code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
     if code in ABSENT:
         return FileNotFoundError(f"{place}: no such object")
     if code in TAKEN:
         return FileExistsError(f"{place}: is there already")
     if code in AT_THE_SAME_TIME:
         return BlockingIOError(f"{place}: another call writes it")
-    return OSError(f"{place}: {code}: {said.get('Message', '')}")
+    return OSError(f"{place}: {_said(error)}")
+
+
+def _said(error: Exception) -> str:
+    """What the server or boto3 said, without a user or a password that an address may hold."""
+    from botocore.exceptions import ClientError
+
+    if isinstance(error, ClientError):
+        found = error.response["Error"]
+        return f"{found.get('Code', '')}: {found.get('Message', '')}"
+    return re.sub(r"//[^/@\s]*@", "//", str(error).rstrip("."))
 
 
 def _whose() -> tuple[int, str]:
