@@ -12,23 +12,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3
 import pytest
+import sweeping
 import typer
 from objects import BUCKET
 
-from dirsweep import cli, ledger
+from dirsweep import cli, ledger, sweep
 from dirsweep.cli.places import check_writable
 from dirsweep.cluster.inside import NO_USE
 from dirsweep.ledger import FILE, Ledger
 from dirsweep.storage import Folder, beats, server
 from dirsweep.sweep import lock
 
-HOLD = "import sys, time; from dirsweep.storage import beats; from dirsweep.sweep import lock\n"
+HOLD = "import sys, time; from dirsweep.storage import Folder, beats\n"  # the whole of a sweep takes seconds
 HOLD += "beats.BEAT = 0.2\n"
-HOLD += "with lock.held(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+HOLD += "with Folder(sys.argv[1]).lock(sys.argv[2], str): print('held', flush=True); time.sleep(60)"
 
 
 @pytest.fixture
@@ -110,6 +112,13 @@ def test_what_is_no_address_is_refused_without_its_secret(address: str, message:
     with pytest.raises(ValueError, match=message) as refused:
         Folder(address)
     assert "secret@" not in str(refused.value)
+
+
+def test_a_whole_bucket_is_no_sweeps_folder(bucket: Folder, tmp_path: Path):
+    whole = bucket.parent
+    with pytest.raises(ValueError, match=rf"{whole}: is a whole bucket; name a folder in it, {whole}/FOLDER"):
+        sweep.run(sweeping.spec(tmp_path), whole)
+    assert whole.list(lock.FILE) == []
 
 
 def test_a_file_is_copied_for_those_who_read_disks_alone(folder: Folder):
@@ -349,7 +358,7 @@ def test_a_record_takes_the_number_of_a_damaged_one_but_of_no_whole_one(bucket: 
 
 def test_records_of_several_writers_are_all_kept(bucket: Folder):
     def write(writer: int) -> None:
-        for number in range(10):
+        for number in range(5):
             bucket.append("log", {"writer": writer, "n": number})
 
     threads = [threading.Thread(target=write, args=[writer]) for writer in range(4)]
@@ -358,9 +367,9 @@ def test_records_of_several_writers_are_all_kept(bucket: Folder):
     for thread in threads:
         thread.join()
     records, damaged = bucket.records("log")
-    assert (len(records), damaged) == (40, 0)
+    assert (len(records), damaged) == (20, 0)
     for writer in range(4):
-        assert [record["n"] for record in records if record["writer"] == writer] == list(range(10))
+        assert [record["n"] for record in records if record["writer"] == writer] == list(range(5))
 
 
 def write(folder: Folder, count: int) -> Ledger:
@@ -473,8 +482,10 @@ def test_a_damaged_pack_is_named_and_once_deleted_its_records_are_there(bucket: 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_lock_is_held_while_it_beats_and_taken_over_once_its_holder_was_killed(bucket: Folder):
-    command = [sys.executable, "-c", HOLD, str(bucket)]
+def test_a_lock_is_held_while_it_beats_and_taken_over_once_its_holder_was_killed(
+    bucket: Folder, caplog: pytest.LogCaptureFixture
+):
+    command = [sys.executable, "-c", HOLD, str(bucket), lock.FILE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         try:
             assert other.stdout is not None
@@ -486,7 +497,12 @@ def test_a_lock_is_held_while_it_beats_and_taken_over_once_its_holder_was_killed
                 lock.held(bucket).__enter__()
         finally:
             other.kill()
+    caplog.clear()
     with lock.held(bucket):
+        waits = (
+            rf"driver.lock: held by process {other.pid} on .*, which may have died; waiting .*for 2 s at most"
+        )
+        assert [bool(re.search(waits, said)) for said in caplog.messages] == [True]
         found = lock.holder(bucket)
         assert found is not None
         assert found.pid == os.getpid()
@@ -497,13 +513,11 @@ def test_a_lock_is_held_while_it_beats_and_taken_over_once_its_holder_was_killed
 def test_a_holder_that_was_cut_off_finds_that_another_took_over(
     bucket: Folder, caplog: pytest.LogCaptureFixture
 ):
-    with lock.held(bucket):
+    with lock.held(bucket) as lost:
         owner = json.dumps({"pid": 1, "host": "elsewhere", "since": 0.0}).encode()
         assert bucket.put_if_absent(f"{lock.FILE}/0002.owner", owner)
-        give_up = time.monotonic() + 10
-        while "another process has taken this lock" not in caplog.text:
-            assert time.monotonic() < give_up
-            time.sleep(0.02)
+        assert lost.wait(10)
+        assert "another process has taken this lock" in caplog.text
     found = lock.holder(bucket)
     assert found is not None
     assert found.host == "elsewhere"

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 import sweeping
@@ -35,7 +36,8 @@ class Bench:
             else Ledger.create(place, spec=spec.hash, data="d", trials=spec.budget.trials)
         )
         self.book = Book(spec, Folder(folder), ledger, None, logged(USUAL_METRICS))
-        self.driver = Driver(self.book, rule, 2, self.shown.append)
+        self.taken_over = Event()
+        self.driver = Driver(self.book, rule, 2, self.shown.append, self.taken_over)
 
     def take(self) -> Assignment:
         """The next trial, taken up by a worker."""
@@ -96,6 +98,30 @@ def test_controls_trials_and_the_best_trials_controls_come_in_this_order(bench: 
     assert bench.driver.next() is None
     assert bench.driver.over
     assert bench.driver.why == "finished"
+
+
+def test_a_driver_that_died_just_before_it_wrote_the_end_is_resumed_to_that_end(
+    bench: Bench, spec: SweepSpec, tmp_path: Path
+):
+    bench.run_controls()
+    for key, mae in (("0", 8.0), ("1", 7.0)):
+        assert bench.take()["key"] == key
+        bench.finish(key, mae)
+    bench.run_last_controls("1")
+    again = Bench(tmp_path / "sweep", spec)
+    assert again.driver.next() is None
+    assert (again.driver.over, again.driver.why) == (True, "finished")
+
+
+def test_a_driver_from_which_another_took_the_sweep_over_gives_up_at_its_next_step(bench: Bench):
+    bench.take()
+    bench.driver.step()
+    assert not bench.driver.gives_up
+    bench.taken_over.set()
+    bench.driver.step()
+    assert bench.driver.gives_up
+    assert "another driver took this sweep over" in str(bench.driver.failure)
+    assert bench.driver.next() is None
 
 
 def test_a_control_of_a_configuration_that_was_run_takes_its_numbers(tmp_path: Path):

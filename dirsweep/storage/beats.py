@@ -24,6 +24,7 @@ PATIENCE = 30.0
 """Seconds without a beat after which a holder is dead."""
 POLL = 1.0
 """Seconds between two looks at another's beat."""
+WAITING = "%s/%s: held by %s, which may have died; waiting for a sign of life, for %.0f s at most"
 
 
 class Objects(Protocol):
@@ -39,18 +40,20 @@ class Objects(Protocol):
 
 
 @contextmanager
-def held(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> Iterator[None]:
-    """Hold the lock `name`; waits until a holder's beat moves or is too old.
+def held(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> Iterator[threading.Event]:
+    """Hold the lock `name`; waits until a holder's beat moves or is too old, and says so.
+
+    Yields what is set once another process has taken the lock over.
 
     Raises:
         ValueError: the refusal, while another process holds it.
     """
     number = _take(objects, name, refusal)
-    released = threading.Event()
-    heart = threading.Thread(target=_beat, args=(objects, name, number, released), daemon=True)
+    released, lost = threading.Event(), threading.Event()
+    heart = threading.Thread(target=_beat, args=(objects, name, number, released, lost), daemon=True)
     heart.start()
     try:
-        yield
+        yield lost
     finally:
         released.set()
         heart.join()
@@ -66,7 +69,7 @@ def holder(objects: Objects, name: str) -> Holder | None:
     if number == 0 or _is_free(objects, name, number):
         return None
     try:
-        return Holder(**json.loads(objects.read(_named(name, number, "owner"))))
+        return _owner(objects, name, number)
     except FileNotFoundError:  # another took the lock meanwhile, and gave it back
         return holder(objects, name)
 
@@ -81,8 +84,11 @@ def _take(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> int:
                 return number + 1
             continue
         beat = (number, _last_beat(objects, name, number))
-        if seen is not None and beat != seen:
-            raise ValueError(refusal(Holder(**json.loads(objects.read(_named(name, number, "owner"))))))
+        if seen is None:
+            owner = _owner(objects, name, number)
+            log.warning(WAITING, objects, name, owner, PATIENCE)
+        elif beat != seen:
+            raise ValueError(refusal(_owner(objects, name, number)))
         seen = beat
         time.sleep(POLL)
 
@@ -94,13 +100,14 @@ def _release(objects: Objects, name: str, number: int) -> None:
             objects.delete(old)
 
 
-def _beat(objects: Objects, name: str, number: int, released: threading.Event) -> None:
+def _beat(objects: Objects, name: str, number: int, released: threading.Event, lost: threading.Event) -> None:
     count = 0
     while not released.wait(BEAT if count else 0):
         count += 1
         try:
             if _highest(objects, name) > number:
                 log.error("%s/%s: another process has taken this lock", objects, name)
+                lost.set()
                 return
             objects.put(_named(name, number, "beat"), str(count).encode())
         except OSError as error:  # the store may be back at the next
@@ -116,6 +123,10 @@ def _is_free(objects: Objects, name: str, number: int) -> bool:
         except FileNotFoundError:  # it was taken a moment ago
             continue
     return False
+
+
+def _owner(objects: Objects, name: str, number: int) -> Holder:
+    return Holder(**json.loads(objects.read(_named(name, number, "owner"))))
 
 
 def _last_beat(objects: Objects, name: str, number: int) -> bytes:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import PurePosixPath
+from threading import Event
 from typing import Any, TypeVar
 
 from dirsweep.storage import beats
@@ -63,8 +64,10 @@ class Bucket:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def at(self, name: str) -> "Bucket":
-        """The folder `name` inside this one; ".." is the one around it."""
+        """The folder `name` inside this one; ".." is the one around it, ValueError if there is none."""
         if name == "..":
+            if not self.prefix:
+                raise ValueError(f"{self}: is a whole bucket; name a folder in it, {self}/FOLDER")
             return Bucket(self.bucket, self.prefix.rpartition("/")[0])
         return Bucket(self.bucket, self._key(name))
 
@@ -209,7 +212,7 @@ class Bucket:
         """Remove the object."""
         self._call("delete_object", name)
 
-    def lock(self, name: str, refusal: Callable[[Holder], str]) -> AbstractContextManager[None]:
+    def lock(self, name: str, refusal: Callable[[Holder], str]) -> AbstractContextManager[Event]:
         """A numbered object with a beat beside it."""
         return beats.held(self, name, refusal)
 

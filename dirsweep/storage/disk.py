@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 from dirsweep.storage import flock
@@ -127,9 +128,11 @@ class Disk:
         """Remove the file."""
         (self.path / name).unlink(missing_ok=True)
 
-    def lock(self, name: str, refusal: Callable[[Holder], str]) -> AbstractContextManager[None]:
-        """The kernel's lock on the file `name`."""
-        return flock.held(self.path / name, refusal)
+    @contextmanager
+    def lock(self, name: str, refusal: Callable[[Holder], str]) -> Iterator[Event]:
+        """The kernel's lock on the file `name`, which no living process loses."""
+        with flock.held(self.path / name, refusal):
+            yield Event()
 
     def holder(self, name: str) -> Holder | None:
         """Who has the kernel's lock."""

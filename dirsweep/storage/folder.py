@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import Protocol, Self
 
 from dirsweep.storage import disk
@@ -36,7 +37,7 @@ class Backend(Protocol):
     def size(self, name: str) -> int: ...
     def written(self, name: str) -> float: ...
     def delete(self, name: str) -> None: ...
-    def lock(self, name: str, refusal: Callable[[Holder], str]) -> AbstractContextManager[None]: ...
+    def lock(self, name: str, refusal: Callable[[Holder], str]) -> AbstractContextManager[Event]: ...
     def holder(self, name: str) -> Holder | None: ...
 
 
@@ -75,7 +76,7 @@ class Folder:
 
     @property
     def parent(self) -> Self:
-        """The folder that it lies in."""
+        """The folder that it lies in. ValueError for a whole bucket, which lies in none."""
         return type(self)(self.backend.at(".."))
 
     @property
@@ -171,11 +172,12 @@ class Folder:
             copy.write_bytes(content)
             yield copy
 
-    def lock(self, name: str, refusal: Callable[[Holder], str]) -> AbstractContextManager[None]:
+    def lock(self, name: str, refusal: Callable[[Holder], str]) -> AbstractContextManager[Event]:
         """Hold the lock `name` inside the block; ValueError, with the refusal, while another process does.
 
         The lock of a dead process is taken over without asking: on a disk at once, in an object store
-        after half a minute without a sign of life.
+        after half a minute without a sign of life. A process that was cut off for so long may live: the block
+        is given an event that is set once the lock was taken from it.
         """
         return self.backend.lock(name, refusal)
 

@@ -9,6 +9,7 @@ of them are told, further seeds of the promising ones and then the best trial's 
 import math
 import time
 from collections.abc import Mapping, Sequence
+from threading import Event
 from typing import Any
 
 from dirsweep.ledger import TrialRecord
@@ -33,11 +34,12 @@ POLL_SECONDS = 1.0
 class Driver:
     """One driver's life on one sweep."""
 
-    def __init__(self, book: Book, rule: Rule | None, workers: int, on_change: OnChange) -> None:
+    def __init__(self, book: Book, rule: Rule | None, workers: int, on_change: OnChange, lost: Event) -> None:
+        """Go on from the ledger; `lost` is set once another driver has taken the sweep over."""
         self.failure: Exception | None = None
         """What ends the sweep early; raised once Tune has let go."""
         self.stop = stopping.Stop(book.folder)
-        self._book, self._workers, self._on_change = book, workers, on_change
+        self._book, self._workers, self._on_change, self._lost = book, workers, on_change, lost
         self._pruning = Pruning(book.spec, rule, book.config)
         self._begun = self._looked = time.monotonic()
         minutes = book.spec.budget.minutes
@@ -228,8 +230,13 @@ class Driver:
     # ---- the sweep's life
 
     def step(self) -> None:
-        """Once in a while: take in tells, look for a stop mark, give a sign of life."""
+        """Once in a while: take in tells, look for another driver and a stop mark, give a sign of life."""
         self._settle()
+        if self._lost.is_set() and self.failure is None:
+            self.failure = ValueError(
+                f"{self._book.folder}: another driver took this sweep over while this one was cut off; this "
+                "one ends, and nothing is lost"
+            )
         self._look_for_stop()
         if time.monotonic() - self._looked >= POLL_SECONDS:
             self._changed("")

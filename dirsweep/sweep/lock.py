@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 
 from dirsweep.storage import Folder, Holder, Place
 
@@ -9,8 +10,11 @@ FILE = "driver.lock"
 
 
 @contextmanager
-def held(folder: Place) -> Iterator[None]:
-    """Hold the sweep `folder` for this process. ValueError while another driver lives."""
+def held(folder: Place) -> Iterator[Event]:
+    """Hold the sweep `folder` for this process. ValueError while another driver lives.
+
+    Yields what is set once another driver has taken the sweep over from this one, which was cut off.
+    """
     folder = Folder(folder)
 
     def refusal(driver: Holder) -> str:
@@ -19,8 +23,8 @@ def held(folder: Place) -> Iterator[None]:
             f"`dirsweep stop {folder}`"
         )
 
-    with folder.lock(FILE, refusal):
-        yield
+    with folder.lock(FILE, refusal) as lost:
+        yield lost
 
 
 def holder(folder: Place) -> Holder | None:

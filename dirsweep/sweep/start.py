@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -64,19 +65,21 @@ def run(
         trial: what a worker runs; takes an `Assignment`.
 
     Raises:
-        ValueError: the folder is taken, the data do not fit the spec, an earlier sweep to start warm from
-            does not, the store of stage 1s cannot be written, no tracking server answers,
-            Ray cannot start, the disk is full.
+        ValueError: the folder is taken or is a whole bucket, the data do not fit the spec, an earlier sweep
+            to start warm from does not, the store of stage 1s cannot be written, no tracking server answers,
+            Ray cannot start, the disk is full, another driver took the sweep over.
+        OSError: an object store stays away.
     """
     folder = Folder(folder)
-    with lock.held(folder):
+    storage = folder.parent
+    with lock.held(folder) as lost:
         if any(name.split("/")[0] != lock.FILE for name in folder.list()):
             raise ValueError(
                 f"{folder}: there is something already; `dirsweep resume {folder}` goes on with a sweep, "
                 "another --name begins a new one"
             )
         check_data(spec)
-        store.check_writable(folder.parent)
+        store.check_writable(storage)
         uri = _tracking_uri(folder, tracking_uri) if tracking else None
         resources = resources or Resources()
         opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
@@ -85,7 +88,7 @@ def run(
         folder.put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
         records = Ledger.create(folder, name=folder.absolute().name, **opening)
         _warm_up(records, warm, spec, on_change)
-        return _drive(spec, folder, records, resources, uri, system_metrics, on_change, trial)
+        return _drive(spec, folder, records, lost, resources, uri, system_metrics, on_change, trial)
 
 
 def resume(
@@ -108,7 +111,7 @@ def resume(
     folder = Folder(folder)
     if not folder.has_records(ledger.FILE):
         raise ValueError(f"{folder}: holds no sweep (no {ledger.FILE}); `dirsweep list` shows what there is")
-    with lock.held(folder):
+    with lock.held(folder) as lost:
         stopping.remove_mark(folder)  # first, so that a `dirsweep stop` from here on is heard
         spec = read_own_spec(folder)
         records = Ledger.open(folder)
@@ -127,7 +130,7 @@ def resume(
         if extra_trials:
             records.write("budget", trials=extra_trials)
         resources = resources or Resources()
-        return _drive(spec, folder, records, resources, uri, system_metrics, on_change, trial)
+        return _drive(spec, folder, records, lost, resources, uri, system_metrics, on_change, trial)
 
 
 def _warm_up(records: Ledger, warm: Warm, spec: SweepSpec, on_change: OnChange) -> None:
@@ -158,6 +161,7 @@ def _drive(
     spec: SweepSpec,
     folder: Folder,
     records: Ledger,
+    lost: Event,
     resources: Resources,
     uri: str | None,
     system_metrics: bool,
@@ -175,7 +179,7 @@ def _drive(
         with _watched(tracker, records, system_metrics), ray_session(resources) as workers:
             from dirsweep.sweep.tune import drive  # Ray, which reads its settings when it is imported
 
-            driver = Driver(book, pruning.rule(spec), workers, on_change)
+            driver = Driver(book, pruning.rule(spec), workers, on_change, lost)
             try:
                 with driver.stop.on_signals():
                     drive(driver, trial, resources)

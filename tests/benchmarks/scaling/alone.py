@@ -17,6 +17,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def measure(trials: int) -> Rows:
 
 def _driver(spec: SweepSpec, folder: Path, book: Ledger) -> Driver:
     entries = Book(spec, Folder(folder), book, None, told.kept(spec))
-    return Driver(entries, pruning.rule(spec), OPEN, lambda progress: None)
+    return Driver(entries, pruning.rule(spec), OPEN, lambda progress: None, Event())
 
 
 def _median(trials: int) -> Callable[[], bool]:
