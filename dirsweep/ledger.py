@@ -9,6 +9,7 @@ damage, and refused.
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ Kind = Literal["open", "warm", "ask", "control", "start", "report", "tell", "bud
 SEED = "seed"
 """How the control of a repeat begins; then comes the number of the seed, from 2 on."""
 State = Literal["OPEN", "COMPLETE", "PRUNED", "FAIL"]
+KEY = re.compile(r"\w+(-\w+)?", re.ASCII)
+"""What a trial ("7") or control ("7-mu0") may be called: its folder has that name, below `trials/`."""
 
 PACK = 200
 """Records that an object store hands out in one piece; fewer in the last."""
@@ -221,7 +224,7 @@ def trials(records: Iterable[Record]) -> dict[str, TrialRecord]:
     and a second tell are ignored. (A worker may outlive its driver by seconds, so they can come.)
 
     Raises:
-        ValueError: a record speaks of a trial that was never asked.
+        ValueError: a record speaks of a trial that was never asked, or of one whose name is no folder's.
     """
     found: dict[str, TrialRecord] = {}
     fold(found, records)
@@ -239,6 +242,11 @@ def _fold(found: dict[str, TrialRecord], record: Record) -> None:
     if kind in ("open", "warm", "budget", "end", "opening") or (kind == "run" and not name):
         return
     if kind in ("ask", "control"):
+        if not (isinstance(name, str) and KEY.fullmatch(name)):
+            raise ValueError(
+                f"{FILE}: record {record['n']} asks a trial called {name!r}, which is no name of ours; the "
+                "file was changed, restore it from a copy"
+            )
         fresh = TrialRecord(
             name,
             kind,

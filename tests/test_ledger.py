@@ -118,6 +118,15 @@ def test_a_record_of_a_trial_never_asked_is_refused(folder: Folder):
         ledger.trials(book.records)
 
 
+@pytest.mark.parametrize("kind", ["ask", "control"])
+@pytest.mark.parametrize("name", ["../../home", "/etc/passwd", "..", "", "0/1", "a b", "7-mu0-x", 7.5, None])
+def test_a_trial_whose_name_would_lead_out_of_the_sweeps_folder_is_refused(tmp_path, kind, name):
+    book = begun(Folder(tmp_path))
+    book.write(kind, trial=name, params={})
+    with pytest.raises(ValueError, match=r"record 1 asks a trial called .* no name of ours; .* restore it"):
+        ledger.trials(book.records)
+
+
 def test_the_budget_is_the_opening_one_and_what_was_added(folder: Folder):
     book = begun(folder)
     book.write("budget", trials=5)
