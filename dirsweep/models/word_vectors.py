@@ -154,6 +154,8 @@ def _cut(path: Path, words: list[str], names: Path, most: int) -> tuple[list[str
         table = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path}: not a NumPy array of numbers: {error}") from None
+    if not isinstance(table, np.ndarray):
+        raise ValueError(f"{path}: an archive of arrays (npz); word vectors are one array, saved by np.save")
     if table.dtype.kind not in "fiu":
         raise ValueError(f"{path}: an array of {table.dtype}; word vectors are numbers")
     if table.ndim != 2 or len(table) != len(words) or table.size == 0:
