@@ -22,6 +22,7 @@ from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.device import OutOfMemory, naming_memory, set_up
 from dirsweep.loop import Trial, restore_model, rows_of, train
+from dirsweep.profile import Profile
 from dirsweep.result import Measured, finish, keep_measured, measure, read_measured
 from dirsweep.reuse import MEASURED, deposit, shared_stage1
 from dirsweep.shots import check_threshold
@@ -39,6 +40,7 @@ def run_trial(
     should_stop: Callable[[], bool] = lambda: False,
     store: Store | None = None,
     gpu_share: float = 1.0,
+    profile: Profile | None = None,
 ) -> dict[str, float]:
     """Train one trial in `folder`, or go on with it; returns its metrics by name ("val/few/mae").
 
@@ -51,6 +53,7 @@ def run_trial(
         should_stop: looked at once a second at most; when true, the state is saved and Stopped raised.
         store: stage 1s of other trials to go on from, and to add this one's to.
         gpu_share: its part of a GPU that it shares with others, and so of the memory.
+        profile: is told where the time goes.
 
     Raises ValueError for what cannot be trained (a threshold that leaves no line, a folder of another
     trial), FloatingPointError when training diverges, OutOfMemory where its part of a GPU has too little,
@@ -65,7 +68,7 @@ def run_trial(
     with naming_memory(config, gpu_share):
         with shared_stage1(config, dataset, folder, attempt, store, should_stop):
             journal = Journal(folder, attempt, emit, emitted, should_stop)
-            trial = _set_up(config, dataset, journal, gpu_share)
+            trial = _set_up(config, dataset, journal, gpu_share, profile)
             before = after = _pretrain(trial, store)
         line = None
         if config.stage2 is not None:
@@ -73,7 +76,8 @@ def run_trial(
             last = settings(config.stage1)[-1].main
             fine_tune = stage2.phase(trial, config.stage2, last, line, config.stage1.total_epochs)
             after = measure(trial, train(trial, fine_tune).epoch) if fine_tune.epochs else before
-        return finish(trial, before, line, after)
+        with trial.part("report"):
+            return finish(trial, before, line, after)
 
 
 def check(config: TrialConfig, dataset: Dataset) -> None:
@@ -156,14 +160,21 @@ def _difference(theirs: dict[str, object], mine: dict[str, object]) -> str:
     return "it has further keys"
 
 
-def _set_up(config: TrialConfig, dataset: Dataset, journal: Journal, gpu_share: float) -> Trial:
+def _set_up(
+    config: TrialConfig,
+    dataset: Dataset,
+    journal: Journal,
+    gpu_share: float,
+    profile: Profile | None = None,
+) -> Trial:
     """Model and label unit, with the weights of the last checkpoint if there is one."""
     set_up(config, gpu_share)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
     rows = rows_of(config, dataset, gpu_share)
     model = models.build(config.encoder, rows[dataset.train], config.seed)
     epochs = config.stage1.total_epochs + (config.stage2.schedule.epochs if config.stage2 else 0)
-    trial = Trial(config, dataset, unit, models.placed(model, config.device), journal, epochs, rows)
+    model = models.placed(model, config.device)
+    trial = Trial(config, dataset, unit, model, journal, epochs, rows, profile=profile)
     restore_model(trial)
     return trial
 
@@ -191,7 +202,8 @@ def _pretrain(trial: Trial, store: Store | None) -> Measured:
         trial.journal.check_current()
         keep_measured(folder, MEASURED, measured)
     if store is not None:
-        deposit(trial, store, ended.tensors, ended.notes)
+        with trial.part("checkpoint"):
+            deposit(trial, store, ended.tensors, ended.notes)
     return measured
 
 

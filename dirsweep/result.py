@@ -43,12 +43,13 @@ def measure(trial: Trial, epoch: int) -> Measured:
     shots = trial.dataset.shots
     found: dict[str, float] = {}
     maes: dict[str, Floats] = {}
-    for name, split in (("train", trial.dataset.train), ("val", trial.dataset.val)):
-        prediction, norms = predict(trial, split)
-        found |= {f"{name}/{key}": value for key, value in errors(trial, split, prediction).items()}
-        maes[name] = metrics.per_bin_mae(prediction - split.label, split.bin, len(shots.counts))
-        if name == "train":
-            bin_norms = _bin_means(norms, split, len(shots.counts))
+    with trial.part("evaluation"):
+        for name, split in (("train", trial.dataset.train), ("val", trial.dataset.val)):
+            prediction, norms = predict(trial, split)
+            found |= {f"{name}/{key}": value for key, value in errors(trial, split, prediction).items()}
+            maes[name] = metrics.per_bin_mae(prediction - split.label, split.bin, len(shots.counts))
+            if name == "train":
+                bin_norms = _bin_means(norms, split, len(shots.counts))
     return Measured(epoch, bin_norms, maes["train"], maes["val"], found)
 
 

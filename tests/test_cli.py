@@ -22,6 +22,7 @@ import yaml
 from dirsweep import cli
 from dirsweep.cli import live
 from dirsweep.config import knobs
+from dirsweep.profile import PARTS
 from dirsweep.storage import Folder
 from dirsweep.sweep import Progress
 
@@ -307,6 +308,19 @@ def test_train_prints_an_epoch_a_line_and_the_errors_per_shot(run, here):
     assert "MAE after stage 1" in done.out
     assert "Spearman" in done.out
     assert json.loads((here / "out" / "config.json").read_text())["stage1"]["epochs"] == 2
+
+
+def test_train_with_profile_says_where_the_time_went_and_names_the_traces(run, here):
+    done = run("train", "trial.yaml", "--profile", "--out", "out")
+    assert done.status == 0
+    after = done.out.partition("of training")[2]
+    for part in PARTS:
+        assert f"\n {part} " in after
+    assert len(after.partition("were traced")[2].partition("traces (")[0].strip().splitlines()) == 12
+    assert "out/trace-stage1.json, out/trace-stage2.json" in after
+    assert done.err == ""
+    again = run("train", "trial.yaml", "--profile", "--out", "out")
+    assert "nothing was trained, so there is nothing to profile" in again.out
 
 
 def test_train_takes_the_next_free_folder(run, here):

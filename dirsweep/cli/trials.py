@@ -6,12 +6,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dirsweep.cli.shared import SWEEPS, checked_trial, here, next_free, show
 from dirsweep.storage import Folder
+
+if TYPE_CHECKING:
+    from dirsweep.profile import Profile
 
 app = typer.Typer()
 
@@ -28,6 +31,9 @@ def train(
         Path | None,
         typer.Option(metavar="DIR", parser=here, help="The trial's folder  [default: trials/CONFIG-N]"),
     ] = None,
+    profiled: Annotated[
+        bool, typer.Option("--profile", help="Say where the time goes, and trace a few steps.")
+    ] = False,
 ) -> None:
     """Train one trial here and print its errors per shot.
 
@@ -45,6 +51,7 @@ def train(
 
     from dirsweep import pipeline, report
     from dirsweep.checkpoint import Superseded, read_records
+    from dirsweep.profile import Profile
 
     def show_epoch(record: dict[str, Any]) -> None:
         typer.echo(report.epoch_line(record, trial.dataset.metrics[0]))
@@ -52,12 +59,14 @@ def train(
     known = max((record["epoch"] for record in read_records(Folder(folder))), default=0)
     if known:
         typer.echo(f"{known} epochs of it are there already")
+    profile = Profile(trial.device) if profiled else None
     try:
         with interrupts() as interrupted:
             metrics = pipeline.run_trial(
-                trial, Folder(folder), show_epoch, emitted=known, should_stop=interrupted
+                trial, Folder(folder), show_epoch, emitted=known, should_stop=interrupted, profile=profile
             )
     except pipeline.Stopped:
+        _show_profile(profile, folder)
         again = shlex.join(["dirsweep", "train", str(folder / "config.json"), "--out", str(folder)])
         typer.echo(f"stopped; go on with: {again}", err=True)
         raise typer.Exit(130) from None
@@ -67,7 +76,23 @@ def train(
     show(report.trial_table(metrics, trial.dataset.metrics))
     if trial.dataset.shot_note:
         typer.echo(trial.dataset.shot_note)
+    _show_profile(profile, folder)
     typer.echo(f"\nmodel, predictions and bins: {folder}/")
+
+
+def _show_profile(profile: "Profile | None", folder: Path) -> None:
+    """Write the traces of a profiled trial, and print where its time went."""
+    from dirsweep import report
+
+    if profile is None:
+        return
+    spent = profile.finish(Folder(folder))
+    if not spent.files:
+        typer.echo("\nnothing was trained, so there is nothing to profile; name another --out")
+        return
+    show(report.spending(spent))
+    traces = ", ".join(f"{folder}/{name}" for name in spent.files)
+    typer.echo(f"traces (open them in ui.perfetto.dev or chrome://tracing): {traces}")
 
 
 def _as_file(config: str) -> AbstractContextManager[Path]:

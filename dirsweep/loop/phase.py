@@ -1,7 +1,8 @@
 """What a phase of training is made of: the trial it belongs to, its settings, what its steps change."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -14,12 +15,14 @@ from dirsweep.data import Dataset, Split
 from dirsweep.data.target import TargetUnit
 from dirsweep.methods import Batch, Labels
 from dirsweep.models import Model, Rows
+from dirsweep.profile import Profile
 
 Term = Callable[[Batch, Rows], Tensor]
 Shift = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
 """(z (B, d), bin (B,), (epoch, step) of the phase) to (B, d)."""
 AfterEpoch = Callable[[Tensor, Tensor, int], None]
 """Is given the features of the training split in evaluation mode: (z (N, d), bin (N,), epoch)."""
+UNWATCHED = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,20 @@ class Trial:
     """What the encoder takes of each split that is trained on or predicted."""
     samples: int | None = None
     """Training samples that it stands for, where it has only some of them, to be timed."""
+    profile: Profile | None = None
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Count what is done inside as a part of the trial (`profile.PARTS`), where it is profiled."""
+        return UNWATCHED if self.profile is None else self.profile.part(name)
+
+    def arriving(self, inputs: Iterator[Rows]) -> Iterator[Rows]:
+        """The inputs of each step; to wait for them is the part `data`."""
+        while True:
+            with self.part("data"):
+                found = next(inputs, None)
+            if found is None:
+                return
+            yield found
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def predict(trial: Trial, split: Split) -> tuple[NDArray[np.float64], NDArray[np
     """Predictions (N,) in label units and feature norms (N,) over a split, in evaluation mode."""
     trial.model.eval()
     norms, predictions = [], []
-    with torch.inference_mode(), precision(trial):
+    with trial.part("evaluation"), torch.inference_mode(), precision(trial):
         for part in in_order(trial.rows[split], trial.model.encoder.evaluation_batch, trial.config.device):
             z, prediction = trial.model(part)
             norms.append(feature_norm(z.float()))
@@ -28,7 +28,8 @@ def predict(trial: Trial, split: Split) -> tuple[NDArray[np.float64], NDArray[np
 
 def evaluate(trial: Trial, split: Split) -> dict[str, float]:
     """Errors per shot over a split ("few/mae" ...), in label units."""
-    return errors(trial, split, predict(trial, split)[0])
+    with trial.part("evaluation"):
+        return errors(trial, split, predict(trial, split)[0])
 
 
 def errors(trial: Trial, split: Split, prediction: NDArray[np.float64]) -> dict[str, float]:

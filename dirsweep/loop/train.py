@@ -53,14 +53,17 @@ def train(trial: Trial, phase: Phase) -> Trained:
     for epoch in range(begun, phase.epochs):
         _epoch(trial, phase, work, epoch, step if epoch == begun else 0)
         if phase.after_epoch is not None:
-            phase.after_epoch(_features(trial, work), work.bin, epoch)
+            with trial.part("methods"):
+                phase.after_epoch(_features(trial, work), work.bin, epoch)
         shots = evaluate(trial, trial.dataset.val)
         _require_finite(phase, epoch, work.sums, shots)
         _keep_best(trial, phase, epoch, shots, work.best)
         done = phase.first + epoch + 1
-        trial.journal.record(done, _record(trial, phase, work.sums, shots))
+        with trial.part("report"):
+            trial.journal.record(done, _record(trial, phase, work.sums, shots))
         work.sums.zero_()
-        trial.journal.keep(done, 0, lambda: state(trial, phase, work))
+        with trial.part("checkpoint"):
+            trial.journal.keep(done, 0, lambda: state(trial, phase, work))
     tensors, notes = state(trial, phase, work)
     if phase.select == "last":
         return Trained(phase.first + phase.epochs, tensors, notes)
@@ -96,7 +99,8 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
 def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) -> None:
     """The steps of one epoch from `first_step` on; adds the losses to `work.sums`."""
     set_layers(trial.model, phase)  # evaluation has left training mode
-    rows = order(trial, phase, epoch)
+    with trial.part("data"):
+        rows = order(trial, phase, epoch)
     if trial.config.device == "cuda":
         rows = rows.pin_memory()  # so that even an epoch's start does not wait
     parts = batches(rows.to(trial.config.device, non_blocking=True), phase.batch_size)
@@ -105,12 +109,15 @@ def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) 
     repeated = (part.repeat(phase.views) for part in wanted[first_step:])
     inputs = feed(work.inputs, repeated, trial.config.device)
     with closing(inputs):
-        for step, given in enumerate(inputs, first_step):
+        for step, given in enumerate(trial.arriving(inputs), first_step):
+            if trial.profile is not None:
+                trial.profile.step(phase.stage, epoch, len(parts) - step)
             place, total = epoch * len(parts) + step, phase.epochs * len(parts)
             lr = rate(phase.optimizer.lr, phase.decay, phase.warmup, place, total)
             _step(trial, phase, work, parts[step], given, lr, (epoch, step))
             if step + 1 < len(parts):
-                trial.journal.keep(phase.first + epoch, step + 1, lambda: state(trial, phase, work))
+                with trial.part("checkpoint"):
+                    trial.journal.keep(phase.first + epoch, step + 1, lambda: state(trial, phase, work))
 
 
 def _step(
@@ -123,11 +130,13 @@ def _step(
     if phase.optimizer.rho > 0:
         with climbed(trial.model, phase.optimizer.rho):
             _gradients(trial, phase, work, chosen, inputs, place)
-    work.optimizer.step()
-    if "sigma" in work.own:
-        work.own["sigma"].data.clamp_(min=LEAST_SIGMA)
+    with trial.part("optimizer"):
+        work.optimizer.step()
+        if "sigma" in work.own:
+            work.own["sigma"].data.clamp_(min=LEAST_SIGMA)
     if phase.after_step is not None:
-        phase.after_step(batch)
+        with trial.part("methods"):
+            phase.after_step(batch)
     work.sums.add_(torch.stack([base, term]), alpha=len(chosen))
 
 
@@ -136,11 +145,15 @@ def _gradients(
 ) -> tuple[Batch, Tensor, Tensor]:
     """Forward and backward; returns the batch, the base loss and the term. Draws the same, called again."""
     chosen = chosen.repeat(phase.views)
-    with _seeded(trial, seed_of(trial.config.seed, phase.stage, *place, "layers")):
+    seed = seed_of(trial.config.seed, phase.stage, *place, "layers")
+    with trial.part("forward"), _seeded(trial, seed):
         with precision(trial):
             inputs = work.frozen(inputs)
             z = work.trained(inputs)
-            given = z if phase.shift is None else phase.shift(z.float(), work.bin[chosen], place)
+            given = z
+            if phase.shift is not None:
+                with trial.part("methods"):
+                    given = phase.shift(z.float(), work.bin[chosen], place)
             prediction = trial.model.read(given)
         batch = Batch(
             z=z.float(),
@@ -150,10 +163,12 @@ def _gradients(
             bin=work.bin[chosen],
             given=given.float(),
         )
-        base = base_loss(phase.loss, batch, work.labels, work.own)
-        term = torch.zeros_like(base) if phase.term is None else phase.term(batch, inputs)
-    work.optimizer.zero_grad(set_to_none=True)
-    (base + term).backward()
+        with trial.part("methods"):
+            base = base_loss(phase.loss, batch, work.labels, work.own)
+            term = torch.zeros_like(base) if phase.term is None else phase.term(batch, inputs)
+    with trial.part("backward"):
+        work.optimizer.zero_grad(set_to_none=True)
+        (base + term).backward()
     return batch, base.detach(), term.detach()
 
 

@@ -7,6 +7,7 @@ from dirsweep.report.as_json import as_json
 from dirsweep.report.leaderboard import leaderboard
 from dirsweep.report.load import SweepReport, damage, load
 from dirsweep.report.progress import counts, draw, epoch_line, line, message_line
+from dirsweep.report.spending import spending
 from dirsweep.report.trial import trial_table
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "line",
     "load",
     "message_line",
+    "spending",
     "trial_table",
 ]
