@@ -226,6 +226,14 @@ def test_a_command_to_copy_has_its_paths_quoted(run, here):
     assert run("validate", "my table.dataset.yaml", "my table.space.yaml").status == 0
 
 
+def test_init_from_another_folder_names_the_table_by_its_absolute_path(run, here, monkeypatch):
+    (here / "below").mkdir()
+    monkeypatch.chdir(here / "below")
+    run("init", "../tiny.csv", "--target", "label")
+    assert yaml.safe_load(Path("tiny.dataset.yaml").read_text())["path"] == str(here / "tiny.csv")
+    assert run("validate", "tiny.dataset.yaml", "tiny.space.yaml").status == 0
+
+
 def test_init_takes_columns_for_what_they_are(run, here):
     rows = 400
     table = pd.DataFrame(

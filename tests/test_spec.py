@@ -1,4 +1,5 @@
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -515,6 +516,38 @@ def test_a_dataset_file_is_read_relative_to_the_space(tmp_path: Path):
     dataset = read_spec(tmp_path / "space.yaml").default_config().dataset
     assert dataset.name == "csv"
     assert Path(dataset.path) == tmp_path / "data" / "mine.csv"
+
+
+@pytest.mark.parametrize("key", ["path", "folder", "store"])
+@pytest.mark.parametrize("place", ["../mine.csv", "more/../../mine.csv", "..", "./../x/y"])
+def test_a_relative_place_that_leads_out_of_its_files_folder_is_refused(tmp_path: Path, key: str, place: str):
+    dataset = {
+        "name": "images",
+        "path": "mine.csv",
+        "target": "y",
+        "image_column": "i",
+        "bins": {"width": 1.0},
+    }
+    space = changed(fixed={"dataset": dataset | {key: place}})
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
+    meant = (tmp_path / place).resolve()
+    told = rf"'dataset\.{key}': '{re.escape(place)}' leads out of {tmp_path}, .* write {meant}$"
+    with pytest.raises(ValueError, match=told):
+        read_spec(tmp_path / "space.yaml")
+
+
+def test_a_relative_file_of_an_encoder_that_leads_out_is_refused(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.txt").touch()
+    fixed = {"dataset": "sts_b_dir", "encoder": {"name": "bilstm", "vectors": "../a.txt"}}
+    (tmp_path / "in" / "space.yaml").write_text(yaml.safe_dump(changed(fixed=fixed)))
+    with pytest.raises(ValueError, match=r"'encoder\.vectors': '\.\./a\.txt' leads out of"):
+        read_spec(tmp_path / "in" / "space.yaml")
+    searched = {"encoder.vectors": {"choice": ["../a.txt"]}}
+    space = changed(fixed={"dataset": "sts_b_dir", "encoder": {"name": "bilstm"}}, searched=searched)
+    (tmp_path / "in" / "space.yaml").write_text(yaml.safe_dump(space))
+    with pytest.raises(ValueError, match=r"'encoder\.vectors': '\.\./a\.txt' leads out of"):
+        read_spec(tmp_path / "in" / "space.yaml")
 
 
 def test_searched_files_of_an_encoder_start_at_the_folder_of_the_space(tmp_path: Path):

@@ -68,13 +68,19 @@ def init(
             "No bin is many-shot: name a larger --bin-width, or lower many_above and few_below in "
             f"{dataset_file}.\n"
         )
-    starter.write(dataset_file, starter.dataset_text(config, os.path.relpath))
+    starter.write(dataset_file, starter.dataset_text(config, _from_here))
     starter.write(space_file, starter.space_text(dataset, dataset_file, config.kind))
     typer.echo(
         f"Wrote {dataset_file} (correct it where the guesses are wrong) and {space_file}. Next:\n"
         f"  {shlex.join(['dirsweep', 'validate', str(dataset_file), str(space_file)])}\n"
         f"  {shlex.join(['dirsweep', 'run', str(space_file)])}"
     )
+
+
+def _from_here(place: str) -> str:
+    """A place by its path from the current folder; by its absolute one if it lies elsewhere."""
+    found = os.path.relpath(place)
+    return os.path.abspath(place) if Path(found).parts[:1] == ("..",) else found
 
 
 def _proposed(table: Path, target: str, bins: "BinWidth", columns: "list[Column]") -> "Csv | Images":

@@ -1,5 +1,6 @@
 """Read configuration files; every error names the file, the key, what was found and what to do."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,32 @@ def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
 
 
 def with_dataset_file(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`tree` with `dataset: FILE.yaml` read in, and relative paths made from the folder of their file."""
+    """`tree` with `dataset: FILE.yaml` read in, and relative paths made from the folder of their file.
+
+    Raises:
+        ValueError: a file that cannot be read, or a relative path to data that leads out of that folder.
+    """
     dataset, start = tree.get("dataset"), folder
     if isinstance(dataset, str) and dataset.endswith((".yaml", ".yml")):
         file = folder / dataset
         dataset, folder = read_yaml(file), file.parent
     if isinstance(dataset, dict):
         places = {key: dataset[key] for key in PLACES if isinstance(dataset.get(key), str)}
-        dataset = dataset | {key: str((folder / place).resolve()) for key, place in places.items()}
+        dataset = dataset | {key: _seen_from(folder, f"dataset.{key}", at) for key, at in places.items()}
     rooted = tree if dataset is None else {**tree, "dataset": dataset}
     encoder = tree.get("encoder")
     return {**rooted, "encoder": _with_files(encoder, start)} if isinstance(encoder, dict) else rooted
+
+
+def _seen_from(folder: Path, key: str, place: str) -> str:
+    """A place by its absolute path. A stranger's file names no other place by accident, so none by `..`."""
+    found = str((folder / place).resolve())
+    if ".." in Path(os.path.normpath(place)).parts:
+        raise ValueError(
+            f"'{key}': {place!r} leads out of {folder.resolve()}, the folder of the file that names it; if "
+            f"that is meant, write {found}"
+        )
+    return found
 
 
 def _with_files(encoder: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -88,7 +104,7 @@ def _all_rooted(name: str, values: Any, folder: Path) -> Any:
 def _rooted(key: str, value: Any, folder: Path) -> Any:
     """The value of an encoder's key: a file as seen from `folder`; the name of a package stays a name."""
     names_file = key in FILES and isinstance(value, str) and (folder / value).exists()
-    return str((folder / value).resolve()) if names_file else value
+    return _seen_from(folder, f"encoder.{key}", value) if names_file else value
 
 
 def read_trial(path: Path, values: dict[str, Any] | None = None) -> TrialConfig:
