@@ -149,8 +149,10 @@ def test_what_is_wrong_is_said(sweep, capsys, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    told = refused(capsys, "sync", str(sweep), "--to", f"http://me:secret@127.0.0.1:{port}")
+    told = refused(capsys, "sync", str(sweep), "--to", f"http://127.0.0.1:{port}")
     assert f"--to http://127.0.0.1:{port}: no MLflow tracking server answers there" in told
+    told = refused(capsys, "sync", str(sweep), "--to", f"http://me:secret@127.0.0.1:{port}")
+    assert "'--to': holds a user or a password, which others can read in the list of processes" in told
     assert "secret" not in told
     lines = (sweep / "ledger.jsonl").read_bytes().splitlines(keepends=True)
     lines[5] = lines[5].replace(b'"n":5', b'"n":6')

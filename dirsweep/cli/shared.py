@@ -31,6 +31,16 @@ def here(place: str) -> Path:
     return Path(place)
 
 
+def mlflow_store(uri: str) -> str:
+    """An MLflow store as an option names it, without a login."""
+    if uri.startswith("http") and "@" in uri:
+        raise typer.BadParameter(
+            "holds a user or a password, which others can read in the list of processes; leave them out, "
+            "and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return uri
+
+
 Storage = Annotated[
     Folder,
     typer.Option(metavar="DIR", parser=_folder, help="Folder that holds the sweeps, or s3://BUCKET/FOLDER."),

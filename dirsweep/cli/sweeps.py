@@ -19,6 +19,7 @@ from dirsweep.cli.shared import (
     Workers,
     checked_spec,
     given_resources,
+    mlflow_store,
     next_free,
     publish,
     shorter,
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Uri = Annotated[
-    str | None, typer.Option(metavar="URI", help="MLflow server  [default: sqlite in the storage folder]")
+    str | None,
+    typer.Option(
+        metavar="URI", parser=mlflow_store, help="MLflow server  [default: sqlite in the storage folder]"
+    ),
 ]
 Untracked = Annotated[bool, typer.Option("--no-tracking", help="Record nothing in MLflow.")]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dirsweep.cli.shared import SWEEPS, Storage, Sweep, shorter, store_uri, sweep_folder
+from dirsweep.cli.shared import SWEEPS, Storage, Sweep, mlflow_store, shorter, store_uri, sweep_folder
 
 app = typer.Typer()
 
@@ -22,7 +22,8 @@ def ui(
     ] = 5000,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the browser too.")] = False,
     tracking_uri: Annotated[
-        str | None, typer.Option(metavar="URI", help="Another store  [default: the sweep's own]")
+        str | None,
+        typer.Option(metavar="URI", parser=mlflow_store, help="Another store  [default: the sweep's own]"),
     ] = None,
 ) -> None:
     """Browse sweeps in MLflow's UI, on this machine alone.
@@ -64,7 +65,11 @@ def sync(
     sweep: Sweep,
     to: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="MLflow store  [default: the sweep's own, else sqlite beside it]"),
+        typer.Option(
+            metavar="URI",
+            parser=mlflow_store,
+            help="MLflow store  [default: the sweep's own, else sqlite beside it]",
+        ),
     ] = None,
     storage: Storage = SWEEPS,
 ) -> None:

@@ -96,8 +96,9 @@ def ray_session(resources: Resources) -> Iterator[int]:
     """Start Ray, or join the one at RAY_ADDRESS or in this process; gives how many trials run at once.
 
     Raises:
-        ValueError: Ray cannot start, or has no room for even one trial.
+        ValueError: Ray cannot start, is to start without tokens, or has no room for even one trial.
     """
+    _check_tokens()
     ours = {name: value for name, value in SETTINGS.items() if name not in os.environ}
     if "ray" in sys.modules:
         # Ray has read its mode at its import: set now, it would reach Ray's processes and not this one. A
@@ -116,6 +117,16 @@ def ray_session(resources: Resources) -> Iterator[int]:
             ray.shutdown()
         for name in ours:
             del os.environ[name]
+
+
+def _check_tokens() -> None:
+    """Refuse a Ray that takes commands from whoever reaches it."""
+    mode = os.environ.get("RAY_AUTH_MODE", "token")
+    if mode.lower() != "token":
+        raise ValueError(
+            f"RAY_AUTH_MODE={mode}: such a Ray runs what anyone who reaches it sends, so no sweep starts one "
+            "or joins one; unset it, or set it to token"
+        )
 
 
 def _start(ray: Any, resources: Resources) -> None:
