@@ -1,0 +1,103 @@
+"""Files that would run code if they were loaded as objects, in every place that dirsweep reads.
+
+A sweep's folder, a dataset, a file of weights or a store may come from a stranger. Whatever lies there is
+refused or passed over, and runs nothing. `tests/test_no_code_from_files.py` looks at the source instead.
+"""
+
+import hashlib
+import io
+import pickle
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from traps import SPRUNG, TRAPS
+
+from dirsweep import data
+from dirsweep.checkpoint import Store, latest, read_records
+from dirsweep.cluster.job import read_job
+from dirsweep.config import read_trial, read_yaml, with_dataset_file
+from dirsweep.data.image_decoding import read_image
+from dirsweep.data.image_store import read_manifest
+from dirsweep.ledger import Ledger
+from dirsweep.models import word_vectors
+from dirsweep.models.backbone import read_weights
+from dirsweep.search.spec import read_spec
+
+
+@pytest.fixture(autouse=True)
+def nothing_springs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not SPRUNG.exists(), "code of a file was run"
+
+
+@pytest.mark.parametrize(
+    ("trap", "load"),
+    [
+        ("pickle", pickle.loads),
+        ("torch", lambda content: torch.load(io.BytesIO(content), weights_only=False)),
+        ("numpy", lambda content: np.load(io.BytesIO(content), allow_pickle=True)),
+        ("yaml", lambda content: yaml.load(content, Loader=yaml.UnsafeLoader)),
+        ("python", eval),
+    ],
+)
+def test_the_traps_do_spring(trap, load):
+    load(TRAPS[trap])
+    assert SPRUNG.is_dir()
+    SPRUNG.rmdir()
+
+
+def checksummed(prefix: str, content: bytes) -> str:
+    """The name that makes a file a whole one: the checksum in it is of the trap."""
+    return f"{prefix}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_checkpoints_stored_stages_and_records_run_nothing_on_a_disk_and_in_a_bucket(folder, trap):
+    content = TRAPS[trap]
+    folder.put(checksummed("checkpoints/000001-00000000-001", content), content)
+    folder.put(checksummed("states/key", content), content)
+    for name in ("records.jsonl", "ledger.jsonl"):
+        folder.put(name if folder.path else f"{name}/00000000", content)
+    with suppress(ValueError):
+        latest(folder)
+    with suppress(ValueError):
+        Store(folder).get("key")
+    assert Store(folder).entries()[0].notes == {}
+    assert read_records(folder) == []
+    with pytest.raises(ValueError, match=r"ledger\.jsonl: holds no whole record"):
+        Ledger.open(folder)
+
+
+def parsed_dataset(path: Path) -> object:
+    return with_dataset_file({"dataset": path.name}, path.parent)
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("space.yaml", read_spec),
+        ("trial.yaml", read_trial),
+        ("job.yaml", read_job),
+        ("data.dataset.yaml", parsed_dataset),
+        ("any.yaml", read_yaml),
+        ("table.csv", data.read_table),
+        ("manifest.json", lambda path: read_manifest(path.parent)),
+        ("image.png", lambda path: read_image(path, 8, "grey")),
+        ("words.txt", lambda path: word_vectors.load(str(path), 10)),
+        ("vectors.npy", lambda path: word_vectors.load(str(path), 10)),
+        ("weights.pth", read_weights),
+        ("weights.safetensors", read_weights),
+    ],
+)
+def test_files_that_a_user_names_run_nothing(tmp_path, trap, name, read):
+    (tmp_path / "vectors.txt").write_text("word\n")
+    (tmp_path / name).write_bytes(TRAPS[trap])
+    with suppress(ValueError, OSError):
+        read(tmp_path / name)
