@@ -169,6 +169,13 @@ def test_a_download_of_another_file_is_refused_and_leaves_nothing(mirror, tmp_pa
     assert [file.name for file in (tmp_path / "here").iterdir()] == ["train_new.tsv"]
 
 
+@pytest.mark.parametrize("address", ["http://example.org/x", "ftp://127.0.0.1/x", "file:///x", "example.org"])
+def test_a_mirror_that_is_not_of_https_is_refused(address, tmp_path):
+    with pytest.raises(ValueError, match=rf"^--from {address}: give an https:// address"):
+        sts_b_dir.download(tmp_path / "here", address)
+    assert not (tmp_path / "here").exists()
+
+
 def test_a_download_that_gets_nothing_leaves_no_folder(mirror, tmp_path):
     _, address = mirror
     with pytest.raises(ValueError, match=r"/nowhere/train_new\.tsv: .*give a mirror with --from"):

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from dirsweep.data.table import read_bytes
 from dirsweep.shots import cut_bins
 from dirsweep.storage import cache_folder
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FILES = {
     TRAIN: ("train_new.tsv", "4da3322ae29f7ad1b7d03cdeafcb2480c276e5df1d08737678a7856697218a9a"),
     VAL: ("dev_new.tsv", "9ec12d785aa817ffe4b0f88fde442d3bf57161d8cbeaa84aaa1fdf764cca6dd6"),
@@ -90,8 +92,13 @@ def download(folder: Path | None = None, address: str | None = None) -> Path:
     """Fetch the three files, each checked against its checksum, and say where they are.
 
     Raises:
-        ValueError: a file cannot be had, or is another one.
+        ValueError: a file cannot be had, or is another one; or the address is not of HTTPS or this machine.
     """
+    parts = urlsplit(address or ADDRESS)
+    if parts.scheme != "https" and (parts.scheme, parts.hostname in LOOPBACK) != ("http", True):
+        raise ValueError(
+            f"--from {address}: give an https:// address; what comes by another way others can change"
+        )
     folder = folder or cache_folder("sts-b-dir")
     for name, checksum in FILES.values():
         where = f"{(address or ADDRESS).rstrip('/')}/{name}"
