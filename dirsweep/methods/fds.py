@@ -23,6 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+PART = 256
+"""Samples whose squares a CPU takes at once: those of a whole epoch would leave its cache, and cost more than
+their sums."""
+
 
 @dataclass(frozen=True)
 class FeatureStatistics:
@@ -57,7 +61,10 @@ class FeatureStatistics:
         bins = len(self.seen)
         count = torch.bincount(bin, minlength=bins).to(z.dtype)[:, None]  # (K, 1)
         mean = torch.zeros_like(self.mean).index_add_(0, bin, z) / count.clamp(min=1)
-        squares = torch.zeros_like(mean).index_add_(0, bin, (z - mean[bin]) ** 2)
+        squares = torch.zeros_like(mean)
+        size = len(z) if z.is_cuda else PART
+        for own, place in zip(z.split(size), bin.split(size), strict=True):
+            squares.index_add_(0, place, (own - mean[place]) ** 2)
         variance = squares / (count - 1).clamp(min=1)  # 0 for a single sample
         present = count[:, 0] > 0
         kept = momentum * self.seen.to(z.dtype)[:, None]
