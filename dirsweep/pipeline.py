@@ -1,12 +1,13 @@
-"""One trial, both stages, in one process: without Ray, Optuna or MLflow.
+"""One trial, both stages: without Ray, Optuna or MLflow.
 
 `run_trial` is the diagram: data, stage 1, norms per bin, majority line, stage 2, result. On a CPU
-the same config and seed give the same numbers, twice and when stopped and resumed at any epoch.
+the same config and seed give the same numbers, twice and when stopped and resumed at any epoch. Where several
+processes train a trial each of them calls it; the first one writes the folder, and hands on what comes out.
 """
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, set
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.device import OutOfMemory, naming_memory, set_up
+from dirsweep.group import ALONE, Group
 from dirsweep.loop import Trial, restore_model, rows_of, train
 from dirsweep.profile import Profile
 from dirsweep.result import Measured, finish, keep_measured, measure, read_measured
@@ -28,7 +30,7 @@ from dirsweep.reuse import MEASURED, deposit, shared_stage1
 from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder, Record
 
-__all__ = ["OutOfMemory", "Stopped", "check", "predict", "predict_encoded", "run_trial"]
+__all__ = ["ALONE", "OutOfMemory", "Stopped", "check", "predict", "predict_encoded", "run_trial"]
 
 
 def run_trial(
@@ -41,6 +43,7 @@ def run_trial(
     store: Store | None = None,
     gpu_share: float = 1.0,
     profile: Profile | None = None,
+    group: Group = ALONE,
 ) -> dict[str, float]:
     """Train one trial in `folder`, or go on with it; returns its metrics by name ("val/few/mae").
 
@@ -54,21 +57,26 @@ def run_trial(
         store: stage 1s of other trials to go on from, and to add this one's to.
         gpu_share: its part of a GPU that it shares with others, and so of the memory.
         profile: is told where the time goes.
+        group: the processes that train it together, `config.processes` of them.
 
     Raises ValueError for what cannot be trained (a threshold that leaves no line, a folder of another
     trial), FloatingPointError when training diverges, OutOfMemory where its part of a GPU has too little,
     Stopped, and Superseded when a later attempt has begun.
     """
+    _check_processes(config, group)
     dataset = data.load(config.dataset)
     check(config, dataset)
     _claim_folder(config, dataset, folder)
-    if folder.exists("metrics.json"):
-        return _finished(folder, emit, emitted)
-    attempt = claim(folder)  # before it waits for others: whoever trains this trial still writes no more
+    if group.agreed(folder.exists("metrics.json")):
+        return _finished(folder, emit, emitted) if group.leads else _read(folder, "metrics.json")
+    # before it waits for others: whoever trains this trial still writes no more
+    attempt = claim(folder) if group.leads else 0
     with naming_memory(config, gpu_share):
-        with shared_stage1(config, dataset, folder, attempt, store, should_stop):
-            journal = Journal(folder, attempt, emit, emitted, should_stop)
-            trial = _set_up(config, dataset, journal, gpu_share, profile)
+        shared = shared_stage1(config, dataset, folder, attempt, store, should_stop)
+        with shared if group.leads else nullcontext():
+            attempt = group.told(attempt)  # the others wait here until the first has forked, or has the lease
+            journal = Journal(folder, attempt, emit, emitted, should_stop, group)
+            trial = _set_up(config, dataset, journal, gpu_share, profile, group)
             before = after = _pretrain(trial, store)
         line = None
         if config.stage2 is not None:
@@ -78,6 +86,14 @@ def run_trial(
             after = measure(trial, train(trial, fine_tune).epoch) if fine_tune.epochs else before
         with trial.part("report"):
             return finish(trial, before, line, after)
+
+
+def _check_processes(config: TrialConfig, group: Group) -> None:
+    if config.processes != group.size:
+        raise ValueError(
+            f"the trial wants {config.processes} processes (its knob `processes`), but {group.size} of them "
+            f"began it; start as many: torchrun --nproc-per-node {config.processes} -m dirsweep train ..."
+        )
 
 
 def check(config: TrialConfig, dataset: Dataset) -> None:
@@ -166,15 +182,18 @@ def _set_up(
     journal: Journal,
     gpu_share: float,
     profile: Profile | None = None,
+    group: Group = ALONE,
 ) -> Trial:
     """Model and label unit, with the weights of the last checkpoint if there is one."""
     set_up(config, gpu_share)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
     rows = rows_of(config, dataset, gpu_share)
     model = models.build(config.encoder, rows[dataset.train], config.seed)
+    if config.batch_norm_over == "synchronised":
+        models.globally(model, group)
     epochs = config.stage1.total_epochs + (config.stage2.schedule.epochs if config.stage2 else 0)
     model = models.placed(model, config.device)
-    trial = Trial(config, dataset, unit, model, journal, epochs, rows, profile=profile)
+    trial = Trial(config, dataset, unit, model, journal, epochs, rows, group=group, profile=profile)
     restore_model(trial)
     return trial
 
@@ -194,14 +213,15 @@ def _pretrain(trial: Trial, store: Store | None) -> Measured:
                 models.reset_head(trial.model, trial.config.seed, setting.stage)
             ended = train(trial, stage1.phase(trial, setting, first, last=setting is chain[-1]))
         first += setting.main.epochs
-    saved = trial.journal.checkpoint
-    if saved is not None and saved.epoch >= first and folder.exists(MEASURED):
+    saved, group = trial.journal.checkpoint, trial.group
+    if saved is not None and saved.epoch >= first and group.agreed(folder.exists(MEASURED)):
         measured = read_measured(folder, MEASURED)  # of the very weights that the checkpoint holds
     else:
         measured = measure(trial, ended.epoch)
-        trial.journal.check_current()
-        keep_measured(folder, MEASURED, measured)
-    if store is not None:
+        if group.leads:
+            trial.journal.check_current()
+            keep_measured(folder, MEASURED, measured)
+    if store is not None and group.leads:
         with trial.part("checkpoint"):
             deposit(trial, store, ended.tensors, ended.notes)
     return measured

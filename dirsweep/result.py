@@ -76,11 +76,11 @@ def read_measured(folder: Folder, name: str) -> Measured:
 
 
 def finish(trial: Trial, before: Measured, line: MajorityFit | None, after: Measured) -> dict[str, float]:
-    """Write tables, weights and metrics, remove the checkpoints; returns the metrics.
+    """Write tables, weights and metrics, remove the checkpoints; returns the metrics, on every process.
 
     before, after: measured at the end of stage 1 and of the last stage (equal without a stage 2).
     """
-    folder = trial.journal.folder
+    folder, predictions = trial.journal.folder, _predictions(trial)
     found = (
         after.shots
         | {f"stage1/{name}": value for name, value in before.shots.items()}
@@ -90,9 +90,11 @@ def finish(trial: Trial, before: Measured, line: MajorityFit | None, after: Meas
         | {"epoch": after.epoch, "epochs": trial.epochs, "seconds": trial.journal.seconds}
         | {"reused_seconds": reused_seconds(trial.journal.folder)}
     )
+    if not trial.group.leads:
+        return found
     left = {
         "bins.csv": _bin_table(trial, before, line, after).to_csv(index=False).encode(),
-        "val_predictions.csv": _predictions(trial).to_csv(index=False).encode(),
+        "val_predictions.csv": predictions.to_csv(index=False).encode(),
         "inputs.json": json.dumps(_inputs(trial)).encode(),
         "model.safetensors": pack(dict(trial.model.state_dict()), {"method_version": METHOD_VERSION}),
         "metrics.json": json.dumps(found, indent=1).encode(),

@@ -166,12 +166,13 @@ def _surroundings(config: TrialConfig, dataset: Dataset) -> dict[str, object]:
         "method_version": METHOD_VERSION,
         "torch": torch.__version__,
         "device": device,
-        "processes": 1,
+        "processes": config.processes,
         "precision": config.precision,
         "threads": config.threads,
         "seed": config.seed,
         "data": dataset.hash,
         "encoder": models.identity(config.encoder),
+        **({"batch_norm": config.batch_norm_over} if config.processes > 1 else {}),
     }
 
 

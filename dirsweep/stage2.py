@@ -65,7 +65,7 @@ def _term(trial: Trial, config: Stage2, fit: MajorityFit) -> Term:
         z = batch.z
         if drops:
             with _dropout_off(trained), precision(trial):
-                z = trained(inputs).float()
+                z = trial.group.gathered(trained(inputs), len(batch.bin)).float()
         return config.norm_weight * norm_term(
             feature_norm(z), batch.bin, targets, fit.scale, config.reduction
         )

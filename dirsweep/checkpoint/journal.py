@@ -10,6 +10,7 @@ from typing import Any
 
 from dirsweep.checkpoint.files import Checkpoint, check_current, latest, save
 from dirsweep.checkpoint.state import Notes, Tensors
+from dirsweep.group import ALONE, Group
 from dirsweep.storage import Folder, Record
 
 RECORDS = "records.jsonl"
@@ -26,7 +27,10 @@ class Stopped(Exception):
 
 
 class Journal:
-    """The records, checkpoints and clock of an attempt that was claimed."""
+    """The records, checkpoints and clock of an attempt that was claimed.
+
+    Of several processes that train the trial the first one writes and hands on; the others keep time alone.
+    """
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Journal:
         emit: Callable[[Record], None],
         emitted: int,
         should_stop: Callable[[], bool],
+        group: Group = ALONE,
     ) -> None:
         self.folder = folder
         self.attempt = attempt
@@ -42,6 +47,7 @@ class Journal:
         self._emit = emit
         self._emitted = emitted
         self._should_stop = should_stop
+        self._group = group
         records = read_records(folder)
         saved = self.checkpoint.notes.get("seconds", 0.0) if self.checkpoint else 0.0
         self._spent = max([saved, *(record["seconds"] for record in records)])
@@ -73,20 +79,24 @@ class Journal:
 
     def record(self, epoch: int, fields: dict[str, Any]) -> None:
         """Keep the record of one epoch of the trial, then hand it on."""
+        if not self._group.leads:
+            return
         self.check_current()
         record = {"epoch": epoch, "attempt": self.attempt, "seconds": self.seconds, **fields}
         self.folder.append(RECORDS, record)
         self._pass_on(record)
 
     def _pass_on(self, record: Record) -> None:
-        if record["epoch"] > self._emitted:
+        if self._group.leads and record["epoch"] > self._emitted:
             self._emit(record)
 
     def keep(self, epoch: int, step: int, state: Callable[[], tuple[Tensors, Notes]]) -> None:
         """Save the state if it is time to, or if the trial shall stop; then raise Stopped."""
         now = time.monotonic()
-        stop = now - self._looked >= BETWEEN_LOOKS and self._look(now)
-        if stop or now - self._saved >= (WITHIN_EPOCH if step else BETWEEN_EPOCHS):
+        leads = self._group.leads
+        stop = self._group.agreed(leads and now - self._looked >= BETWEEN_LOOKS and self._look(now))
+        due = stop or now - self._saved >= (WITHIN_EPOCH if step else BETWEEN_EPOCHS)
+        if leads and due:
             tensors, notes = state()
             save(self.folder, self.attempt, epoch, step, tensors, {**notes, "seconds": self.seconds})
             self._saved = time.monotonic()

@@ -1,6 +1,8 @@
 """Commands on one trial: train it, predict with it."""
 
 import contextlib
+import io
+import os
 import shlex
 import signal
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from dirsweep.cli.shared import SWEEPS, checked_trial, here, next_free, show
 from dirsweep.storage import Folder
 
 if TYPE_CHECKING:
+    from dirsweep.group import Group
     from dirsweep.profile import Profile
 
 app = typer.Typer()
@@ -37,12 +40,23 @@ def train(
 ) -> None:
     """Train one trial here and print its errors per shot.
 
-    With --out DIR of a trial that was stopped, the trial goes on.
+    With --out DIR of a trial that was stopped, the trial goes on. One of several processes is started by
+    torchrun: torchrun --nproc-per-node 2 -m dirsweep train best.yaml --set processes=2
 
     Example: dirsweep train sweeps/all-1/best.yaml --set stage2.norm_weight=0.5
     """
     wanted = dict(map(parsed, values or []))
     folder = out or TRIALS / next_free(Folder(TRIALS), Path(config).stem)
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        _train(config, wanted, folder, profiled, None)
+        return
+    from dirsweep.group import by_torchrun
+
+    with by_torchrun() as group, nullcontext() if group.leads else _silence():
+        _train(config, wanted, group.told(folder), profiled and group.leads, group)
+
+
+def _train(config: str, wanted: dict[str, Any], folder: Path, profiled: bool, group: "Group | None") -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder}: a file, not a folder; name another place")
     typer.echo(f"training {config} in {folder}")
@@ -63,7 +77,13 @@ def train(
     try:
         with interrupts() as interrupted:
             metrics = pipeline.run_trial(
-                trial, Folder(folder), show_epoch, emitted=known, should_stop=interrupted, profile=profile
+                trial,
+                Folder(folder),
+                show_epoch,
+                emitted=known,
+                should_stop=interrupted,
+                profile=profile,
+                group=group or pipeline.ALONE,
             )
     except pipeline.Stopped:
         _show_profile(profile, folder)
@@ -93,6 +113,11 @@ def _show_profile(profile: "Profile | None", folder: Path) -> None:
     show(report.spending(spent))
     traces = ", ".join(f"{folder}/{name}" for name in spent.files)
     typer.echo(f"traces (open them in ui.perfetto.dev or chrome://tracing): {traces}")
+
+
+def _silence() -> AbstractContextManager[Any]:
+    """Print nothing: the first of several processes does."""
+    return contextlib.redirect_stdout(io.StringIO())
 
 
 def _as_file(config: str) -> AbstractContextManager[Path]:

@@ -33,7 +33,13 @@ class TrialConfig(Config):
     """Number format of the forward pass; head, norms and losses are always float32. Left out, images on a GPU
     get bf16. tf32: float32 whose products a GPU rounds to ten bits."""
     threads: PositiveInt = 1
-    """CPU threads of a trial; part of the config because it can change the numbers."""
+    """CPU threads of a process; part of the config because it can change the numbers."""
+    processes: PositiveInt = 1
+    """Processes that train the trial together, each on a GPU or on CPU cores of its own; each takes its part
+    of every batch through the encoder. `batch_size` is that of all of them."""
+    batch_norm: Literal["synchronised", "local"] | None = None
+    """Over several processes, whether batch norm sees the whole batch or each process's part; null:
+    synchronised, wherever there is batch norm."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,6 +73,9 @@ class TrialConfig(Config):
             raise ValueError(
                 "stage2.freeze_batch_norm is set, but the encoder has no batch norm; leave it out"
             )
+        if self.batch_norm is not None and (self.processes == 1 or not self.encoder.batch_norm):
+            lacks = "the encoder has none" if self.processes > 1 else "processes is 1"
+            raise ValueError(f"batch_norm says how several processes share it, but {lacks}; leave it out")
         sizes = [self.stage1.batch_size, *(phase.batch_size for phase in self.stage1.then)]
         if self.encoder.batch_norm and 1 in sizes:
             raise ValueError(
@@ -110,6 +119,12 @@ class TrialConfig(Config):
                     f"layers {setting.layers} leaves out those that make them; set layers to all"
                 )
         return self
+
+    @property
+    def batch_norm_over(self) -> str:
+        """What batch norm is computed over: "synchronised", "local", or "" where there is none to share."""
+        shared = self.processes > 1 and self.encoder.batch_norm
+        return (self.batch_norm or "synchronised") if shared else ""
 
     def with_overrides(self, values: dict[str, Any]) -> "TrialConfig":
         """This config with `values` set by dotted name ("stage1.epochs"), validated as a whole.

@@ -13,6 +13,7 @@ from dirsweep.checkpoint.state import Tensors
 from dirsweep.config import Loss, LRDecay, Optimizer, TrialConfig, Weighting
 from dirsweep.data import Dataset, Split
 from dirsweep.data.target import TargetUnit
+from dirsweep.group import ALONE, Group
 from dirsweep.methods import Batch, Labels
 from dirsweep.models import Model, Rows
 from dirsweep.profile import Profile
@@ -40,6 +41,8 @@ class Trial:
     """What the encoder takes of each split that is trained on or predicted."""
     samples: int | None = None
     """Training samples that it stands for, where it has only some of them, to be timed."""
+    group: Group = ALONE
+    """The processes that train it."""
     profile: Profile | None = None
 
     def part(self, name: str) -> AbstractContextManager[None]:
@@ -79,7 +82,8 @@ class Phase:
     """Draw every bin equally often, with replacement, instead of each sample once."""
     select: str = "last"
     term: Term | None = None
-    """What the phase adds to the base loss: (batch, input of the trained part) to a scalar."""
+    """What the phase adds to the base loss: (global batch, this process's inputs of the trained part) to a
+    scalar."""
     after_step: Callable[[Batch], None] | None = None
     shift: Shift | None = None
     """What training does to z in front of the head."""

@@ -17,13 +17,15 @@ def predict(trial: Trial, split: Split) -> tuple[NDArray[np.float64], NDArray[np
     """Predictions (N,) in label units and feature norms (N,) over a split, in evaluation mode."""
     trial.model.eval()
     norms, predictions = [], []
+    count, rows = len(split.label), trial.rows[split]
+    own = models.take(rows, trial.group.part(count))
     with trial.part("evaluation"), torch.inference_mode(), precision(trial):
-        for part in in_order(trial.rows[split], trial.model.encoder.evaluation_batch, trial.config.device):
+        for part in in_order(own, trial.model.encoder.evaluation_batch, trial.config.device):
             z, prediction = trial.model(part)
             norms.append(feature_norm(z.float()))
             predictions.append(prediction)
-    model_unit = torch.cat(predictions).cpu().double().numpy()
-    return trial.unit.to_label(model_unit), torch.cat(norms).cpu().double().numpy()
+        norm, model_unit = (trial.group.gathered(torch.cat(found), count) for found in (norms, predictions))
+    return trial.unit.to_label(model_unit.cpu().double().numpy()), norm.cpu().double().numpy()
 
 
 def evaluate(trial: Trial, split: Split) -> dict[str, float]:

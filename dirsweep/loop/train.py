@@ -1,7 +1,7 @@
 """Train one phase, epoch by epoch.
 
-Each step gathers z, prediction, target and weight into one `Batch` before any method sees them, so
-a method written for one process also serves where the batch comes from several. Nothing here waits
+Each step gathers z into one `Batch` before head or method sees it, so what is written for one process also
+serves where several take parts of the batch through the encoder (`group`). Nothing here waits
 for the device inside a step (some methods do, and say so): losses are summed there and read once an epoch.
 """
 
@@ -52,6 +52,7 @@ def train(trial: Trial, phase: Phase) -> Trained:
     trial.journal.start_clock()
     for epoch in range(begun, phase.epochs):
         _epoch(trial, phase, work, epoch, step if epoch == begun else 0)
+        trial.group.share_buffers(trial.model)
         if phase.after_epoch is not None:
             with trial.part("methods"):
                 phase.after_epoch(_features(trial, work), work.bin, epoch)
@@ -106,7 +107,8 @@ def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) 
     parts = batches(rows.to(trial.config.device, non_blocking=True), phase.batch_size)
     resident = models.place(work.inputs).type == trial.config.device
     wanted = parts if resident else batches(rows, phase.batch_size)
-    repeated = (part.repeat(phase.views) for part in wanted[first_step:])
+    own = (part[trial.group.part(len(part))] for part in wanted[first_step:])
+    repeated = (part.repeat(phase.views) for part in own)
     inputs = feed(work.inputs, repeated, trial.config.device)
     with closing(inputs):
         for step, given in enumerate(trial.arriving(inputs), first_step):
@@ -123,7 +125,8 @@ def _epoch(trial: Trial, phase: Phase, work: Work, epoch: int, first_step: int) 
 def _step(
     trial: Trial, phase: Phase, work: Work, chosen: Tensor, inputs: Rows, lr: float, place: tuple[int, int]
 ) -> None:
-    """One optimizer step on the (B,) chosen rows and their inputs, of which there may be several views."""
+    """One optimizer step on the (B,) chosen rows; `inputs` are of this process's part of them, of which there
+    may be several views."""
     for group in work.optimizer.param_groups:
         group["lr"] = group.get("own_lr", lr)
     batch, base, term = _gradients(trial, phase, work, chosen, inputs, place)
@@ -144,12 +147,15 @@ def _gradients(
     trial: Trial, phase: Phase, work: Work, chosen: Tensor, inputs: Rows, place: tuple[int, int]
 ) -> tuple[Batch, Tensor, Tensor]:
     """Forward and backward; returns the batch, the base loss and the term. Draws the same, called again."""
-    chosen = chosen.repeat(phase.views)
-    seed = seed_of(trial.config.seed, phase.stage, *place, "layers")
-    with trial.part("forward"), _seeded(trial, seed):
+    group, count, chosen = trial.group, len(chosen), chosen.repeat(phase.views)
+    key = (phase.stage, *place, "layers")
+    apart = (*key, group.rank) if group.cuts(count) else key
+    with trial.part("forward"), _seeded(trial, seed_of(trial.config.seed, *apart)):
         with precision(trial):
             inputs = work.frozen(inputs)
-            z = work.trained(inputs)
+            z = group.gathered(work.trained(inputs), count, phase.views)
+            if apart != key:  # what is drawn behind the encoder is the same everywhere
+                torch.manual_seed(seed_of(trial.config.seed, *key))
             given = z
             if phase.shift is not None:
                 with trial.part("methods"):
@@ -169,15 +175,19 @@ def _gradients(
     with trial.part("backward"):
         work.optimizer.zero_grad(set_to_none=True)
         (base + term).backward()
+        group.average(weight for part in work.optimizer.param_groups for weight in part["params"])
     return batch, base.detach(), term.detach()
 
 
 def _features(trial: Trial, work: Work) -> Tensor:
     """(N, d) z of the training split, in evaluation mode."""
     trial.model.eval()
+    count = len(work.bin)
+    own = models.take(work.inputs, trial.group.part(count))
     with torch.no_grad(), precision(trial):
-        parts = in_order(work.inputs, trial.model.encoder.evaluation_batch, trial.config.device)
-        return torch.cat([work.trained(work.frozen(part)).float() for part in parts])
+        parts = in_order(own, trial.model.encoder.evaluation_batch, trial.config.device)
+        found = torch.cat([work.trained(work.frozen(part)).float() for part in parts])
+        return trial.group.gathered(found, count)
 
 
 def _own(loss: Loss, features: int, device: str) -> dict[str, nn.Parameter]:

@@ -17,6 +17,7 @@ from dirsweep.config import MLP, Backbone, BiLSTM, Custom, EncoderConfig, Senten
 from dirsweep.data import ImageInputs, Inputs, Pairs, first
 from dirsweep.models import backbone, bilstm, custom, sentence_encoder, word_vectors
 from dirsweep.models.backbone import BackboneEncoder
+from dirsweep.models.batch_norm import globally
 from dirsweep.models.bilstm import BiLSTMEncoder
 from dirsweep.models.custom import CustomEncoder
 from dirsweep.models.mlp import MLPEncoder
@@ -34,6 +35,7 @@ __all__ = [
     "check",
     "contents",
     "count",
+    "globally",
     "identity",
     "join",
     "place",

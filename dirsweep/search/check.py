@@ -20,6 +20,8 @@ NEVER_SEARCHED = {
     "device": "it is one for the whole sweep; set it in `fixed`",
     "precision": "it is one for the whole sweep; set it in `fixed`",
     "threads": "it is one for the whole sweep; set it in `fixed`",
+    "processes": "it is one for the whole sweep; set it in `fixed`",
+    "batch_norm": "it is one for the whole sweep; set it in `fixed`",
 }
 
 

@@ -116,7 +116,7 @@ def _config(earlier: dict[str, Any], trial: TrialRecord, gone: list[str]) -> dic
 
 def _differences(then: Any, here: Any, name: str = "") -> dict[str, str]:
     """By dotted name, what two configurations set differently; not where the data lie or what they run on."""
-    if name.split(".")[0] in ("dataset", "device", "threads", "seed"):
+    if name.split(".")[0] in ("dataset", "device", "threads", "processes", "seed"):
         return {}
     if isinstance(then, dict) and isinstance(here, dict):
         found: dict[str, str] = {}
