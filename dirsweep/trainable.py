@@ -13,10 +13,12 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 from dirsweep.config import TrialConfig
 from dirsweep.storage import STOP, Folder, Place, Record
+from dirsweep.together import train_together
 
 POLL_SECONDS = 1.0
 ERROR_FILE = "error.txt"
@@ -43,6 +45,8 @@ class Assignment(TypedDict):
     """The sweep's folder: while its stop mark is there, trials save and end."""
     gpu_share: NotRequired[float]
     """Its part of a GPU that others share; left out, it has one for itself, or none."""
+    per_process: NotRequired[dict[str, float]]
+    """"CPU" and "GPU" of each of its processes, where it has several."""
 
 
 def trial(assignment: Assignment) -> None:
@@ -63,15 +67,26 @@ def trial(assignment: Assignment) -> None:
             )
             report_final("OPEN", {}, reason)
             return
-        metrics = pipeline.run_trial(
-            config,
-            folder,
-            report_epoch,
-            emitted=assignment["emitted"],
-            should_stop=stopped,
-            store=Store(Folder(assignment["store"])),
-            gpu_share=assignment.get("gpu_share", 1.0),
-        )
+        if config.processes > 1:
+            metrics = train_together(
+                config,
+                folder,
+                report_epoch,
+                emitted=assignment["emitted"],
+                begin_looking=partial(stop_check, assignment["sweep"]),
+                store=assignment["store"],
+                per_process=assignment["per_process"],
+            )
+        else:
+            metrics = pipeline.run_trial(
+                config,
+                folder,
+                report_epoch,
+                emitted=assignment["emitted"],
+                should_stop=stopped,
+                store=Store(Folder(assignment["store"])),
+                gpu_share=assignment.get("gpu_share", 1.0),
+            )
     except pipeline.Stopped:
         return
     except (ValueError, FloatingPointError, pipeline.OutOfMemory) as error:

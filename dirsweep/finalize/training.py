@@ -7,11 +7,14 @@ A run has a folder of its own below `finalize/runs/`, named by configuration and
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dirsweep.config import TrialConfig
 from dirsweep.finalize.plan import Row
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, Record
 from dirsweep.sweep import Resources, stopping
+from dirsweep.sweep.session import room
+from dirsweep.together import train_together
 
 FOLDER = "finalize/runs"
 FRESH = 1_000_000
@@ -83,20 +86,31 @@ def train(
     """
     import ray
 
-    task = ray.remote(_train).options(
-        num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=RETRIES
-    )
-    waiting = {
-        task.remote(
-            run.config.model_dump_json(),
-            str(run.folder.absolute()),
-            str(store.absolute()),
-            resources.gpu_share,
-        ): run
-        for run in todo
-    }
-    failed = {}
-    while waiting:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    alone = {"num_cpus": resources.cpus_per_trial, "num_gpus": resources.gpus_per_trial}
+    together = {"num_cpus": 0, "num_gpus": 0}  # its processes take what it is given
+
+    def start(run: Run) -> Any:
+        takes = alone if run.config.processes == 1 else together
+        return (
+            ray.remote(_train)
+            .options(**takes, max_retries=RETRIES)
+            .remote(
+                run.config.model_dump_json(),
+                str(run.folder.absolute()),
+                str(store.absolute()),
+                resources.gpu_share,
+                resources.per_process(run.config.processes),
+            )
+        )
+
+    failed: dict[Run, str] = {}
+    waiting: dict[Any, Run] = {}
+    next_up = list(todo)
+    while waiting or next_up:
+        while next_up and (next_up[0].config.processes == 1 or len(waiting) < room(nodes, resources)):
+            run = next_up.pop(0)
+            waiting[start(run)] = run
         ended, _ = ray.wait(list(waiting), timeout=LOOK_SECONDS)
         if owner.exists(stopping.FILE):
             raise KeyboardInterrupt
@@ -113,12 +127,12 @@ def train(
             if reason:
                 failed[run] = reason
             said = f"cannot be trained: {reason}" if reason else "is trained"
-            place = f"{len(todo) - len(waiting)} of {len(todo)}"
+            place = f"{len(todo) - len(waiting) - len(next_up)} of {len(todo)}"
             on_done(f"run {place}: {run.row.label} with seed {run.seed} {said}")
     return failed
 
 
-def _train(config: str, folder: str, store: str, gpu_share: float) -> str:
+def _train(config: str, folder: str, store: str, gpu_share: float, per_process: dict[str, float]) -> str:
     """One run in a worker; the reason if its numbers break down, else "".
 
     With another seed they may not. Any other error is the configuration's or the machine's, and raised: a
@@ -127,14 +141,18 @@ def _train(config: str, folder: str, store: str, gpu_share: float) -> str:
     from dirsweep import pipeline
     from dirsweep.checkpoint import Store
 
+    trial = TrialConfig.model_validate_json(config)
     try:
-        pipeline.run_trial(
-            TrialConfig.model_validate_json(config),
-            Folder(folder),
-            lambda record: None,
-            store=Store(Folder(store)),
-            gpu_share=gpu_share,
-        )
+        if trial.processes > 1:
+            train_together(trial, Folder(folder), _ignore, store=store, per_process=per_process)
+        else:
+            pipeline.run_trial(
+                trial, Folder(folder), _ignore, store=Store(Folder(store)), gpu_share=gpu_share
+            )
     except FloatingPointError as error:
         return str(error)
     return ""
+
+
+def _ignore(record: Record) -> None:
+    """Nobody watches the epochs of a run."""

@@ -39,7 +39,11 @@ class Driver:
         self.failure: Exception | None = None
         """What ends the sweep early; raised once Tune has let go."""
         self.stop = stopping.Stop(book.folder)
-        self._book, self._workers, self._on_change, self._lost = book, workers, on_change, lost
+        self.workers = workers
+        """Trials that run at once."""
+        self.processes = book.spec.default_config().processes
+        """Of each trial."""
+        self._book, self._on_change, self._lost = book, on_change, lost
         self._pruning = Pruning(book.spec, rule, book.config)
         self._begun = self._looked = time.monotonic()
         minutes = book.spec.budget.minutes
@@ -70,7 +74,7 @@ class Driver:
                 assignment = self._hand_out(key)
                 if assignment:
                     return assignment
-            elif len(self._waiting) < self._workers and self._may_ask():
+            elif len(self._waiting) < self.workers and self._may_ask():
                 key = self._book.ask(SAMPLER_SECONDS if self._handed else POLL_SECONDS)
                 if key is None:
                     return None
@@ -89,8 +93,8 @@ class Driver:
         So workers start side by side; and one that becomes free goes on at once with a trial that waits. Of
         two that become free while none waits Tune ends one's process, and starts another.
         """
-        waiting, free = len(self._handed) - len(self._started), self._workers - len(self._started)
-        return waiting < max(1, free, self._workers // AHEAD)
+        waiting, free = len(self._handed) - len(self._started), self.workers - len(self._started)
+        return waiting < max(1, free, self.workers // AHEAD)
 
     def _may_ask(self) -> bool:
         if self._book.asking:  # it will be in the ledger, so it is to be run
@@ -269,7 +273,7 @@ class Driver:
             self._book.sums,
             self._book.total,
             running={key: self._handed[key] for key in self._started},
-            workers=self._workers,
+            workers=self.workers,
             seconds=time.monotonic() - self._begun,
             again=self._again,
             message=message,

@@ -60,6 +60,24 @@ class Resources(Config):
         """A trial's part of a GPU that it shares with others; 1 if with none."""
         return min(self.gpus_per_trial, 1.0) or 1.0
 
+    def per_process(self, processes: int) -> dict[str, float]:
+        """The "CPU" and "GPU" of each of a trial's processes.
+
+        Raises ValueError where they cannot share evenly, or a GPU would be idle: each has one, or none has.
+        """
+        if processes == 1 and self.gpus_per_trial > 1:
+            raise ValueError(
+                f"a trial is given {self.gpus_per_trial:g} GPUs, but its knob `processes` is 1, and one "
+                f"process uses one; set `processes: {self.gpus_per_trial:g}` in `fixed`, or give it one GPU"
+            )
+        if processes > 1 and (self.cpus_per_trial % processes or self.gpus_per_trial not in (0, processes)):
+            raise ValueError(
+                f"a trial of {processes} processes is given {self.cpus_per_trial} CPUs and "
+                f"{self.gpus_per_trial:g} GPUs; give it {processes} CPUs or a multiple of that "
+                f"(--cpus-per-trial), and {processes} GPUs or none (--gpus-per-trial)"
+            )
+        return {"CPU": self.cpus_per_trial // processes, "GPU": self.gpus_per_trial / processes}
+
     @property
     def facts(self) -> dict[str, Any]:
         """What the ledger and a forecast keep of it, as plain values; on a cluster its size decides."""

@@ -82,6 +82,7 @@ def run(
         store.check_writable(storage)
         uri = _tracking_uri(folder, tracking_uri) if tracking else None
         resources = resources or Resources()
+        resources.per_process(spec.default_config().processes)  # refused before anything is written
         opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
         warm = gather(spec, opening["data"])
         tree = spec.model_dump(mode="json", by_alias=True)
@@ -127,9 +128,10 @@ def resume(
                 )
             # its first driver died before it wrote what it took
             _warm_up(records, gather(spec, records.opening["data"]), spec, on_change)
+        resources = resources or Resources()
+        resources.per_process(spec.default_config().processes)
         if extra_trials:
             records.write("budget", trials=extra_trials)
-        resources = resources or Resources()
         return _drive(spec, folder, records, lost, resources, uri, system_metrics, on_change, trial)
 
 

@@ -23,6 +23,9 @@ from dirsweep.sweep.driver import Driver
 from dirsweep.sweep.session import Resources
 from dirsweep.trainable import said
 
+NOTHING = {"memory": 1.0}
+"""A byte: Tune knows no trial that takes nothing at all."""
+
 Trainable = Callable[[Any], None]
 Result = TypeVar("Result")
 
@@ -50,15 +53,18 @@ class _Link:
 class _Searcher(_Link, Searcher):
     """Hands out trials, and hears of their ends."""
 
-    def __init__(self, driver: Driver, held: dict[str, Trial], gpu_share: float) -> None:
+    def __init__(self, driver: Driver, held: dict[str, Trial], resources: Resources) -> None:
         super().__init__()
-        self.driver, self.held, self.gpu_share = driver, held, gpu_share
+        self.driver, self.held, self.resources = driver, held, resources
 
     def suggest(self, trial_id: str) -> Any:
+        if self.driver.processes > 1 and len(self.held) >= self.driver.workers:
+            return None  # what Tune starts takes nothing, so it would start any number
         assignment = self.guarded(self.driver.next, otherwise=None)
         if assignment is None:
             return Searcher.FINISHED if self.driver.over else None
-        return {**assignment, "gpu_share": self.gpu_share}
+        per_process = self.resources.per_process(self.driver.processes)
+        return {**assignment, "gpu_share": self.resources.gpu_share, "per_process": per_process}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         if not error:  # `_Steps` finds those in error, also the ones that Tune does not report
@@ -137,15 +143,17 @@ def drive(driver: Driver, trainable: Trainable, resources: Resources) -> None:
     """Run trials until the driver has no more; raises what went wrong in it."""
     held: dict[str, Trial] = {}
     """Trials that Tune has, by Tune's id."""
-    per_trial = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+    alone = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+    per_trial = alone if driver.processes == 1 else NOTHING  # of several, each process takes its own
     with tempfile.TemporaryDirectory(prefix="dirsweep-") as folder:
         tuner = tune.Tuner(
             tune.with_resources(trainable, per_trial),
             tune_config=tune.TuneConfig(
-                search_alg=_Searcher(driver, held, resources.gpu_share),
+                search_alg=_Searcher(driver, held, resources),
                 scheduler=_Scheduler(driver, held),
                 num_samples=-1,
-                reuse_actors=resources.reuses_actors,
+                # a trial that Tune ends early leaves a thread behind, which only the actor's end ends
+                reuse_actors=resources.reuses_actors and driver.processes == 1,
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
             ),
