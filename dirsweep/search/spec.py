@@ -50,6 +50,8 @@ def own_tree(folder: Folder) -> dict[str, Any]:
         content = folder.read(FILE)
     except FileNotFoundError:
         raise ValueError(f"{where}: no such file") from None
+    except ConnectionError:  # an object store that is away: no bad input
+        raise
     except OSError as error:
         raise ValueError(f"{where}: cannot be read: {error}") from None
     return parse_yaml(content, where)

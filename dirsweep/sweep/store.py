@@ -22,6 +22,8 @@ def check_writable(storage: Folder) -> None:
     try:
         folder.put(PROBE, b"")
         folder.delete(PROBE)
+    except ConnectionError:  # an object store that is away: no bad input
+        raise
     except OSError as error:
         raise ValueError(
             f"{folder}: cannot write in the store of stage 1s ({error.strerror or error}); make it "
