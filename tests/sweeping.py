@@ -3,6 +3,7 @@
 python tests/sweeping.py run|resume FOLDER WORKERS SPEC    (SPEC is read by `run` alone)
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -131,6 +132,27 @@ def records(folder: Place) -> list[Record]:
 def trials(folder: Place) -> dict[str, TrialRecord]:
     """The ledger's trials."""
     return ledger.trials(Ledger.open(Folder(folder)).records)
+
+
+def numbers(metrics: dict[str, float]) -> dict[str, float]:
+    """All metrics but the time taken; NaN as -1, so that they compare."""
+    found = {name: value for name, value in metrics.items() if not name.endswith("seconds")}
+    return {name: -1.0 if math.isnan(value) else value for name, value in found.items()}
+
+
+def told(folder: Place) -> dict[str, list[Any]]:
+    """What a ledger says of its sweep whatever happened to the drivers: asks, reports and tells, in order."""
+    found: dict[str, list[Any]] = {"asks": [], "reports": [], "tells": []}
+    for record in records(folder):
+        match record["kind"]:
+            case "ask" | "control":
+                found["asks"].append((record["trial"], record["params"]))
+            case "report":
+                found["reports"].append((record["trial"], record["epoch"], numbers(record["metrics"])))
+            case "tell":
+                ended = (record["state"], record["epoch"], record["reason"], numbers(record["metrics"]))
+                found["tells"].append((record["trial"], *ended))
+    return found
 
 
 def main(action: str, folder: str, workers: int, spec: Path) -> None:

@@ -40,6 +40,26 @@ def test_a_part_that_a_dead_writer_left_is_not_listed(tmp_path: Path):
     assert folder.list("nowhere") == []
 
 
+def test_what_a_dead_writer_left_half_written_is_tidied_away(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.put("a", b"1")
+    for place in (tmp_path, tmp_path / "below"):
+        place.mkdir(exist_ok=True)
+        (place / ".a.99.00000000.part").write_bytes(b"half")
+    folder.tidy()
+    left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+    assert left == {"a", "below/.a.99.00000000.part"}
+    (folder / "not there").tidy()
+
+
+def test_the_first_of_numbered_records_is_written_once(tmp_path: Path):
+    folder = Folder(tmp_path)
+    folder.append("a", {"n": 0}, number=0)
+    with pytest.raises(FileExistsError, match="a is there already"):
+        folder.append("a", {"n": 0}, number=0)
+    assert folder.records("a") == ([{"n": 0}], 0)
+
+
 def test_delete_is_silent_where_there_is_nothing(folder: Folder):
     folder.put("x", b"")
     folder.delete("x")

@@ -175,6 +175,17 @@ def test_pruning_takes_the_oldest_first_and_never_one_whose_lease_is_held(folder
 
 
 @pytest.mark.usefixtures("quick")
+def test_pruning_takes_what_a_dead_writer_left_half_written(tmp_path: Path):
+    store, half = Store(Folder(tmp_path)), tmp_path / "states" / ".k-0.safetensors.99.00000000.part"
+    half.parent.mkdir()
+    half.write_bytes(b"half")
+    with lease.lease(store.folder, "k", "trial", lambda: False, lambda: False):
+        prune(store, keep_bytes=None, older_than=None)
+        assert half.exists()
+    prune(store, keep_bytes=None, older_than=None)
+    assert not half.exists()
+
+
 def test_the_lease_of_a_dead_owner_keeps_nothing_from_pruning(folder: Folder):
     store = Store(folder)
     store.put("k", {"x": torch.ones(8)}, {"time": time.time() - 100})

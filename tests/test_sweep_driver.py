@@ -14,6 +14,7 @@ from dirsweep.search.model import SweepSpec
 from dirsweep.storage import Folder
 from dirsweep.sweep import stopping
 from dirsweep.sweep.book import Book
+from dirsweep.sweep.controls import Control
 from dirsweep.sweep.driver import Driver
 from dirsweep.sweep.median import Median
 from dirsweep.sweep.progress import Progress, Sums, logged, progress
@@ -136,6 +137,36 @@ def test_a_control_of_a_configuration_that_was_run_takes_its_numbers(tmp_path: P
     assert (twin.state, twin.attempts, twin.seconds) == ("COMPLETE", 0, 0.0)
     assert twin.metrics["val/all/mae"] == 9.0
     assert twin.reason == "same configuration as default-plain"
+
+
+def test_a_control_whose_driver_died_before_it_took_its_twins_numbers_takes_them_at_resume(tmp_path: Path):
+    only_mu = {"stage2.norm_weight": {"log": [0.01, 10.0]}}
+    spec = sweeping.spec(tmp_path, searched=only_mu, budget={"trials": 1})
+    bench = Bench(tmp_path / "sweep", spec)
+    bench.run_controls()
+    bench.take()
+    bench.finish("0", 8.0)
+    bench.book.close()
+    bench.book.add_control(Control("0", "plain", bench.book.records["0"].params))
+    resumed = Bench(tmp_path / "sweep", spec)
+    resumed.book.settle(wait=True)
+    twin = resumed.book.records["0-plain"]
+    assert (twin.state, twin.attempts, twin.reason) == ("COMPLETE", 0, "same configuration as default-plain")
+
+
+def test_a_trial_that_is_pruned_keeps_no_checkpoint_though_its_driver_dies_as_it_is_told(
+    tmp_path: Path, spec: SweepSpec
+):
+    bench = Bench(tmp_path / "sweep", spec, Rungs("val/all/mae", (0.25,), 2))
+    bench.run_controls()
+    for key, mae in (("0", 8.0), ("1", 9.0)):
+        bench.take()
+        bench.book.trial_folder(key).put("checkpoints/half-trained", b"")
+        bench.report(key, 1, mae)
+    bench.book._search.close()  # the tell is written, and not taken in
+    assert sweeping.trials(tmp_path / "sweep")["1"].state == "PRUNED"
+    left = {key: bench.book.trial_folder(key).list("checkpoints") for key in ("0", "1")}
+    assert left == {"0": ["checkpoints/half-trained"], "1": []}
 
 
 def test_two_controls_of_one_configuration_are_run_once(tmp_path: Path):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import sweeping
+import yaml
 
 from dirsweep import sweep
 from dirsweep.ledger import FILE, Ledger
@@ -31,6 +32,20 @@ def test_a_folder_that_exists_is_refused(tmp_path: Path):
         ValueError, match=r"dirsweep resume .*sweep` goes on with a sweep, another --name begins"
     ):
         sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep")
+
+
+def test_a_sweep_whose_driver_died_before_its_first_record_is_begun_by_the_same_command(tmp_path: Path):
+    folder, spec = tmp_path / "sweep", sweeping.spec(tmp_path)
+    folder.mkdir()
+    tree = spec.model_dump(mode="json", by_alias=True)
+    (folder / "spec.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))  # as far as it came
+    (folder / ".ledger.jsonl.99.00000000.part").write_text("half a record")
+    (tmp_path / "stage1").symlink_to("/proc")  # refused, but later than a folder that is taken
+    with pytest.raises(ValueError, match="cannot write in the store of stage 1s"):
+        sweep.run(spec, folder, tracking=False)
+    assert {file.name for file in folder.iterdir()} == {"spec.yaml", "driver.lock"}
+    with pytest.raises(ValueError, match="there is something already"):
+        sweep.run(sweeping.spec(tmp_path, budget={"trials": 9}), folder, tracking=False)
 
 
 def test_a_store_that_cannot_be_written_is_refused_before_anything_begins(tmp_path: Path):

@@ -36,11 +36,13 @@ class Checkpoint:
 
 
 def claim(folder: Folder) -> int:
-    """Take the next attempt number of the trial in `folder`."""
+    """Take the next attempt number of the trial in `folder`; what earlier ones left half written goes."""
     who = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
     attempt = _highest_attempt(folder) + 1
     while not folder.put_if_absent(f"attempts/{attempt:03d}", who):
         attempt += 1
+    for place in (folder, folder / "attempts", folder / "checkpoints"):
+        place.tidy()
     return attempt
 
 

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from dirsweep.checkpoint import lease
-from dirsweep.checkpoint.store import Entry, Store
+from dirsweep.checkpoint.store import STATES, Entry, Store
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Pruned:
 def prune(store: Store, *, keep_bytes: float | None, older_than: float | None) -> Pruned:
     """Remove entries older than `older_than` seconds, then the oldest until at most `keep_bytes` are left.
 
-    None sets no limit. An entry whose lease is held stays; the leases that nobody holds go.
+    None sets no limit. An entry whose lease is held stays; the leases that nobody holds go, and where none is
+    held, what dead writers left half written.
     """
     held = lease.held(store.folder)
     removed, kept = [], []
@@ -35,4 +36,6 @@ def prune(store: Store, *, keep_bytes: float | None, older_than: float | None) -
         store.delete(entry.key)
         removed.append(entry)
         left -= entry.size
+    if not held:
+        (store.folder / STATES).tidy()
     return Pruned(removed, kept, lease.clear(store.folder, held))

@@ -176,6 +176,9 @@ class Bucket:
             if not key.endswith("/")  # an empty object that some browsers of stores show as a folder
         ]
 
+    def tidy(self) -> None:
+        """Nothing: an object is whole or not there; parts of a large one go by the bucket's own rule."""
+
     def exists(self, name: str) -> bool:
         """Whether the object is there."""
         try:

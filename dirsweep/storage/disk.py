@@ -12,6 +12,9 @@ from dirsweep.storage import flock
 from dirsweep.storage.holder import Holder
 from dirsweep.storage.record import Record, line, parse
 
+PART = ".part"
+"""How the name of a file ends that is being written."""
+
 
 @dataclass(frozen=True)
 class Disk:
@@ -49,7 +52,7 @@ class Disk:
     def _part(self, name: str, content: bytes) -> tuple[Path, Path]:
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part"
+        part = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}{PART}"
         try:
             with part.open("wb") as file:
                 file.write(content)
@@ -61,7 +64,14 @@ class Disk:
         return target, part
 
     def append(self, name: str, record: Record, *, number: int | None, durable: bool) -> None:
-        """Add a line to the file; what a dead writer left of its last line stays a line of its own."""
+        """Add a line to the file; what a dead writer left of its last line stays a line of its own.
+
+        The first of numbered lines is put whole: a file that is there holds one.
+        """
+        if number == 0:
+            if not self.put_if_absent(name, line(record)):
+                raise FileExistsError(f"{self.path / name} is there already")
+            return
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         text = line(record)
@@ -104,8 +114,13 @@ class Disk:
     def _walk(self, top: Path) -> Iterator[str]:
         for base, _, files in os.walk(top):
             for file in files:
-                if not file.endswith(".part"):
+                if not file.endswith(PART):
                     yield str((Path(base) / file).relative_to(self.path))
+
+    def tidy(self) -> None:
+        """Remove files that were written and never got their name."""
+        for part in self.path.glob(f".*{PART}"):
+            part.unlink(missing_ok=True)
 
     def exists(self, name: str) -> bool:
         """Whether it is a file."""

@@ -163,6 +163,8 @@ class Book:
         record.metrics = record.metrics if metrics is None else dict(metrics)
         record.epoch = record.epoch if epoch is None else epoch
         record.seconds = record.seconds if seconds is None else seconds
+        if state != "COMPLETE" and record.attempts:  # first, for nobody looks again at a trial that was told
+            self._discard_checkpoints(key)
         entered: Future[State]
         if record.kind == "ask":
             entered = self._search.submit_tell(
@@ -190,8 +192,6 @@ class Book:
             record, entered = self._tells.pop(0)
             record.state = entered.result()
             self._settled.add(self._unsettled.pop(record.trial))
-            if record.state != "COMPLETE" and record.attempts:
-                self._discard_checkpoints(record.trial)
             self._track_end(record)
             settled.append(record)
         return settled

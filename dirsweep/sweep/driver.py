@@ -128,13 +128,16 @@ class Driver:
             open_now = [record.trial for record in records.values() if record.state == "OPEN"]
             if any(self._book.config(key) == config for key in open_now):
                 continue  # its numbers are on their way: it comes up again when nothing is open
-            twin = controls.same_config(spec, config, records.values())
             self._book.add_control(control)
-            if twin is None:
-                self._waiting.append(control.key)
-            else:
-                reason = f"same configuration as {twin.trial}"
-                self._book.tell(control.key, "COMPLETE", reason, metrics=twin.metrics, epoch=twin.epoch)
+            self._queue_control(control.key)
+
+    def _queue_control(self, key: str) -> None:
+        twin = controls.same_config(self._book.spec, self._book.config(key), self._book.records.values())
+        if twin is None:
+            self._waiting.append(key)
+        else:
+            reason = f"same configuration as {twin.trial}"
+            self._book.tell(key, "COMPLETE", reason, metrics=twin.metrics, epoch=twin.epoch)
 
     def _hand_out(self, key: str) -> Assignment | None:
         try:
@@ -292,5 +295,7 @@ class Driver:
             if record.state == "OPEN" and record.trial not in self._waiting:
                 if record.trial in behind:  # the driver died between the decision and the tell
                     self._prune(record)
+                elif record.kind == "control" and not record.attempts:  # or it died before it copied a twin's
+                    self._queue_control(record.trial)
                 else:
                     self._waiting.append(record.trial)

@@ -1,4 +1,4 @@
-"""One driver per sweep folder: a dead one is taken over without asking."""
+"""One driver per sweep folder: a dead one is taken over without asking, its half-written files go."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ def held(folder: Place) -> Iterator[Event]:
         )
 
     with folder.lock(FILE, refusal) as lost:
+        folder.tidy()
         yield lost
 
 

@@ -72,8 +72,10 @@ def run(
     """
     folder = Folder(folder)
     storage = folder.parent
+    content = yaml.safe_dump(spec.model_dump(mode="json", by_alias=True), sort_keys=False).encode()
     with lock.held(folder) as lost:
-        if any(name.split("/")[0] != lock.FILE for name in folder.list()):
+        there = [name for name in folder.list() if name.split("/")[0] != lock.FILE]
+        if there and (there != [SPEC] or folder.read(SPEC) != content):  # else its driver died at once
             raise ValueError(
                 f"{folder}: there is something already; `dirsweep resume {folder}` goes on with a sweep, "
                 "another --name begins a new one"
@@ -85,8 +87,7 @@ def run(
         resources.per_process(spec.default_config().processes)  # refused before anything is written
         opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
         warm = gather(spec, opening["data"])
-        tree = spec.model_dump(mode="json", by_alias=True)
-        folder.put(SPEC, yaml.safe_dump(tree, sort_keys=False).encode())
+        folder.put(SPEC, content)
         records = Ledger.create(folder, name=folder.absolute().name, **opening)
         _warm_up(records, warm, spec, on_change)
         return _drive(spec, folder, records, lost, resources, uri, system_metrics, on_change, trial)
