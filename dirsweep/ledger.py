@@ -20,7 +20,9 @@ from dirsweep.storage import Folder, Record
 
 FILE = "ledger.jsonl"
 
-Kind = Literal["open", "warm", "ask", "control", "start", "report", "tell", "budget", "run", "end", "opening"]
+Kind = Literal[
+    "open", "warm", "ask", "control", "start", "report", "note", "tell", "budget", "run", "end", "opening"
+]
 SEED = "seed"
 """How the control of a repeat begins; then comes the number of the seed, from 2 on."""
 State = Literal["OPEN", "COMPLETE", "PRUNED", "FAIL"]
@@ -200,6 +202,8 @@ class TrialRecord:
     """Trainer-seconds."""
     reason: str = ""
     """Why it failed or was pruned."""
+    notes: list[str] = field(default_factory=list)
+    """What its attempts warned of, as a damaged checkpoint that was passed over."""
     run_id: str = ""
     """Its id at the tracking server."""
     begun: float = 0.0
@@ -265,6 +269,8 @@ def _fold(found: dict[str, TrialRecord], record: Record) -> None:
     if kind == "start":
         trial.attempts = max(trial.attempts, record["attempt"])
         trial.begun = trial.begun or record["time"]
+    elif kind == "note":
+        trial.notes.append(record["text"])
     elif kind == "run":
         trial.run_id = trial.run_id or record["id"]
     elif kind == "report" and trial.state == "OPEN" and record["epoch"] > trial.epoch:

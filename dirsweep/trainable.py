@@ -3,16 +3,19 @@
 What would come again (a bad threshold, a loss that turned NaN, a GPU with too little memory) is reported
 as FAIL, not raised, for Tune and the sweep take an exception for a fault worth another attempt. A trial
 that was stopped reports no `final`: it stays open and goes on at resume. Tune gets a line of text;
-checkpoints and records are in the trial's own folder.
+checkpoints and records are in the trial's own folder. What the trial warns of goes with the next report, for
+Ray would leave it in a file of the worker's.
 
 Importing this brings neither torch nor Ray: the driver names `trial` before Ray has its settings.
 """
 
 import errno
 import json
+import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NotRequired, TypedDict
 
@@ -54,8 +57,16 @@ def trial(assignment: Assignment) -> None:
     stopped = stop_check(Folder(assignment["sweep"]))
     if stopped():
         return
+    with listening() as notes:
+        _run(assignment, stopped, notes)
+
+
+def _run(assignment: Assignment, stopped: Callable[[], bool], notes: "Notes") -> None:
     from dirsweep import data, pipeline
     from dirsweep.checkpoint import Store
+
+    def say(record: Record) -> None:
+        report_epoch(record, notes.take())
 
     folder = Folder(assignment["folder"])
     try:
@@ -71,7 +82,7 @@ def trial(assignment: Assignment) -> None:
             metrics = train_together(
                 config,
                 folder,
-                report_epoch,
+                say,
                 emitted=assignment["emitted"],
                 begin_looking=partial(stop_check, assignment["sweep"]),
                 store=assignment["store"],
@@ -81,7 +92,7 @@ def trial(assignment: Assignment) -> None:
             metrics = pipeline.run_trial(
                 config,
                 folder,
-                report_epoch,
+                say,
                 emitted=assignment["emitted"],
                 should_stop=stopped,
                 store=Store(Folder(assignment["store"])),
@@ -91,23 +102,49 @@ def trial(assignment: Assignment) -> None:
         return
     except (ValueError, FloatingPointError, pipeline.OutOfMemory) as error:
         folder.put(ERROR_FILE, traceback.format_exc().encode())
-        report_final("FAIL", {}, reason=str(error))
+        report_final("FAIL", {}, str(error), notes.take())
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
         report_final("OPEN", {}, reason=f"{folder}: {error.strerror}; make room")
     else:
-        report_final("COMPLETE", metrics)
+        report_final("COMPLETE", metrics, notes=notes.take())
 
 
-def report_epoch(record: Record) -> None:
-    """Report one epoch (`pipeline`'s record) to Tune."""
-    _report({**record, "fraction": record["epoch"] / record["of"]})
+class Notes(logging.Handler):
+    """Keeps warnings until they are reported."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._heard.append(record.getMessage())
+
+    def take(self) -> list[str]:
+        heard, self._heard = self._heard, []
+        return heard
 
 
-def report_final(state: str, metrics: dict[str, float], reason: str = "") -> None:
+@contextmanager
+def listening() -> Iterator[Notes]:
+    """What dirsweep warns of in this process inside the block."""
+    notes, logger = Notes(), logging.getLogger("dirsweep")
+    logger.addHandler(notes)
+    try:
+        yield notes
+    finally:
+        logger.removeHandler(notes)
+
+
+def report_epoch(record: Record, notes: Sequence[str] = ()) -> None:
+    """Report one epoch (`pipeline`'s record) to Tune, and what the trial warned of since the last."""
+    _report({**record, "fraction": record["epoch"] / record["of"], "notes": notes})
+
+
+def report_final(state: str, metrics: dict[str, float], reason: str = "", notes: Sequence[str] = ()) -> None:
     """Report how the trial ended; OPEN is an end that is not the trial's own (a full disk, other data)."""
-    _report({"final": True, "state": state, "reason": reason, "metrics": metrics})
+    _report({"final": True, "state": state, "reason": reason, "metrics": metrics, "notes": notes})
 
 
 def _report(said: Record) -> None:

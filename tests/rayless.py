@@ -23,7 +23,7 @@ from dirsweep.storage import Folder, Record
 from dirsweep.sweep import lock, pruning, told
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.driver import Driver
-from dirsweep.trainable import Assignment
+from dirsweep.trainable import Assignment, listening
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["dirsweep.pipeline", "dirsweep.sweep.book"])  # torch and Optuna take seconds
@@ -93,27 +93,28 @@ def _drive(folder: Folder, lost: Event, at: Callable[[str], None]) -> None:
 
 def _train(driver: Driver, assignment: Assignment, at: Callable[[str], None]) -> None:
     """Run a trial and hand on what it says, as `trainable.trial` does."""
+    with listening() as notes:
 
-    def emit(record: Record) -> None:
-        said = {**record, "fraction": record["epoch"] / record["of"]}
-        ends = driver.reported(assignment["key"], said)
-        at("reported")
-        if ends:
-            raise Pruned
+        def emit(record: Record) -> None:
+            said = {**record, "fraction": record["epoch"] / record["of"], "notes": notes.take()}
+            ends = driver.reported(assignment["key"], said)
+            at("reported")
+            if ends:
+                raise Pruned
 
-    try:
-        metrics = pipeline.run_trial(
-            TrialConfig.model_validate_json(assignment["config"]),
-            Folder(assignment["folder"]),
-            emit,
-            emitted=assignment["emitted"],
-            store=Store(Folder(assignment["store"])),
-        )
-    except Pruned:
-        return
-    at("ended")
-    final = {"final": True, "state": "COMPLETE", "reason": "", "metrics": metrics}
-    driver.reported(assignment["key"], final)
+        try:
+            metrics = pipeline.run_trial(
+                TrialConfig.model_validate_json(assignment["config"]),
+                Folder(assignment["folder"]),
+                emit,
+                emitted=assignment["emitted"],
+                store=Store(Folder(assignment["store"])),
+            )
+        except Pruned:
+            return
+        at("ended")
+        final = {"final": True, "state": "COMPLETE", "reason": "", "metrics": metrics, "notes": notes.take()}
+        driver.reported(assignment["key"], final)
 
 
 def start(folder: Path, death: Death | None = None) -> "multiprocessing.process.BaseProcess":

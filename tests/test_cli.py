@@ -466,9 +466,9 @@ def test_a_log_has_a_line_for_each_attempt_that_failed_and_none_for_smaller_news
         on_change(Progress(total=3, message="Ray and its workers start"))
         on_change(Progress(total=3, running=1, message="trial 0 starts"))
         on_change(
-            Progress(total=3, seconds=7.0, again=1, message="trial 0: attempt 1 of 3 failed, trying again")
+            Progress(total=3, seconds=7.0, news=1, message="trial 0: attempt 1 of 3 failed, trying again")
         )
-        on_change(Progress(total=3, seconds=8.0, again=1, running=1, message="trial 0 goes on"))
+        on_change(Progress(total=3, seconds=8.0, news=1, running=1, message="trial 0 goes on"))
     assert capsys.readouterr().out.splitlines() == [
         "       0 s  0 of 3 trials and 0 controls done, 0 running, 0 failed, 0 pruned",
         "       7 s  trial 0: attempt 1 of 3 failed, trying again",

@@ -1,6 +1,7 @@
-"""Drivers killed at any moment: nothing is lost, run twice or left behind."""
+"""Drivers killed at any moment, files damaged or moved: nothing is lost, run twice or left behind."""
 
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,7 +12,8 @@ import sweeping
 import yaml
 from rayless import Death
 
-from dirsweep.checkpoint import Store, lease
+from dirsweep import report
+from dirsweep.checkpoint import Store, lease, read_records
 from dirsweep.checkpoint.prune import prune
 from dirsweep.storage import Folder
 
@@ -111,3 +113,48 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_nothing_had_happened(
     rayless.finish(folder)
     assert kept == {file: file.read_bytes() for file in kept}
     assert_as_if_nothing_happened(folder, whole)
+
+
+def flip(file: Path) -> None:
+    """Flip a bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_flipped_bit_in_a_checkpoint_or_a_stored_stage_1_is_found_and_said(whole: Path, tmp_path: Path):
+    folder, forked = begin(tmp_path / "sweep"), list(sweeping.trials(whole))[-1]
+    rayless.die(folder, Death("reported", 8))  # in the fourth epoch of the second control
+    trained = folder / "trials" / "default-mu0"
+    *_, before, last = sorted(trained.glob("checkpoints/*"))
+    flip(last)
+    rayless.die(folder, Death("asked", len(sweeping.trials(whole)) - 1))  # all but the last are told
+    for entry in (tmp_path / "stage1").glob("states/*"):
+        flip(entry)
+    rayless.finish(folder)
+    assert_as_if_nothing_happened(folder, whole)
+    again = [record["epoch"] for record in read_records(Folder(trained)) if record["attempt"] == 2]
+    assert again[0] == int(before.name.split("-")[0]) + 1
+    of_checkpoint, of_entry = report.damage(report.load(folder))
+    assert of_checkpoint.startswith(
+        f"default-mu0: {trained}: checkpoint checkpoints/{last.name} is damaged; it is"
+    )
+    assert of_entry.startswith(f"{forked}: {tmp_path / 'stage1'}: states/")
+    assert of_entry.endswith("is damaged; it is removed and trained again")
+
+
+def test_a_ledger_that_is_cut_in_a_record_goes_on_from_the_one_before_and_says_so(
+    whole: Path, tmp_path: Path
+):
+    lines = (whole / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    kinds = [(record["kind"], record.get("trial")) for record in sweeping.records(whole)]
+    for cut in (kinds.index(("ask", "2")), kinds.index(("tell", "1")), *range(len(lines) - 3, len(lines))):
+        folder = tmp_path / str(cut) / "sweep"
+        shutil.copytree(whole.parent, folder.parent)
+        (folder / "ledger.jsonl").write_bytes(b"".join(lines[:cut]) + lines[cut][: len(lines[cut]) // 2])
+        [said] = report.damage(report.load(folder))
+        assert said.startswith(
+            f"{folder}/ledger.jsonl: 1 record(s) were cut short or damaged and are passed over;"
+        )
+        rayless.finish(folder)
+        assert_as_if_nothing_happened(folder, whole)

@@ -211,7 +211,7 @@ def test_a_trial_that_fails_three_times_has_failed_and_says_why(bench: Bench):
     assert (trial.reason, trial.attempts) == ("RuntimeError: the worker is unwell", 3)
     again = "trial 0: attempt 2 of 3 failed (RuntimeError: the worker is unwell), trying again"
     assert again in [progress.message for progress in bench.shown]
-    assert bench.driver.progress().again == 2
+    assert bench.driver.progress().news == 2
     assert "File somewhere" in (bench.book.folder / "trials" / "0").read("error.txt").decode()
 
 
@@ -239,6 +239,22 @@ def test_a_result_that_is_nan_is_a_failure(bench: Bench):
     bench.take()
     bench.finish("0", math.nan)
     assert bench.states() == {"default-plain": "FAIL", "default-mu0": "OPEN", "0": "FAIL"}
+
+
+def test_what_a_trial_warned_of_is_said_and_kept(bench: Bench):
+    key = bench.take()["key"]
+    final = {
+        "final": True,
+        "state": "COMPLETE",
+        "reason": "",
+        "metrics": {MAE: 9.0, "epoch": 4, "seconds": 1.0},
+    }
+    bench.driver.reported(key, {**final, "notes": ["checkpoint 3 is damaged"]})
+    said = [(progress.news, progress.message) for progress in bench.shown]
+    assert (1, f"control {key}: checkpoint 3 is damaged") in said
+    assert sweeping.trials(bench.book.folder)[key].notes == ["checkpoint 3 is damaged"]
+    assert bench.driver.reported(key, {**final, "notes": ["said by one that was given up"]})
+    assert bench.driver.progress().news == 1
 
 
 def test_an_epoch_that_the_ledger_has_is_dropped(bench: Bench):

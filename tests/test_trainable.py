@@ -1,3 +1,4 @@
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import tiny
 from ray import tune
 
 from dirsweep import data, trainable
+from dirsweep.storage import Folder
 from dirsweep.trainable import Assignment
 
 
@@ -116,6 +118,18 @@ def test_a_full_disk_is_no_failure_of_the_trial(
     assert "No space left on device" in reports[-1]["reason"]
 
 
+def test_what_a_trial_warns_of_goes_with_its_next_report_and_once(
+    tmp_path: Path, reports: list[dict[str, Any]]
+):
+    Folder(tmp_path / "trial").put("checkpoints/000001-00000000-001-0000000000000000.safetensors", b"damaged")
+    trainable.trial(assignment(tmp_path))
+    [said] = reports[0]["notes"]
+    assert f"{tmp_path / 'trial'}: checkpoint checkpoints/000001-00000000-001-0000000000000000" in said
+    assert "is damaged; it is removed, the one before is used" in said
+    assert [report["notes"] for report in reports[1:]] == [[]] * 5
+    assert not [one for one in logging.getLogger("dirsweep").handlers if isinstance(one, trainable.Notes)]
+
+
 def test_a_trial_does_not_run_on_other_data_than_its_sweep_began_with(
     tmp_path: Path, reports: list[dict[str, Any]]
 ):
@@ -143,5 +157,7 @@ def test_what_a_trial_says_comes_back_as_it_was_said(reports: list[dict[str, Any
     metrics = {"val/all/mae": 0.1 + 0.2, "val/few/mae": math.inf, "val/zero/mae": math.nan}
     trainable.report_epoch({"epoch": 3, "of": 4, "metrics": metrics})
     trainable.report_final("COMPLETE", metrics)
-    assert str(reports[0]) == str({"epoch": 3, "of": 4, "metrics": metrics, "fraction": 0.75})
-    assert str(reports[1]) == str({"final": True, "state": "COMPLETE", "reason": "", "metrics": metrics})
+    assert str(reports[0]) == str({"epoch": 3, "of": 4, "metrics": metrics, "fraction": 0.75, "notes": []})
+    assert str(reports[1]) == str(
+        {"final": True, "state": "COMPLETE", "reason": "", "metrics": metrics, "notes": []}
+    )

@@ -37,15 +37,15 @@ def watching() -> "Iterator[OnChange]":
 
 
 def _lines() -> "OnChange":
-    """Print the first change, each after which a trial or control has ended, and each failed attempt."""
-    shown, again = -1, 0
+    """Print the first change, each after which a trial or control has ended, and what went wrong."""
+    shown, news = -1, 0
 
     def on_change(progress: "Progress") -> None:
-        nonlocal shown, again
+        nonlocal shown, news
         from dirsweep import report
 
-        if progress.again > again:
-            again = progress.again
+        if progress.news > news:
+            news = progress.news
             typer.echo(report.message_line(progress))
         ended = progress.done + progress.failed + progress.pruned + progress.controls
         if ended > shown:

@@ -198,8 +198,7 @@ def _refuse_both(uri: str | None, system_metrics: bool, off: bool) -> None:
 def _tell_of_damage(folder: Folder) -> None:
     from dirsweep import report
 
-    said = report.damage(report.load(folder))
-    if said:
+    for said in report.damage(report.load(folder)):
         typer.echo(said, err=True)
 
 

@@ -36,8 +36,7 @@ def leaderboard(report: SweepReport) -> RenderableType:
         head.append(Text(f"{said}."))
     if report.forecast is not None:
         head.append(Text(forecast.in_words(report.forecast, report.spent.trainer_seconds)))
-    if report.dropped:
-        head.append(Text(damage(report)))
+    head += [Text(said) for said in damage(report)]
     if report.best is None:
         return Group(*head, Text(why_no_winner(report)))
     table = _table(report, report.best)

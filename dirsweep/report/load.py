@@ -13,6 +13,8 @@ from dirsweep.search.spec import read_own_spec
 from dirsweep.storage import Folder, Place
 
 DEFAULT = "default"
+NOTES = 5
+"""So many notes of trials are said; all are in the ledger."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,14 @@ def load(folder: Place) -> SweepReport:
     return SweepReport(folder, spec, found, order, names, "", ledger.dropped, costs, plan)
 
 
-def damage(report: SweepReport) -> str:
-    """What to say of a ledger with a line that was cut short; "" for a whole one."""
-    if not report.dropped:
-        return ""
-    return (
-        f"{report.folder}/{FILE}: {report.dropped} record(s) were cut short when a driver died; "
-        "what they said is asked or reported again"
-    )
+def damage(report: SweepReport) -> list[str]:
+    """What the sweep went on without, a sentence each: damaged records, and what its trials warned of."""
+    said = [f"{trial.trial}: {note}" for trial in report.trials.values() for note in trial.notes]
+    if len(said) > NOTES:
+        said[NOTES:] = [f"... and {len(said) - NOTES} more notes of trials, in {report.folder}/{FILE}"]
+    if report.dropped:
+        dropped = (
+            f"{report.folder}/{FILE}: {report.dropped} record(s) were cut short or damaged and are passed"
+        )
+        said.insert(0, f"{dropped} over; what they said is asked or reported again")
+    return said

@@ -144,6 +144,11 @@ class Book:
                 told.forked(self._tracker, self.ledger.opening, self.folder.name, record)
         return True
 
+    def note(self, key: str, text: str) -> None:
+        """Enter what a trial warned of: a damaged checkpoint that it passed over, a store that was away."""
+        self.records[key].notes.append(text)
+        self.ledger.write("note", trial=key, text=text)
+
     def tell(
         self,
         key: str,

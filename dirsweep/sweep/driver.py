@@ -52,7 +52,7 @@ class Driver:
         """Trials that Tune has, with the share of their epochs that is done."""
         self._started: set[str] = set()
         self._failures: dict[str, int] = {}
-        self._again = 0
+        self._news = 0
         self._waiting = Waiting(book.config)
         self._exhausted = False
         self._heard = False
@@ -170,6 +170,10 @@ class Driver:
         self._heard = True
         if key not in self._handed:
             return True
+        for text in result.get("notes", ()):
+            self._book.note(key, text)
+            self._news += 1
+            self._changed(f"{titled(self._book.records[key])}: {text}")
         metrics = result["metrics"]
         if result.get("final"):
             self._finish(key, result["state"], metrics, result["reason"])
@@ -208,7 +212,7 @@ class Driver:
             )
         elif self._failures[key] < ATTEMPTS:
             self._waiting.appendleft(key)
-            self._again += 1
+            self._news += 1
             attempt = f"attempt {self._failures[key]} of {ATTEMPTS}"
             self._changed(f"{titled(self._book.records[key])}: {attempt} failed ({reason}), trying again")
         else:
@@ -278,7 +282,7 @@ class Driver:
             running={key: self._handed[key] for key in self._started},
             workers=self.workers,
             seconds=time.monotonic() - self._begun,
-            again=self._again,
+            news=self._news,
             message=message,
         )
 

@@ -39,7 +39,8 @@ class Progress:
     seconds: wall seconds since this driver began; for `status`, those of all drivers so far.
     left: estimated wall seconds to the end, None before the first result.
     trainer_seconds: summed over all trials and controls (METHOD section 1).
-    again: attempts at trials that failed and are made anew, since this driver began.
+    news: how often, since this driver began, something went wrong that the sweep goes on without: an attempt
+        at a trial that is made anew, a damaged checkpoint.
     message: what happened last, in words.
     """
 
@@ -54,7 +55,7 @@ class Progress:
     seconds: float = 0.0
     left: float | None = None
     trainer_seconds: float = 0.0
-    again: int = 0
+    news: int = 0
     message: str = ""
 
 
@@ -109,7 +110,7 @@ def progress(
     running: Mapping[str, float] | None = None,
     workers: int = 1,
     seconds: float = 0.0,
-    again: int = 0,
+    news: int = 0,
     message: str = "",
 ) -> Progress:
     """Progress from what all trials and controls come to.
@@ -132,7 +133,7 @@ def progress(
         seconds=seconds,
         left=max(0.0, to_run) * spent / count / workers if count else None,
         trainer_seconds=sum(sums.seconds.values()),
-        again=again,
+        news=news,
         message=message,
     )
 

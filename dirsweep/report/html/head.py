@@ -50,8 +50,7 @@ def banners(report: SweepReport, state: str, records: Sequence[Record]) -> Html:
     lines = []
     if said := STATES[state]:
         lines.append(f"{said} {len(report.asked)} of {budget(records)} trials were asked.")
-    if report.dropped:
-        lines.append(damage(report))
+    lines += damage(report)
     if report.best is None:
         lines.append(why_no_winner(report))
     return joined(*(tag("p", line, class_="banner", role="note") for line in lines))
