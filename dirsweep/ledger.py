@@ -48,6 +48,8 @@ class Ledger:
         self._records = records
         self._lock = threading.Lock()
         self._failure: Exception | None = None
+        last = records[-1].get("time", 0.0) if records else 0.0
+        self._began = max(time.time(), last) - time.clock_gettime(time.CLOCK_BOOTTIME)
         self.dropped = dropped
         """Records that were cut short while being written and are passed over."""
 
@@ -118,7 +120,7 @@ class Ledger:
         with self._lock:
             if self._failure:
                 raise self._failure
-            record = {"n": len(self._records), "time": round(time.time(), 3), "kind": kind, **fields}
+            record = {"n": len(self._records), "time": self._now(), "kind": kind, **fields}
             try:
                 if record["n"] % PACK == 0:
                     self._pack()  # before the next is written, so that a driver that dies owes no pack
@@ -134,6 +136,15 @@ class Ledger:
                 raise self._failure from error
             self._records.append(record)
             return record
+
+    def _now(self) -> float:
+        """Unix seconds: by the machine's clock as the ledger was opened, and no less than its last record's.
+
+        From then on by a clock that nobody sets. However the machine's is set, while a driver lives or
+        between two, no record is earlier than the one before it, and one driver's are as far apart as they
+        say.
+        """
+        return round(self._began + time.clock_gettime(time.CLOCK_BOOTTIME), 3)
 
     def _refused(self, number: int, error: OSError) -> Exception:
         said = f"{self._folder}/{FILE}: record {number} could not be written: {error.strerror or error}"

@@ -1,5 +1,6 @@
 import math
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,24 @@ def test_two_sweeps_of_one_name_and_spec_are_told_apart(tmp_path):
     other = Ledger.create(Folder(tmp_path / "b"), **same, resources={"workers": 2})
     assert ledger.identity(one.opening) == ledger.identity(Ledger.open(Folder(tmp_path / "a")).opening)
     assert ledger.identity(one.opening) != ledger.identity(other.opening)
+
+
+@pytest.mark.parametrize("set_to", [-86400.0, 86400.0])
+def test_a_clock_that_is_set_changes_no_duration(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, set_to: float
+):
+    book, there = begun(folder), time.time
+    monkeypatch.setattr(time, "time", lambda: there() + set_to)  # while the driver runs
+    book.write("budget", trials=1)
+    times = [record["time"] for record in book.records]
+    assert 0 <= times[1] - times[0] < 60
+    again = Ledger.open(folder)  # by a driver that begins afterwards
+    for _ in range(2):
+        again.write("budget", trials=1)
+    later = [record["time"] for record in again.records]
+    assert later == sorted(later)
+    assert later[3] - later[2] < 60
+    assert later[2] == pytest.approx(max(times[1], there() + set_to), abs=60)
 
 
 def test_a_second_ledger_in_a_folder_is_refused(folder: Folder):

@@ -158,3 +158,20 @@ def test_a_ledger_that_is_cut_in_a_record_goes_on_from_the_one_before_and_says_s
         )
         rayless.finish(folder)
         assert_as_if_nothing_happened(folder, whole)
+
+
+def test_a_sweep_that_was_moved_goes_on_where_it_is_also_when_its_data_were(whole: Path, tmp_path: Path):
+    folder = begin(tmp_path / "here" / "sweep")
+    rayless.die(folder, Death("reported", 8))
+    there = tmp_path / "there" / "renamed"
+    there.parent.mkdir()
+    folder.rename(there)
+    (tmp_path / "here" / "tiny.csv").rename(tmp_path / "there" / "data.csv")
+    shutil.rmtree(tmp_path / "here")
+    spec = (there / "spec.yaml").read_text()
+    (there / "spec.yaml").write_text(
+        spec.replace(str(tmp_path / "here" / "tiny.csv"), str(tmp_path / "there" / "data.csv"))
+    )
+    rayless.finish(there)
+    assert_as_if_nothing_happened(there, whole)
+    assert not (tmp_path / "here").exists()

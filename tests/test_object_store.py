@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ from dirsweep.cli.places import check_writable
 from dirsweep.cluster.inside import NO_USE
 from dirsweep.ledger import FILE, Ledger
 from dirsweep.storage import Folder, beats, server
+from dirsweep.storage.holder import this_process
 from dirsweep.sweep import lock
 
 HOLD = "import sys, time; from dirsweep.storage import Folder, beats\n"  # the whole of a sweep takes seconds
@@ -40,8 +43,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def proxy(to: str, forward: Callable[[BaseHTTPRequestHandler], bool], port: int = 0) -> Iterator[str]:
-    """A server that hands every request on; where `forward` says False, its answer gets lost."""
+def proxy(
+    to: str,
+    forward: Callable[[BaseHTTPRequestHandler], bool] = lambda request: True,
+    port: int = 0,
+    clock: float = 0.0,
+) -> Iterator[str]:
+    """A server that hands every request on; where `forward` says False, its answer gets lost.
+
+    clock: seconds by which its clock is ahead of what it keeps the times of objects by.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -60,7 +71,9 @@ def proxy(to: str, forward: Callable[[BaseHTTPRequestHandler], bool], port: int 
                 return
             self.send_response_only(answer.status)
             for name, value in answer.getheaders():
-                if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                if name.lower() == "date":
+                    self.send_header(name, formatdate(time.time() + clock, usegmt=True))
+                elif name.lower() not in ("content-length", "connection", "transfer-encoding"):
                     self.send_header(name, value)
             length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
             self.send_header("Content-Length", length or "0")
@@ -507,6 +520,18 @@ def test_a_lock_is_held_while_it_beats_and_taken_over_once_its_holder_was_killed
         assert found is not None
         assert found.pid == os.getpid()
     assert lock.holder(bucket) is None
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lock_of_a_dead_process_is_taken_over_though_the_stores_clock_was_set_back(
+    bucket: Folder, monkeypatch: pytest.MonkeyPatch
+):
+    (bucket / "sweep").put(f"{lock.FILE}/0001.owner", json.dumps(asdict(this_process())).encode())
+    with proxy(os.environ["AWS_ENDPOINT_URL"], clock=-3600) as between:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", between)
+        begun = time.monotonic()
+        with lock.held(bucket / "sweep"):
+            assert beats.PATIENCE < time.monotonic() - begun < 5 * beats.PATIENCE
 
 
 @pytest.mark.usefixtures("quick")

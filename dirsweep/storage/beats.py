@@ -41,7 +41,7 @@ class Objects(Protocol):
 
 @contextmanager
 def held(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> Iterator[threading.Event]:
-    """Hold the lock `name`; waits until a holder's beat moves or is too old, and says so.
+    """Hold the lock `name`; waits until a holder's beat moves, is too old, or rests as long, and says so.
 
     Yields what is set once another process has taken the lock over.
 
@@ -76,14 +76,17 @@ def holder(objects: Objects, name: str) -> Holder | None:
 
 def _take(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> int:
     seen: tuple[int, bytes] | None = None
+    since = time.monotonic()
     while True:
         number = _highest(objects, name)
-        if number == 0 or _is_free(objects, name, number):
+        beat = (number, _last_beat(objects, name, number))
+        # by the clock here, for the store's may have been set back
+        rests = beat == seen and time.monotonic() - since > PATIENCE
+        if number == 0 or rests or _is_free(objects, name, number):
             mine = json.dumps(asdict(this_process())).encode()
             if objects.put_if_absent(_named(name, number + 1, "owner"), mine):
                 return number + 1
             continue
-        beat = (number, _last_beat(objects, name, number))
         if seen is None:
             owner = _owner(objects, name, number)
             log.warning(WAITING, objects, name, owner, PATIENCE)

@@ -41,10 +41,10 @@ def watched(calls: Calls, since: float, every: float = EVERY) -> Iterator[None]:
 def _watch(calls: Calls, since: float, every: float, over: threading.Event) -> None:
     try:
         monitors = _monitors()
-        ended = False
+        ended, begun = False, time.time() - time.monotonic()
         while not ended:
             ended = over.wait(every)  # one more sample then, so that a short sweep has some
-            now = time.time()
+            now = begun + time.monotonic()  # whatever the clock is set to meanwhile
             found = {f"system/{name}": float(value) for name, value in _sample(monitors).items()}
             calls.log_load(found, round((now - since) / every), now)
     except Exception:  # a sensor that fails must not be heard of in the sweep
