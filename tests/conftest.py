@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import natively
 import pytest
 import sweeping
 import torch
@@ -75,3 +76,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     config.hook.pytest_deselected(items=needing)
     items[:] = [item for item in items if item not in needing]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what went well only the second time."""
+    for container in natively.RESTARTED:
+        terminalreporter.write_line(f"{container} was started again: {natively.KNOWN}")
