@@ -24,7 +24,7 @@ from composed import (
 )
 from linting import planted, tool
 
-from dirsweep.cluster import read_job
+from dirsweep.cluster.job import read_job
 
 SET = {"DIRSWEEP_SECRETS": "/secrets"}
 

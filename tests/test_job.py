@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from dirsweep import cli, cluster
-from dirsweep.cluster.job import space_text
+from dirsweep import cli
+from dirsweep.cluster.job import json_schema, read_job, space_text
 from dirsweep.search.spec import read_spec
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ def refused(write):
     def refused(text: str) -> str:
         file = write(text)
         with pytest.raises(ValueError) as found:  # noqa: PT011 (its text is what is looked at)
-            cluster.read_job(file)
+            read_job(file)
         assert str(found.value).startswith(f"{file}: ")
         return str(found.value).removeprefix(f"{file}: ")
 
@@ -49,13 +49,13 @@ def refused(write):
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_every_shipped_job_loads_and_its_space_too(file):
-    job = cluster.read_job(file)
+    job = read_job(file)
     assert job.name == file.stem
     assert job.rendered().budget.trials > 0
 
 
 def test_the_shipped_jobs_ask_for_what_their_first_lines_say():
-    at_once = {file.stem: cluster.read_job(file).resources.at_once for file in SHIPPED}
+    at_once = {file.stem: read_job(file).resources.at_once for file in SHIPPED}
     # 8 GPUs at half a GPU a trial; 4 x 8 at one; 4 x 8 at a half; 2 x 32 CPUs at 2
     assert at_once == {"laptop": 2, "node8": 16, "nodes4x8": 32, "kuberay": 64, "slurm2": 32}
 
@@ -63,7 +63,7 @@ def test_the_shipped_jobs_ask_for_what_their_first_lines_say():
 def test_a_search_space_alone_is_a_job_with_local_defaults(tmp_path):
     file = tmp_path / "My_space.yaml"
     file.write_text(SPACE)
-    job = cluster.read_job(file)
+    job = read_job(file)
     assert (job.space, job.name, job.storage) == (str(file), "my-space", "sweeps")
     assert job.rendered() == read_spec(file)
 
@@ -71,15 +71,15 @@ def test_a_search_space_alone_is_a_job_with_local_defaults(tmp_path):
 def test_a_job_finds_its_space_from_its_own_folder(write, tmp_path, monkeypatch):
     file = write()
     monkeypatch.chdir("/")
-    assert cluster.read_job(file).space == str(tmp_path / "space.yaml")
+    assert read_job(file).space == str(tmp_path / "space.yaml")
 
 
 def test_the_jobs_budget_stands_for_that_of_the_space(write):
-    assert cluster.read_job(write("budget: {trials: 7}")).rendered().budget.trials == 7
+    assert read_job(write("budget: {trials: 7}")).rendered().budget.trials == 7
 
 
 def test_a_space_is_sent_as_a_file_that_reads_in_as_the_same_one(write, tmp_path):
-    job = cluster.read_job(write("budget: {trials: 7}"))
+    job = read_job(write("budget: {trials: 7}"))
     sent = tmp_path / "sent.yaml"
     sent.write_text(space_text(job.rendered()))
     assert read_spec(sent) == job.rendered()
@@ -87,7 +87,7 @@ def test_a_space_is_sent_as_a_file_that_reads_in_as_the_same_one(write, tmp_path
 
 
 def test_trials_that_get_gpus_train_on_cuda_and_others_must_not(write, tmp_path):
-    job = cluster.read_job(write("resources: {gpus_per_trial: 0.5}"))
+    job = read_job(write("resources: {gpus_per_trial: 0.5}"))
     assert job.rendered().default_config().device == "cuda"
     (tmp_path / "space.yaml").write_text(SPACE + "fixed: {device: cuda}\n")
     file = tmp_path / "cpu.yaml"
@@ -95,7 +95,7 @@ def test_trials_that_get_gpus_train_on_cuda_and_others_must_not(write, tmp_path)
     with pytest.raises(
         ValueError, match=r"space.yaml: 'fixed.device' is cuda, but 'resources.gpus_per_trial'"
     ):
-        cluster.read_job(file).rendered()
+        read_job(file).rendered()
 
 
 def test_an_unknown_key_is_named_with_those_that_are_allowed(refused):
@@ -163,7 +163,7 @@ def test_a_secret_in_a_job_is_refused_and_not_repeated(refused, text):
 
 
 def test_plain_and_referenced_variables_are_taken(write):
-    job = cluster.read_job(
+    job = read_job(
         write(
             "environment: {OMP_NUM_THREADS: 4, MONKEYS: two, MLFLOW_TRACKING_PASSWORD: {from: env}, "
             "HF_TOKEN: {from: secret, secret: hub, key: token}}"
@@ -177,11 +177,11 @@ def test_a_space_that_is_not_there_is_named(tmp_path):
     file = tmp_path / "lost.yaml"
     file.write_text("space: nowhere.yaml\n")
     with pytest.raises(ValueError, match=r"lost.yaml: 'space': there is no file .*nowhere.yaml"):
-        cluster.read_job(file)
+        read_job(file)
 
 
 def test_the_schema_for_editors_takes_the_shipped_jobs_and_finds_planted_errors():
-    schema = jsonschema.Draft202012Validator(cluster.json_schema())
+    schema = jsonschema.Draft202012Validator(json_schema())
     for file in SHIPPED:
         schema.validate(yaml.safe_load(file.read_text()))
     good = yaml.safe_load((ROOT / "jobs" / "kuberay.yaml").read_text())
@@ -205,7 +205,7 @@ def test_validate_checks_a_job_with_its_space_and_prints_its_schema(write, capsy
     )
     with pytest.raises(SystemExit):
         cli.main(["validate", "--job-schema"])
-    assert json.loads(capsys.readouterr().out) == cluster.json_schema()
+    assert json.loads(capsys.readouterr().out) == json_schema()
     write("retries: many")
     with pytest.raises(SystemExit) as ended:
         cli.main(["validate", str(file)])

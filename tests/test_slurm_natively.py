@@ -1,4 +1,4 @@
-"""A job on a real Slurm of two nodes: queued again in the middle, it goes on with the same sweep."""
+"""Jobs on a real Slurm of two nodes: one that is queued again in the middle, and one that is stopped."""
 
 import contextlib
 import re
@@ -13,15 +13,40 @@ import sweeping
 import yaml
 from natively import ROOT
 
+from dirsweep.cluster.job import read_job
+from dirsweep.cluster.slurm import script
 from dirsweep.storage import Record
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())]
 
-TRIALS = 5
+TRIALS = 4
 BIN = Path(sys.executable).parent
+PATHS = {"PATH": f"{BIN}:{slurm.PATH}", "PYTHONPATH": str(ROOT)}
+DIRSWEEP = """#!/bin/sh
+cd {folder}
+case "$1" in
+  run) echo sweeping; until [ -e asked ]; do sleep 0.1; done; exit 130 ;;
+  stop) echo "$2" >asked ;;
+esac
+"""
+"""In the place of dirsweep on the nodes: a sweep that goes on until it is asked to stop."""
+RAY = """#!/bin/sh
+until [ "$1" = -- ]; do shift; done
+shift
+exec "$@"
+"""
+COMMANDS = """
+import sys
+from dirsweep import cli
+for command in sys.argv[1:]:
+    try:
+        cli.main(command.split())
+    except SystemExit as ended:
+        print("status", ended.code, flush=True)
+"""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster():
     with slurm.running() as made:
         yield made
@@ -83,8 +108,7 @@ def test_a_job_that_is_queued_again_goes_on_with_its_sweep_on_both_nodes(cluster
     sweep, followed = folder / "sweeps" / "mine", folder / "followed.txt"
     submit = f"cd {folder}; exec dirsweep submit mine.yaml --to slurm --follow"
     other_cluster = {"RAY_ADDRESS": "http://127.0.0.1:8265", "RAY_AUTH_TOKEN": "0" * 64}
-    paths = {"PATH": f"{BIN}:{slurm.PATH}", "PYTHONPATH": str(ROOT)}
-    follower = cluster.start_command(submit, followed, paths | other_cluster)
+    follower = cluster.start_command(submit, followed, PATHS | other_cluster)
     seen: set[str] = set()
     """Nodes on which a trial was seen."""
 
@@ -140,3 +164,42 @@ def test_a_job_that_is_queued_again_goes_on_with_its_sweep_on_both_nodes(cluster
     assert log.count("all see") == 2
     assert f"{sweep}: reading its ledger" in log
     assert log.endswith("job 1: completed, queued again 1 time\n")
+
+
+def test_a_job_is_listed_read_and_stopped_by_dirsweeps_commands(cluster: slurm.Slurm):
+    folder = cluster.folder / "stopped"
+    (folder / "bin").mkdir(parents=True)
+    for name, text in (("dirsweep", DIRSWEEP.format(folder=folder)), ("ray", RAY)):
+        (folder / "bin" / name).write_text(text)
+        (folder / "bin" / name).chmod(0o755)
+    tree = {
+        "space": str(ROOT / "search_spaces" / "all.yaml"),
+        "resources": {"cpus_per_node": 1},
+        "storage": str(folder / "sweeps"),
+        "retries": 2,
+        "slurm": {"setup": [f"export PATH={folder}/bin:$PATH"]},
+    }
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(tree))
+    (folder / "sweep.sh").write_text(script(read_job(folder / "sweep.yaml")))
+    job = cluster.told("sh", "-c", f"cd {folder}; sbatch --parsable sweep.sh").strip()
+    other = cluster.told("sh", "-c", f"cd {folder}; sbatch --parsable --wrap 'sleep 60'").strip()
+    log = folder / f"sweep-{job}.log"
+    cluster.wait(lambda: log.exists() and "sweeping" in log.read_text(), "the sweep", 60)
+
+    said = folder / "said.txt"
+    words = ("list", f"logs {job}", f"stop {other}", "stop 99", f"stop {job}", f"logs {job} --follow")
+    commands = " ".join(f"'jobs {one} --to slurm'" for one in words)
+    asked = cluster.start_command(f"exec python -c '{COMMANDS}' {commands}", said, PATHS)
+    cluster.wait(lambda: asked.poll() is not None, "the commands", 120)
+    told = said.read_text()
+    assert re.search(
+        rf"^{job} +sweep +running +\d{{4}}-\d\d-\d\d \d\d:\d\d\nstatus 0\nsweeping\nstatus 0$", told, re.M
+    )
+    assert f"error: job {other} is none of dirsweep's" in told
+    assert "error: Slurm does not know job 99, or no longer" in told
+    assert f"{job}: its trials save their state and end; submit the job again to go on\nstatus 0\n" in told
+    assert "dirsweep jobs stop: trials save their state" in told
+    assert told.endswith(f"job {job}: cancelled\nstatus 1\n")
+    assert (folder / "asked").read_text() == f"{folder}/sweeps/sweep\n"
+    assert list((folder / "sweeps" / ".jobs").iterdir()) == []
+    cluster.told("scancel", other)

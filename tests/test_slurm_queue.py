@@ -1,6 +1,7 @@
-"""Following a job of Slurm's, with a stand-in for `scontrol`; test_slurm_natively.py asks a real one."""
+"""Jobs in Slurm's queue, with stand-ins for its commands; test_slurm_natively.py asks real ones."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,18 @@ LINE = (
     "Account=(null) QOS=(null) JobState={state} Reason={reason} Dependency=(null) Requeue=1 "
     "Restarts={restarts} BatchFlag=1 Reboot=0 ExitCode={code}:0 RunTime=00:00:50 TimeLimit=01:00:00 "
     "AllocNode:Sid=hub:0 ReqNodeList=(null) ExcNodeList=(null) NodeList={nodes} BatchHost=n1 NumNodes=2 "
-    "Command=(null) WorkDir={folder} StdErr={log} StdIn=/dev/null StdOut={log} Power= "
+    "Command=(null) WorkDir={folder} Comment={comment} StdErr={log} StdIn=/dev/null StdOut={log} Power= "
 )
 
 
 def line(
-    folder: Path, state: str, reason: str = "None", restarts: int = 0, code: int = 0, nodes: str = ""
+    folder: Path,
+    state: str,
+    reason: str = "None",
+    restarts: int = 0,
+    code: int = 0,
+    nodes: str = "",
+    comment: str = "dirsweep",
 ) -> str:
     """What `scontrol --oneliner show job 7` prints of a job that was submitted in `folder`."""
     return LINE.format(
@@ -28,13 +35,26 @@ def line(
         code=code,
         nodes=nodes,
         folder=folder,
+        comment=comment,
         log=folder / "mine-7.log",
     )
 
 
 @pytest.fixture
-def answers(tmp_path, monkeypatch):
-    """Let `scontrol` run these pieces of shell one after another, and sbatch accept a job."""
+def run(capsys):
+    """Run one command line; its status, what it printed, what it complained of."""
+
+    def run(*words: str) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(words))
+        return (ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def put(tmp_path, monkeypatch):
+    """Make a command of that name from a piece of shell, in the place of Slurm's."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
@@ -44,6 +64,13 @@ def answers(tmp_path, monkeypatch):
         file = tmp_path / "bin" / name
         file.write_text(f"#!/bin/bash\n{body}\n")
         file.chmod(0o755)
+
+    return put
+
+
+@pytest.fixture
+def answers(put, tmp_path):
+    """Let `scontrol` run these pieces of shell one after another, and sbatch accept a job."""
 
     def answers(*pieces: str) -> None:
         put("sbatch", "cat >/dev/null; echo Submitted batch job 7")
@@ -88,7 +115,7 @@ def test_a_job_that_is_queued_again_is_followed_to_its_end(answers, tmp_path):
         (
             "echo 'Invalid job id specified' >&2; exit 1",
             2,
-            "Slurm no longer knows job 7",
+            "Slurm does not know job 7, or no longer",
         ),
     ],
 )
@@ -111,3 +138,66 @@ def test_a_controller_that_stays_silent_ends_the_following(answers, monkeypatch)
     answers()  # nothing: as if it were down
     with pytest.raises(ValueError, match=re.escape("slurmctld did not answer for 0.2 s")):
         slurm_queue.follow("7", print)
+
+
+def test_the_jobs_in_the_queue_are_those_of_dirsweep(put, run):
+    put(
+        "squeue",
+        "printf '%s\\n' 'dirsweep|7|mine|COMPLETED|1790000000|1790000090' '(null)|8|a|b|RUNNING|1|2' "
+        "'dirsweep|9|next|PENDING|1790000500|N/A'",
+    )
+    status, told, _ = run("jobs", "list", "--to", "slurm")
+    assert status == 0
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(1790000000))
+    assert [line.split() for line in told.splitlines()] == [
+        ["7", "mine", "completed", *when.split(), "90", "s"],
+        ["9", "next", "pending"],
+    ]
+    put("squeue", "exit 0")
+    assert "no job of yours now" in run("jobs", "list", "--to", "slurm")[1]
+    put("squeue", "echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1")
+    assert run("jobs", "list", "--to", "slurm")[::2] == (
+        2,
+        "error: slurm_load_jobs error: Unable to contact; is slurmctld up?\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("piece", "words", "told"),
+    [
+        ({"state": "RUNNING", "nodes": "n1"}, "--batch --signal=USR2 7\n", "7: its trials save their state"),
+        ({"state": "PENDING", "reason": "Priority"}, "7\n", "7: its trials save their state"),
+        ({"state": "COMPLETED"}, "", "7: had ended already"),
+        ({"state": "RUNNING", "comment": "(null)"}, "", "error: job 7 is none of dirsweep's"),
+    ],
+)
+def test_a_job_is_stopped_gently_if_it_runs_and_only_if_it_is_ours(
+    answers, put, run, tmp_path, piece, words, told
+):
+    put("scancel", 'echo "$*" >>scancel.txt')
+    answers(f"echo '{line(tmp_path, **piece)}'")
+    _, *said = run("jobs", "stop", "7", "--to", "slurm")
+    assert told in "".join(said)
+    heard = tmp_path / "scancel.txt"
+    assert (heard.read_text() if heard.exists() else "") == words
+
+
+def test_a_jobs_log_is_printed_where_it_lies_here_and_named_where_not(answers, run, tmp_path):
+    pending, running = line(tmp_path, "PENDING", "Priority"), line(tmp_path, "RUNNING", nodes="n1")
+    answers(f"echo '{pending}'", f"echo '{running}'")
+    log = tmp_path / "mine-7.log"
+    assert run("jobs", "logs", "7", "--to", "slurm")[1] == (
+        f"job 7: pending (Priority); no log is here yet, or it is on the nodes: {log}\n"
+    )
+    log.write_text("first\nhalf")
+    assert run("jobs", "logs", "7", "--to", "slurm")[1] == "first\nhalf"
+
+
+def test_without_slurm_its_jobs_cannot_be_asked_for(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for words, missing in ((("list",), "squeue"), (("logs", "7"), "scontrol"), (("stop", "7"), "scontrol")):
+        status, _, told = run("jobs", *words, "--to", "slurm")
+        assert (status, told) == (
+            2,
+            f"error: no {missing} is on the PATH; run this where Slurm's commands are\n",
+        )

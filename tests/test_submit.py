@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -22,9 +23,9 @@ import pytest
 import tiny
 import yaml
 
-from dirsweep import cli, cluster, data, sweep
-from dirsweep.cluster import check, head, inside, kuberay, slurm
-from dirsweep.cluster.job import space_text
+from dirsweep import cli, data, sweep
+from dirsweep.cluster import check, head, inside, kuberay, seen, slurm
+from dirsweep.cluster.job import Job, read_job, space_text
 from dirsweep.cluster.package import pack
 from dirsweep.ledger import Ledger
 from dirsweep.search.spec import FILE
@@ -62,11 +63,11 @@ def run(capsys, tmp_path, monkeypatch):
 def job(tmp_path):
     """A job of the given keys beside a small search space."""
 
-    def job(**keys: Any) -> cluster.Job:
+    def job(**keys: Any) -> Job:
         (tmp_path / "space.yaml").write_text(SPACE)
         file = tmp_path / "mine.yaml"
         file.write_text(yaml.safe_dump({"space": "space.yaml", **keys}))
-        return cluster.read_job(file)
+        return read_job(file)
 
     return job
 
@@ -168,7 +169,7 @@ def strict(tree: Any) -> Any:
 
 
 def shipped_ray_job() -> tuple[dict[str, Any], dict[str, Any]]:
-    config, ray_job = yaml.safe_load_all(kuberay.manifests(cluster.read_job(JOBS / "kuberay.yaml")))
+    config, ray_job = yaml.safe_load_all(kuberay.manifests(read_job(JOBS / "kuberay.yaml")))
     return config, ray_job
 
 
@@ -303,11 +304,32 @@ def test_what_kubectl_says_against_a_job_is_the_message(run, stand_in):
     assert "kubectl refused the job: no matches for kind RayJob" in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "handed"),
+    [
+        ("list", "get rayjobs --sort-by=.metadata.creationTimestamp"),
+        ("logs mine --follow --namespace lab", "logs --follow job/mine --namespace lab"),
+        ("stop mine", "delete rayjob mine"),
+    ],
+)
+def test_kubectl_lists_reads_and_stops_jobs_or_is_named_where_it_is_not(
+    run, stand_in, tmp_path, words, handed
+):
+    done = run("jobs", *words.split(), "--to", "kuberay")
+    assert (done.status, done.out) == (
+        0,
+        f"no kubectl is on the PATH; where there is one, run: kubectl {handed}\n",
+    )
+    stand_in("kubectl", "not found", status=1)
+    assert run("jobs", *words.split(), "--to", "kuberay").status == 2
+    assert (tmp_path / "kubectl.arguments").read_text() == f"{handed}\n"
+
+
 # ---- Slurm
 
 
 def batch_script(**changes: str) -> str:
-    return slurm.script(cluster.read_job(JOBS / "slurm2.yaml"))
+    return slurm.script(read_job(JOBS / "slurm2.yaml"))
 
 
 def test_the_batch_script_has_nothing_for_shellcheck_to_say():
@@ -450,7 +472,16 @@ def test_a_batch_job_with_bad_input_is_not_queued_again(node):
     assert "requeue" not in node.heard
 
 
-def test_near_the_time_limit_the_sweep_is_stopped_and_the_job_queued_again(node, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "then", "kept"),
+    [
+        (signal.SIGUSR1, "scontrol requeue 7", True),  # from Slurm, near the time limit
+        (signal.SIGUSR2, "scancel 7", False),  # from `dirsweep jobs stop`
+    ],
+)
+def test_at_a_signal_the_sweep_saves_its_trials_and_the_job_is_queued_again_or_ends(
+    node, tmp_path, number, then, kept
+):
     begun, asked = tmp_path / "begun", tmp_path / "asked"
     os.mkfifo(begun)
     os.mkfifo(asked)
@@ -459,13 +490,15 @@ def test_near_the_time_limit_the_sweep_is_stopped_and_the_job_queued_again(node,
         f'echo "dirsweep $*" >>{node.told}; case "$1" in run) echo >{begun}; cat {asked}; exit 130 ;; '
         f"stop) echo >{asked} ;; esac",
     )
+    node.put("scancel", f'echo "scancel $*" >>{node.told}')
     process = node.start()
     begun.read_text()  # the sweep runs
-    process.send_signal(10)  # SIGUSR1, as Slurm does
+    process.send_signal(number)
     log, _ = process.communicate(timeout=30)
     assert f"dirsweep stop {tmp_path}/sweeps/mine" in node.heard
-    assert "scontrol requeue 7" in node.heard
-    assert "queued again" in log
+    assert node.heard.splitlines()[-1] == then
+    assert "trials save their state" in log
+    assert [one.name for one in (tmp_path / "sweeps" / ".jobs").iterdir()] == ["mine-7"] * kept
 
 
 # ---- what runs on the cluster
@@ -586,7 +619,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "writable": True,
         "why": "",
         "lacks": [],
-        "versions": check.versions(),
+        "versions": seen.versions(),
     }
     return good | changes
 
@@ -598,22 +631,22 @@ def answer(**changes: Any) -> dict[str, Any]:
         ({"writable": False, "why": "Read-only"}, "n2: cannot write in storage /data (Read-only)"),
         ({"lacks": ["/data/wells.csv"]}, "n2: has no /data/wells.csv, which the search space names"),
         (
-            {"versions": check.versions() | {"dirsweep": "0.0.9"}},
+            {"versions": seen.versions() | {"dirsweep": "0.0.9"}},
             "n2: has dirsweep 0.0.9, but the job was made with 0.1.0",
         ),
         (
-            {"versions": check.versions() | {"python": "3.9"}},
+            {"versions": seen.versions() | {"python": "3.9"}},
             "n2: has python 3.9, but the job was made with 3.",
         ),
     ],
 )
 def test_a_node_that_cannot_serve_the_job_is_named(changes, message):
-    [told] = check.problems(answer(**changes), Folder("/data"), check.versions())
+    [told] = check.problems(answer(**changes), Folder("/data"), seen.versions())
     assert told.startswith(message)
 
 
 def test_a_node_that_can_serve_the_job_gives_no_problem():
-    assert check.problems(answer(), Folder("/data"), check.versions()) == []
+    assert check.problems(answer(), Folder("/data"), seen.versions()) == []
 
 
 def test_a_look_around_ends_before_ray_where_the_head_itself_lacks_something(run, monkeypatch, tmp_path):
@@ -767,7 +800,7 @@ def test_a_job_on_a_real_head_goes_on_with_the_sweep_of_its_name(tmp_path):
     fixed = tiny.config(tmp_path).model_dump(mode="json")
     (tmp_path / "space.yaml").write_text(SPACE + yaml.safe_dump({"fixed": fixed}))
     (tmp_path / "mine.yaml").write_text("space: space.yaml\nbudget: {trials: 1}\n")
-    spec = cluster.read_job(tmp_path / "mine.yaml").rendered()
+    spec = read_job(tmp_path / "mine.yaml").rendered()
     begun = Folder(tmp_path / "sweeps" / "mine")  # its driver died before it asked anything
     begun.put(FILE, space_text(spec).encode())
     opened = provenance.opening(spec, data.load(spec.default_config().dataset), sweep.Resources())

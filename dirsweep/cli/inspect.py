@@ -55,9 +55,9 @@ def validate(
         typer.echo(json.dumps(json_schema(), indent=1))
         return
     if job_schema:
-        from dirsweep import cluster
+        from dirsweep.cluster.job import json_schema
 
-        typer.echo(json.dumps(cluster.json_schema(), indent=1))
+        typer.echo(json.dumps(json_schema(), indent=1))
         return
     if not files:
         raise ValueError("name at least one file, for instance: dirsweep validate search_spaces/all.yaml")
@@ -80,9 +80,9 @@ def _checked(path: Path) -> str:
         spec = checked_spec(path)
         return f"a search space of {len(spec.searched)} names, {spec.budget.trials} trials"
     if "space" in tree:
-        from dirsweep import cluster
+        from dirsweep.cluster.job import read_job
 
-        job = cluster.read_job(path)
+        job = read_job(path)
         checked_spec(Path(job.space))
         return f"a job of {job.rendered().budget.trials} trials, {job.resources.at_once} or more at once"
     if "name" in tree:

@@ -5,15 +5,13 @@ node that is there now is asked; those that an autoscaler adds later are not.
 """
 
 import os
-import platform
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import dirsweep
+from dirsweep.cluster.seen import seen_here
 from dirsweep.storage import Folder, Place
 from dirsweep.sweep import Resources
 from dirsweep.sweep.session import ray_session
@@ -21,12 +19,6 @@ from dirsweep.sweep.session import ray_session
 KINDS = ("dirsweep", "python", "ray")
 PROBES = ".probes"
 PATIENCE = 60.0  # seconds for all nodes to answer; a worker's first start takes several
-
-
-def versions() -> dict[str, str]:
-    """Versions here, of Python its minor one."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"dirsweep": dirsweep.__version__, "python": python, "ray": version("ray")}
 
 
 def look_around(
@@ -91,7 +83,7 @@ def _ask_nodes(folder: str, mark: str, needs: list[str]) -> list[dict[str, Any]]
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    ask = ray.remote(num_cpus=0, max_retries=0)(_seen_here)
+    ask = ray.remote(num_cpus=0, max_retries=0)(seen_here)
     answers = [
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
             folder, mark, needs
@@ -107,27 +99,6 @@ def _ask_nodes(folder: str, mark: str, needs: list[str]) -> list[dict[str, Any]]
             f"not every node of the cluster answers: {cause[-1] if cause else error!r}"
         ) from None
     return found
-
-
-def _seen_here(folder: str, mark: str, needs: list[str]) -> dict[str, Any]:
-    """Runs on a node: its name and versions, and whether it sees the mark and can write beside it."""
-    shared, why = False, ""
-    try:
-        probes, own = Folder(folder), f"{mark}-{uuid.uuid4().hex}"
-        shared = writable = probes.exists(mark)
-        if shared:
-            probes.put(own, b"")
-            probes.delete(own)
-    except (OSError, ValueError) as error:  # the latter where a node cannot speak to an object store
-        writable, why = False, getattr(error, "strerror", None) or str(error)
-    return {
-        "node": socket.gethostname(),
-        "shared": shared,
-        "writable": writable,
-        "why": why,
-        "lacks": [place for place in needs if not Path(place).exists()],
-        "versions": versions(),
-    }
 
 
 def problems(answer: dict[str, Any], storage: Folder, expected: Mapping[str, str]) -> list[str]:

@@ -7,8 +7,8 @@ simply be started again.
 import shlex
 from pathlib import Path
 
-from dirsweep.cluster.check import versions
 from dirsweep.cluster.job import Job
+from dirsweep.cluster.seen import versions
 from dirsweep.config import PLACES
 from dirsweep.config.files import FILES
 

@@ -84,6 +84,12 @@ def apply(text: str) -> str | None:
     return done.stdout.strip()
 
 
+def kubectl(*words: str) -> int | None:
+    """Let kubectl do it, and say what it says; its exit status, or None if there is no kubectl."""
+    program = shutil.which("kubectl")
+    return None if program is None else subprocess.run([program, *words]).returncode
+
+
 def _checked(job: Job) -> tuple[Kubernetes, list[WorkerGroup]]:
     wanted, resources = job.kubernetes, job.resources
     if wanted is None:

@@ -14,6 +14,7 @@ import subprocess
 
 from dirsweep.cluster import inside
 from dirsweep.cluster.job import Job, space_text
+from dirsweep.cluster.slurm_queue import MARK
 from dirsweep.storage import Folder
 
 PATIENCE = 60  # seconds for sbatch
@@ -77,7 +78,8 @@ def submit(text: str) -> str | None:
 
 def _options(job: Job) -> list[str]:
     resources, wanted = job.resources, job.slurm
-    options = [f"job-name={job.name}", f"nodes={resources.nodes}", "ntasks-per-node=1", "exclusive"]
+    options = [f"job-name={job.name}", f"comment={MARK}"]
+    options += [f"nodes={resources.nodes}", "ntasks-per-node=1", "exclusive"]
     options.append(f"cpus-per-task={resources.cpus_per_node}")
     options += [f"gpus-per-node={resources.gpus_per_node}"] if resources.gpus_per_node else []
     options += [f"mem={resources.memory_per_node.removesuffix('i')}"] if resources.memory_per_node else []
@@ -153,11 +155,11 @@ address=$address:$((20000 + SLURM_JOB_ID % 10000))
 ending=
 step=
 before_the_end() {
-  ending=yes
-  echo "Slurm ends this job soon (its time limit, or a preemption): trials save their state"
+  echo "$1: trials save their state"
   dirsweep stop "$storage/$name" || kill -TERM "$step"
 }
-trap before_the_end USR1
+trap ': "${ending:=soon}"; before_the_end "Slurm ends this job soon (its time limit, or a preemption)"' USR1
+trap 'ending=stopped; before_the_end "dirsweep jobs stop"' USR2
 
 rm -f "$work/status"
 srun --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 --cpus-per-task=@cpus@ \
@@ -167,6 +169,11 @@ until wait "$step"; [ -z "$(jobs -pr)" ]; do :; done # the trap interrupts a wai
 
 status=$(cat "$work/status" 2>/dev/null || echo 1)
 if [ -n "$ending" ] && [ "$status" != 0 ] && [ "$status" != 2 ]; then
+  if [ "$ending" = stopped ]; then
+    rm -rf "$work"
+    scancel "$SLURM_JOB_ID" # it would end as failed
+    exit
+  fi
   echo "queued again, to go on where it was"
   scontrol requeue "$SLURM_JOB_ID"
   exit

@@ -1,9 +1,10 @@
-"""Follow a job of Slurm's: its states in the queue, and its log as it grows.
+"""Jobs in Slurm's queue: list them, follow one's states and its log as it grows, stop it.
 
-Asks `scontrol` alone: `sacct` needs an accounting data base, and `squeue` does not tell where the log is. A
-job that was queued again keeps its id and its log, so following goes on.
+Asks the controller alone, which forgets a job some minutes after its end (MinJobAge): `sacct` needs an
+accounting data base. A job that was queued again keeps its id and its log, so following goes on.
 """
 
+import os
 import re
 import subprocess
 import time
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+MARK = "dirsweep"
+"""Comment of our jobs, by which they are told from the user's others."""
 ENDED = (
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"),
     *("REVOKED", "TIMEOUT"),
@@ -31,6 +34,7 @@ class State:
     reason: why it is not running, or why it failed; empty if there is none.
     restarts: how often it was queued again.
     exit_code: of its script.
+    comment: what the script says of itself; MARK in those of dirsweep.
     """
 
     name: str
@@ -38,6 +42,7 @@ class State:
     restarts: int
     exit_code: int
     nodes: str
+    comment: str
     log: Path
 
     @property
@@ -50,6 +55,17 @@ class State:
         return f"{self.name.lower().replace('_', ' ')}{where}{why}{again}"
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A job in the queue; unix seconds, None where it has not begun or ended."""
+
+    id: str
+    name: str
+    status: str
+    began: float | None
+    ended: float | None
+
+
 def parse(text: str) -> State:
     """What `scontrol --oneliner show job` prints of one job."""
     found = dict(re.findall(r"(?:^|\s)(\w+)=(\S*)", text))
@@ -60,20 +76,88 @@ def parse(text: str) -> State:
         restarts=int(found["Restarts"]),
         exit_code=int(found["ExitCode"].partition(":")[0]),
         nodes=found.get("NodeList", ""),
+        comment=found.get("Comment", ""),
         log=Path(log),
     )
 
 
 def state(job_id: str) -> State | None:
     """A job's state; None if the controller does not answer. ValueError if it knows no such job."""
-    words = ["scontrol", "--oneliner", "show", "job", job_id]
+    done = _run("scontrol", "--oneliner", "show", "job", job_id)
+    if done is not None and "Invalid job id" in done.stderr:
+        raise ValueError(
+            f"Slurm does not know job {job_id}, or no longer (`sacct --jobs {job_id}` may); its log is "
+            f"NAME-{job_id}.log in the folder where it was submitted"
+        )
+    return parse(done.stdout) if done is not None and done.returncode == 0 and done.stdout else None
+
+
+def ours(job_id: str) -> State:
+    """A job's state. ValueError if there is no such job, or it is none of dirsweep's, or no answer."""
+    found = state(job_id)
+    if found is None:
+        raise ValueError(f"scontrol has no answer about job {job_id}; is slurmctld up?")
+    if found.comment != MARK:
+        raise ValueError(f"job {job_id} is none of dirsweep's; `dirsweep jobs list --to slurm` shows those")
+    return found
+
+
+def jobs() -> list[Listed]:
+    """The user's jobs that are dirsweep's, as long as the controller remembers them, the latest last.
+
+    Raises:
+        ValueError: no Slurm is here, or its controller does not answer.
+    """
+    done = _run("squeue", "--me", "--states=all", "--noheader", "--sort=i", "--format=%k|%i|%j|%T|%S|%e")
+    if done is None or done.returncode:
+        raise ValueError(f"{_complaint(done)}; is slurmctld up?")
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith(f"{MARK}|")]
+    return [
+        Listed(
+            job_id,
+            name,
+            status,
+            began=None if status == "PENDING" else _seconds(began),  # when it may begin
+            ended=_seconds(ended) if status in ENDED else None,
+        )
+        for _, job_id, name, status, began, ended in rows
+    ]
+
+
+def stop(job_id: str) -> bool:
+    """Ask a job to end, once its trials have saved their state; False if it had ended.
+
+    Raises:
+        ValueError: as `ours`, or Slurm refuses.
+    """
+    found = ours(job_id)
+    if found.name in ENDED:
+        return False
+    gently = ("--batch", "--signal=USR2") if found.name == "RUNNING" else ()  # the script has a trap for it
+    done = _run("scancel", *gently, job_id)
+    if done is None or done.returncode:
+        raise ValueError(_complaint(done))
+    return True
+
+
+def _run(*words: str) -> "subprocess.CompletedProcess[str] | None":
+    """What a command of Slurm's says; None if the controller does not answer. ValueError if there is none."""
+    environment = os.environ | {"SLURM_TIME_FORMAT": "%s"}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+        return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, env=environment)
+    except FileNotFoundError:
+        raise ValueError(f"no {words[0]} is on the PATH; run this where Slurm's commands are") from None
     except subprocess.TimeoutExpired:
         return None
-    if "Invalid job id" in done.stderr:
-        raise ValueError(f"Slurm no longer knows job {job_id}; `sacct --jobs {job_id}` may")
-    return parse(done.stdout) if done.returncode == 0 and done.stdout else None
+
+
+def _complaint(done: "subprocess.CompletedProcess[str] | None") -> str:
+    """The last line of what a command says against a question."""
+    return (done and done.stderr.strip().rpartition("\n")[2]) or f"no answer within {PATIENCE:g} s"
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) if text.isdecimal() else None  # N/A
 
 
 def follow(job_id: str, show: Callable[[str], None]) -> State:
