@@ -134,6 +134,16 @@ def test_the_command_says_where_all_of_it_is(sweep, capsys, monkeypatch):
     assert said[-1] == f"browse it: dirsweep ui sweeps/{sweep.name}"
 
 
+def test_a_file_that_a_finished_trial_should_have_is_named_where_it_is_missing(sweep, capsys):
+    file = sweep / "trials" / "0" / "bins.csv"
+    file.unlink()
+    (sweep / "trials" / "1" / "bins.csv").unlink()
+    with pytest.raises(SystemExit) as ended:
+        main(["sync", str(sweep)])
+    assert ended.value.code == 1
+    assert f"missing there: {file}: the file is gone, and 1 more\n" in capsys.readouterr().err
+
+
 def refused(capsys, *arguments: str) -> str:
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))

@@ -90,6 +90,7 @@ class _End:
             if tracking.database_path(self.uri) is None:
                 run = f"#/experiments/{writer.experiment}/runs/{writer.ids['']}{MODE}"
                 self.page = f"in MLflow: {tracking.shown(self.uri).rstrip('/')}/{run}"
+        self._failed += writer.lacking
 
 
 def _writer(folder: Folder, ledger: Ledger, uri: str) -> Writer:
@@ -122,8 +123,12 @@ def pictures(folder: Place, drawn: Mapping[str, Sequence[File]]) -> str:
         with _writer(folder, ledger, uri) as writer:
             for key, files in drawn.items():
                 add_pictures(writer, key, files)
+            writer.flush()
+        lacking = writer.lacking
     except tracking.Moved as error:
         return f"MLflow was left as it is; {error}"
     except ValueError as error:
-        return f"MLflow lacks them ({error}); `dirsweep sync {folder}` adds them"
+        lacking = [str(error)]
+    if lacking:
+        return f"MLflow lacks them ({'; '.join(lacking)}); `dirsweep sync {folder}` adds them"
     return f"also in MLflow, beside the runs: dirsweep ui {folder}"

@@ -76,6 +76,7 @@ def sync(folder: Place, to: str | None, told_of: Callable[[str], None] = lambda 
         state, at = ended(ledger)
         writer.end_sweep(state, told.summary(report.spec, report.best), [], at)
     address = f"#/experiments/{writer.experiment}/runs/{writer.ids['']}{MODE}"
+    left += writer.lacking
     return Synced(tracking.shown(uri), count, still_open, driver is not None, address, left)
 
 

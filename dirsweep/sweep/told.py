@@ -68,9 +68,13 @@ def _donor(opening: Record, sweep: str, record: TrialRecord) -> str:
 
 
 def end(calls: "Calls", spec: SweepSpec, folder: Folder, record: TrialRecord) -> None:
-    """End the run of a trial in `folder` as the ledger says that it ended."""
+    """End the run of a trial in `folder` as the ledger says that it ended.
+
+    One that ran to its end has all of FILES; handed over unseen, one that is not there is reported as gone.
+    """
     final = {name: record.metrics[name] for name in (*kept(spec), *AT_THE_END) if name in record.metrics}
-    files = [File(folder, name) for name in FILES if folder.exists(name)]
+    whole = record.state == "COMPLETE" and record.attempts > 0
+    files = [File(folder, name) for name in FILES if whole or folder.exists(name)]
     if pictures := pictures_of(folder):  # before the end, which says that all is there
         calls.add_files(record.trial, pictures, PICTURES)
     calls.end_trial(record.trial, record.state, final, files, record.reason, record.ended)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from dirsweep.storage import File
 from dirsweep.tracking import store, view
 from dirsweep.tracking.calls import Calls
 from dirsweep.tracking.owed import PARENT, Owed
@@ -26,7 +27,7 @@ class Writer(Calls):
     """
 
     def __init__(self, uri: str, sweep: Sweep, known: dict[str, str]) -> None:
-        self._uri = uri
+        self._uri, self._gone = uri, list[File]()
         self._key, self._owed = PARENT, Owed(0)
         with store.explained(uri):
             self._runs = Runs(uri, sweep, known, lambda key, run: None)
@@ -74,9 +75,13 @@ class Writer(Calls):
         if self._owed.items:
             owed, self._owed = self._owed, Owed(0)
             with store.explained(self._uri):
-                gone = self._runs.deliver(self._key, owed)
-            if gone:
-                raise ValueError(f"{gone[0]}: the file is gone, so {store.shown(self._uri)} lacks it")
+                self._gone += self._runs.deliver(self._key, owed)
+
+    @property
+    def lacking(self) -> list[str]:
+        """A sentence on files that could not be delivered, for they are not where they should be; or none."""
+        further = f", and {len(self._gone) - 1} more" if len(self._gone) > 1 else ""
+        return [f"{self._gone[0]}: the file is gone{further}"] if self._gone else []
 
     def _add(self, key: str, owed: Owed) -> None:
         if key == self._key and self._owed.items:
