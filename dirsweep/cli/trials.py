@@ -87,8 +87,10 @@ def _train(config: str, wanted: dict[str, Any], folder: Path, profiled: bool, gr
             )
     except pipeline.Stopped:
         _show_profile(profile, folder)
-        again = shlex.join(["dirsweep", "train", str(folder / "config.json"), "--out", str(folder)])
-        typer.echo(f"stopped; go on with: {again}", err=True)
+        several = [] if group is None else ["torchrun", "--nproc-per-node", str(group.size), "-m"]
+        again = shlex.join([*several, "dirsweep", "train", str(folder / "config.json"), "--out", str(folder)])
+        if group is None or group.leads:
+            typer.echo(f"stopped; go on with: {again}", err=True)
         raise typer.Exit(130) from None
     except Superseded as error:
         typer.echo(f"error: {folder}: {error}", err=True)
