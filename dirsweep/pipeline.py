@@ -135,6 +135,8 @@ def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None
     for name, mine in (("config.json", config.model_dump(mode="json")), ("facts.json", facts)):
         if not folder.put_if_absent(name, json.dumps(mine, indent=1).encode()):
             theirs = _read(folder, name)
+            if name == "config.json":
+                theirs = _as_now(theirs)
             for tree in (theirs, mine):
                 _without_places(tree)
             if name == "facts.json":
@@ -158,6 +160,14 @@ def _check_files(
                 f"encoder.{knob} {getattr(encoder, knob)!r}: what it names has changed since the trial in "
                 f"{folder} began; put it back, or choose another folder"
             )
+
+
+def _as_now(kept: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with the knobs that have come since it was kept; as it is if it is none any more."""
+    try:
+        return TrialConfig.model_validate(kept).model_dump(mode="json")
+    except ValueError:
+        return kept
 
 
 def _without_places(tree: dict[str, Any]) -> None:

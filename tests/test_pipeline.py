@@ -445,6 +445,15 @@ def test_every_knob_changed_alone_changes_the_trial(tmp_path: Path):
     assert {name for name in named - table.keys() if not name.startswith(tuple(whole))} == set()
 
 
+def test_a_trial_that_began_before_a_knob_came_goes_on(tmp_path: Path):
+    config, folder = tiny.config(tmp_path), tmp_path / "trial"
+    metrics = run(config, folder)
+    kept = json.loads((folder / "config.json").read_text())
+    del kept["processes"], kept["batch_norm"]
+    (folder / "config.json").write_text(json.dumps(kept))
+    assert run(config, folder)["val/all/mae"] == metrics["val/all/mae"]
+
+
 def test_bf16_changes_the_numbers_and_threads_are_set(tmp_path: Path):
     config = tiny.config(tmp_path)
     plain = run(config, tmp_path / "float32")
