@@ -32,7 +32,7 @@ from dirsweep.config import (
     settings,
 )
 from dirsweep.data import Dataset
-from dirsweep.loop import Phase, Term, Trial, rate, smoothing, steps
+from dirsweep.loop import Phase, Term, Trial, part_size, rate, smoothing, steps
 from dirsweep.methods import Batch, feature_term
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
@@ -53,6 +53,7 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
         first=first,
         epochs=main.epochs,
         batch_size=main.batch_size,
+        part=part_size(main.batch_size * feature.views, main.accumulate, trial.group.size),
         optimizer=main.optimizer,
         decay=main.decay,
         warmup=main.warmup,

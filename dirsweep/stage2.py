@@ -4,9 +4,6 @@ METHOD section 3. The fit is in closed form, so it has no epochs and no luck; th
 training split alone.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from dirsweep.config import Stage1, Stage2
-from dirsweep.loop import Phase, Term, Trial, precision
+from dirsweep.loop import Phase, Term, Trial, encoded, part_size, precision, resting
 from dirsweep.methods import Batch
 from dirsweep.methods.majority_fit import MajorityFit, fit_majority, norm_term
 from dirsweep.methods.norm_ordinality import feature_norm
@@ -37,11 +34,13 @@ def phase(trial: Trial, config: Stage2, before: Stage1, fit: MajorityFit, first:
         optimizer stay in force, its regulariser does not.
     """
     schedule = config.schedule
+    part = part_size(before.batch_size, before.accumulate, trial.group.size)
     return Phase(
         stage="stage2",
         first=first,
         epochs=schedule.epochs,
         batch_size=before.batch_size,
+        part=part,
         optimizer=before.optimizer.model_copy(update={"lr": schedule.lr}),
         decay=schedule.decay,
         warmup=schedule.warmup,
@@ -51,21 +50,22 @@ def phase(trial: Trial, config: Stage2, before: Stage1, fit: MajorityFit, first:
         frozen_batch_norm=config.freeze_batch_norm is not False,
         balanced=config.sampling == "balanced",
         select=config.select,
-        term=None if config.norm_weight == 0 else _term(trial, config, fit),
+        term=None if config.norm_weight == 0 else _term(trial, config, fit, part),
     )
 
 
-def _term(trial: Trial, config: Stage2, fit: MajorityFit) -> Term:
+def _term(trial: Trial, config: Stage2, fit: MajorityFit, part: int | None) -> Term:
     """mu * R, on norms without dropout."""
     targets = torch.as_tensor(fit.targets, dtype=torch.float32, device=trial.config.device)
     _, trained = trial.model.parts(config.layers)
     drops = any(isinstance(layer, DROPS) for layer in trained.modules())
+    still = _WithoutDropout(trained)
 
     def term(batch: Batch, inputs: Rows) -> Tensor:
         z = batch.z
         if drops:
-            with _dropout_off(trained), precision(trial):
-                z = trial.group.gathered(trained(inputs), len(batch.bin)).float()
+            with precision(trial):
+                z = trial.group.gathered(encoded(still, inputs, part), len(batch.bin)).float()
         return config.norm_weight * norm_term(
             feature_norm(z), batch.bin, targets, fit.scale, config.reduction
         )
@@ -73,20 +73,21 @@ def _term(trial: Trial, config: Stage2, fit: MajorityFit) -> Term:
     return term
 
 
-@contextmanager
-def _dropout_off(module: nn.Module) -> Iterator[None]:
-    """Run with dropout off; batch norm stays as it is set, its running statistics as they are."""
-    drops = [layer for layer in module.modules() if isinstance(layer, DROPS)]
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in norms]
-    for drop in drops:
-        drop.eval()
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
+class _WithoutDropout(nn.Module):
+    """Layers, run with dropout off; batch norm stays as it is set, its running statistics as they are."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, inputs: Rows) -> Tensor:
+        drops = [layer for layer in self.layers.modules() if isinstance(layer, DROPS)]
         for drop in drops:
-            drop.train()
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+            drop.eval()
+        try:
+            with resting(self.layers):
+                found: Tensor = self.layers(inputs)
+        finally:
+            for drop in drops:
+                drop.train()
+        return found

@@ -28,6 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "vir": {"stage1.feature_method.name": "vir", "stage1.loss.name": "nig"},
     "balanced mse": {"stage1.loss": {"name": "balanced_mse", "sigma_lr": 1e-2}},
     "sharpness": {"stage1.optimizer": {"name": "sgd", "lr": 0.05, "rho": 0.05}},
+    "in parts": {"stage1.accumulate": 2},
     "last block": {"stage2.layers": "last_block"},
     "batch norm": {
         "encoder.batch_norm": True,
@@ -140,3 +141,5 @@ def test_batch_norm_is_shared_only_where_there_is_one_and_several_processes(tmp_
     with pytest.raises(ValueError, match="but the encoder has none; leave it out"):
         small(tmp_path, batch_norm="local", processes=2)
     assert small(tmp_path, processes=2, **{"encoder.batch_norm": True}).batch_norm_over == "synchronised"
+    with pytest.raises(ValueError, match=r"accumulate is 2, but batch norm is synchronised .*to local"):
+        small(tmp_path, processes=2, **{"encoder.batch_norm": True, "stage1.accumulate": 2})

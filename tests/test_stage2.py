@@ -22,7 +22,7 @@ def setting(**encoder: Any) -> tuple[Any, Any, torch.Tensor, Batch]:
     model = models.build(MLP(width=6, **encoder), torch.empty(1, 4), seed=0).train()
     trial = SimpleNamespace(config=config, model=model)
     fit = fit_majority(Fit(), 5, np.array([1.0, 2.0, 3.0]), COUNTS, NORMS)
-    term = stage2._term(trial, Stage2(norm_weight=2.0), fit)
+    term = stage2._term(trial, Stage2(norm_weight=2.0), fit, None)
     inputs = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         z, prediction = model(inputs)

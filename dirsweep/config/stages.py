@@ -64,6 +64,10 @@ class Stage1(Config):
     """Passes over the training split."""
     batch_size: PositiveInt = 256
     """Samples in a step."""
+    accumulate: PositiveInt = 1
+    """Gradient accumulation, in stage 2 too: parts in which a step's batch goes through the encoder, for the
+    memory of one part. Losses and methods see the whole batch, batch norm a part; from 2 on it takes a
+    further forward pass."""
     optimizer: Optimizer = Adam()
     """Optimizer of the weights."""
     decay: LRDecay = Cosine()
@@ -85,6 +89,15 @@ class Stage1(Config):
     """Which epoch is handed on: the last, or the best by a validation metric (of the last phase)."""
     then: tuple[NextPhase, ...] = ()
     """Further phases."""
+
+    @model_validator(mode="after")
+    def _parts_hold_samples(self) -> "Stage1":
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate is {self.accumulate}, but a batch has {self.batch_size} samples to divide; "
+                "lower it, or raise batch_size"
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_dead_knobs(self) -> "Stage1":

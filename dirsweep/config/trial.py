@@ -76,11 +76,22 @@ class TrialConfig(Config):
         if self.batch_norm is not None and (self.processes == 1 or not self.encoder.batch_norm):
             lacks = "the encoder has none" if self.processes > 1 else "processes is 1"
             raise ValueError(f"batch_norm says how several processes share it, but {lacks}; leave it out")
-        sizes = [self.stage1.batch_size, *(phase.batch_size for phase in self.stage1.then)]
+        if self.batch_norm_over == "synchronised" and self.stage1.accumulate > 1:
+            raise ValueError(
+                f"stage1.accumulate is {self.stage1.accumulate}, but batch norm is synchronised over "
+                f"{self.processes} processes, which may have unlike parts; set batch_norm to local, or "
+                "stage1.accumulate to 1"
+            )
+        sizes = [setting.main.batch_size for setting in settings(self.stage1)]
         if self.encoder.batch_norm and 1 in sizes:
             raise ValueError(
                 "batch_size is 1, but encoder.batch_norm needs 2 samples in a step; raise stage1.batch_size "
                 "or set encoder.batch_norm to false"
+            )
+        if self.encoder.batch_norm and min(sizes) <= self.stage1.accumulate * self.processes > self.processes:
+            raise ValueError(
+                f"stage1.accumulate {self.stage1.accumulate} makes parts of 1 sample of a batch of "
+                f"{min(sizes)}, but encoder.batch_norm needs 2; lower stage1.accumulate"
             )
         return self
 

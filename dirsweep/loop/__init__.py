@@ -1,5 +1,6 @@
 """One phase of training, and prediction over a split; both stages use it."""
 
+from dirsweep.loop.parts import encoded, part_size, resting
 from dirsweep.loop.phase import Phase, Term, Trial
 from dirsweep.loop.predict import errors, evaluate, precision, predict, rows_of
 from dirsweep.loop.schedule import rate, steps
@@ -13,11 +14,14 @@ __all__ = [
     "Term",
     "Trained",
     "Trial",
+    "encoded",
     "errors",
     "evaluate",
+    "part_size",
     "precision",
     "predict",
     "rate",
+    "resting",
     "restore_model",
     "rows_of",
     "smoothing",

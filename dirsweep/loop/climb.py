@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from dirsweep.loop.parts import resting
+
 
 @contextmanager
 def climbed(model: nn.Module, rho: float) -> Iterator[None]:
@@ -19,20 +21,15 @@ def climbed(model: nn.Module, rho: float) -> Iterator[None]:
     """
     moved = [weight for weight in model.parameters() if weight.grad is not None]
     kept = [weight.detach().clone() for weight in moved]
-    norms = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in norms]
     gradients = [weight.grad for weight in moved if weight.grad is not None]
     length = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
     with torch.no_grad():
         for weight, gradient in zip(moved, gradients, strict=True):
             weight.add_(gradient * (rho / length.clamp(min=1e-12)))
-    for norm in norms:
-        norm.momentum = 0.0
     try:
-        yield
+        with resting(model):
+            yield
     finally:
         with torch.no_grad():
             for weight, before in zip(moved, kept, strict=True):
                 weight.copy_(before)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum

@@ -74,6 +74,8 @@ class Phase:
     warmup: float
     loss: Loss
     weighting: Weighting
+    part: int | None = None
+    """Samples that go through the encoder at once; None: a whole batch."""
     layers: str = "all"
     views: int = 1
     """How often each sample stands in a batch: twice where a method compares two views of it."""
