@@ -42,7 +42,7 @@ def through(trial: Trial, frozen: nn.Module, inputs: Rows) -> tuple[Rows, nn.Mod
         return inputs, frozen
     found: list[Rows] = []
     parts = in_order(inputs, trial.model.encoder.evaluation_batch, trial.config.device)
-    with trial.part("forward"), torch.no_grad(), precision(trial), closing(parts):
+    with torch.no_grad(), precision(trial), closing(parts):
         for part in parts:
             found.append(frozen(part))
             one = models.size(found[0]) / models.count(found[0])

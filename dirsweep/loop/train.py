@@ -77,7 +77,8 @@ def train(trial: Trial, phase: Phase) -> Trained:
 def _prepare(trial: Trial, phase: Phase) -> Work:
     split, device = trial.dataset.train, trial.config.device
     frozen, trained = set_layers(trial.model, phase)
-    inputs, frozen = through(trial, frozen, trial.rows[split])
+    with trial.part("forward"):
+        inputs, frozen = through(trial, frozen, trial.rows[split])
     own = phase.own | _own(phase.loss, trial.model.encoder.features, device)
     return Work(
         inputs=inputs,
