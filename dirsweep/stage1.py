@@ -63,7 +63,7 @@ def phase(trial: Trial, setting: Setting, first: int, *, last: bool) -> Phase:
         views=feature.views,
         select=main.select if last else "last",
         term=term,
-        after_step=after_step,
+        after_step=(*after_step, *smooth.after_step),
         shift=smooth.shift,
         after_epoch=smooth.after_epoch,
         memory=memory | smooth.memory,
@@ -85,8 +85,8 @@ def _feature_method(setting: Setting) -> FeatureMethod:
 
 def _terms(
     trial: Trial, ordinality: NormOrdinality, shaping: Term | None
-) -> tuple[Term | None, Callable[[Batch], None] | None, dict[str, Tensor]]:
-    """What a phase adds to its loss, an update after a step, and tensors that live on."""
+) -> tuple[Term | None, tuple[Callable[[Batch], None], ...], dict[str, Tensor]]:
+    """What a phase adds to its loss, updates after a step, and tensors that live on."""
     regulariser, after_step, memory = _regulariser(trial, ordinality)
     if regulariser is None or shaping is None:
         return regulariser or shaping, after_step, memory
@@ -112,10 +112,10 @@ def _shaping(trial: Trial, config: FeatureMethod) -> Term | None:
 
 def _regulariser(
     trial: Trial, config: NormOrdinality
-) -> tuple[Term | None, Callable[[Batch], None] | None, dict[str, Tensor]]:
+) -> tuple[Term | None, tuple[Callable[[Batch], None], ...], dict[str, Tensor]]:
     """beta * (L_ord + alpha * L_oe), its update after a step, and its tensors."""
     if isinstance(config, NoNormOrdinality):
-        return None, None, {}
+        return None, (), {}
     device = trial.config.device
     centres = torch.as_tensor(trial.dataset.shots.bins.centres, dtype=torch.float32, device=device)
     momentum = config.prototypes.momentum if isinstance(config.prototypes, PrototypesEMA) else None
@@ -128,12 +128,12 @@ def _regulariser(
         return config.weight * total
 
     if running is None or momentum is None:
-        return term, None, {}
+        return term, (), {}
 
     def after_step(batch: Batch) -> None:
         running.update(feature_norm(batch.z.detach()), batch.bin, momentum)
 
-    return term, after_step, {"mean": running.mean, "seen": running.seen}
+    return term, (after_step,), {"mean": running.mean, "seen": running.seen}
 
 
 def keys(config: TrialConfig, dataset: Dataset) -> list[str]:

@@ -1,6 +1,6 @@
 """FDS against the plain formulas, written from the paper, and in a trial."""
 
-import time
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import pytest
 import tiny
 import torch
 
-from dirsweep import pipeline
+from dirsweep import checkpoint, pipeline
+from dirsweep.checkpoint import journal
 from dirsweep.config import FDS
 from dirsweep.methods.fds import FeatureStatistics
 from dirsweep.methods.lds import kernel
@@ -149,6 +150,7 @@ def test_it_acts_from_the_second_epoch_on_and_every_knob_does_something(tmp_path
         {f"{fds}.clip_low": 1.0},
         {f"{fds}.clip_high": 1.0},
         {f"{fds}.reference": True},
+        {f"{fds}.gather": "during"},
         {fds: {"name": "none"}},
     ]
     found = [run(trial(tmp_path, **change), tmp_path / str(n)) for n, change in enumerate(changes)]
@@ -156,18 +158,42 @@ def test_it_acts_from_the_second_epoch_on_and_every_knob_does_something(tmp_path
 
 
 @pytest.mark.slow
-def test_a_stopped_trial_goes_on_with_the_same_statistics(tmp_path):
-    config, folder, seen = trial(tmp_path), Folder(tmp_path / "stopped"), []
-    whole = run(config, tmp_path / "whole")
-
-    def slowly(record: dict[str, Any]) -> None:
-        seen.append(record)
-        if len(seen) == 2:
-            time.sleep(1.1)  # a stop is looked for once a second
-
+@pytest.mark.parametrize("gather", ["after", "during"])
+def test_a_trial_stopped_within_an_epoch_goes_on_with_the_same_statistics(tmp_path, monkeypatch, gather):
+    monkeypatch.setattr(journal, "BETWEEN_LOOKS", 0.0)
+    config, folder = trial(tmp_path, **{"stage1.feature_method.gather": gather}), Folder(tmp_path / "stopped")
+    looks: list[int] = []
+    whole = run(config, tmp_path / "whole", should_stop=lambda: bool(looks.append(0)))
+    look = iter(range(len(looks)))
     with pytest.raises(pipeline.Stopped):
-        pipeline.run_trial(config, folder, slowly, should_stop=lambda: len(seen) > 1)
-    assert run(config, tmp_path / "stopped", emitted=len(seen)) == whole
+        pipeline.run_trial(
+            config, folder, lambda record: None, should_stop=lambda: next(look) == len(looks) // 2 - 2
+        )
+    kept = checkpoint.latest(folder)
+    assert kept is not None
+    assert kept.step > 0
+    assert run(config, tmp_path / "stopped") == whole
+
+
+def test_an_epochs_own_steps_take_in_each_sample_once_and_save_a_pass(tmp_path, monkeypatch):
+    """At a rate too small to move a weight, the statistics are those of a pass after the epoch."""
+    module, passes, kept = sys.modules["dirsweep.loop.train"], [], {}
+    once = module._features
+    monkeypatch.setattr(module, "_features", lambda *given: passes.append(0) or once(*given))
+    plainly = module.state
+
+    def looked_at(trial: Any, phase: Any, work: Any) -> Any:
+        kept[gather] = {name: value.clone() for name, value in phase.memory.items()}
+        return plainly(trial, phase, work)
+
+    monkeypatch.setattr(module, "state", looked_at)
+    for gather in ("after", "during"):
+        still = {"stage1.feature_method.gather": gather, "stage1.optimizer.lr": 1.0e-20}
+        run(trial(tmp_path, **still), tmp_path / gather)
+    assert len(passes) == 4  # one an epoch, all of them for "after"
+    assert kept["during"]["fds_mean"].abs().max() > 0.1
+    for name, value in kept["after"].items():
+        torch.testing.assert_close(kept["during"][name], value)
 
 
 def test_an_even_window_and_a_triangle_with_a_sigma_are_refused():

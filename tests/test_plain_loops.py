@@ -1,6 +1,7 @@
 """The methods against the loops over labels and samples that they replace, with gradients, in float64."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import plain_loops
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from dirsweep.config import FDS
 from dirsweep.methods.conr import conr
-from dirsweep.methods.fds import FeatureStatistics
+from dirsweep.methods.fds import FeatureStatistics, Gathered
 from dirsweep.methods.lds import kernel
 from dirsweep.methods.majority_fit import norm_term
 from dirsweep.methods.norm_ordinality import feature_norm
@@ -77,6 +78,21 @@ def test_fds_takes_its_statistics(part, monkeypatch):
     z, bin, _ = drawn(0)
     bin[0] = BINS - 1  # a single sample
     found = smoothed(z, bin)
+    torch.testing.assert_close((found.mean, found.variance), plain_loops.statistics(z, bin, BINS))
+
+
+def test_fds_takes_them_batch_by_batch():
+    z, bin, _ = drawn(1)
+    bin[0] = BINS - 1
+    empty = FeatureStatistics.empty(BINS, FEATURES, "cpu")
+    zero = torch.zeros(BINS, FEATURES, dtype=z.dtype)
+    gathered, found = (
+        Gathered(zero[:, :1].clone(), zero, zero.clone()),
+        replace(empty, mean=empty.mean.double(), variance=empty.variance.double()),
+    )
+    for part in torch.arange(SAMPLES).split(7):
+        gathered.add(z[part], bin[part])
+    found.take_in(gathered, 0.9)
     torch.testing.assert_close((found.mean, found.variance), plain_loops.statistics(z, bin, BINS))
 
 

@@ -72,20 +72,20 @@ def test_the_regulariser_is_beta_times_ordinality_plus_alpha_entropy():
 def test_the_running_norms_move_after_a_step_and_not_within_it():
     (phase,) = phases(norm_ordinality={"name": "rank", "prototypes": {"name": "ema", "momentum": 0.75}})
     assert phase.term is not None
-    assert phase.after_step is not None
+    (update,) = phase.after_step
     means = [feature_norm(batch(seed).z).reshape(4, 3).mean(0) for seed in (0, 1)]
     phase.term(batch(0), batch(0).z)
     assert not phase.memory["seen"].any()
-    phase.after_step(batch(0))
+    update(batch(0))
     torch.testing.assert_close(phase.memory["mean"], means[0])
-    phase.after_step(batch(1))
+    update(batch(1))
     torch.testing.assert_close(phase.memory["mean"], 0.75 * means[0] + 0.25 * means[1])
 
 
 @pytest.mark.parametrize("off", [{"name": "none"}, {"name": "kl", "weight": 0.0}])
 def test_a_term_of_weight_0_is_not_there(off: dict[str, Any]):
     (phase,) = phases(norm_ordinality=off)
-    assert (phase.term, phase.after_step, phase.memory) == (None, None, {})
+    assert (phase.term, phase.after_step, phase.memory) == (None, (), {})
 
 
 def test_a_phase_that_trains_the_head_alone_has_no_regulariser():

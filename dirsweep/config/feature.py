@@ -89,6 +89,9 @@ class FDS(Window):
     """Largest ratio of variances that a feature is scaled by; 2 on STS-B-DIR."""
     reference: bool = False
     """Use statistics an epoch late, and count empty bins as mean 0 and variance 1, as the reference code."""
+    gather: Literal["after", "during"] = "after"
+    """Take an epoch's statistics in a pass over the training split after it, or during its own steps, which
+    saves that pass but sees features of weights that still change, with dropout and augmentation."""
 
 
 class VIR(Window):

@@ -21,8 +21,8 @@ from dirsweep.profile import Profile
 Term = Callable[[Batch, Rows], Tensor]
 Shift = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
 """(z (B, d), bin (B,), (epoch, step) of the phase) to (B, d)."""
-AfterEpoch = Callable[[Tensor, Tensor, int], None]
-"""Is given the features of the training split in evaluation mode: (z (N, d), bin (N,), epoch)."""
+AfterEpoch = Callable[[Callable[[], Tensor], Tensor, int], None]
+"""(what takes z (N, d) of the training split in evaluation mode, in a pass over it; bin (N,); epoch)."""
 UNWATCHED = nullcontext()
 
 
@@ -86,7 +86,7 @@ class Phase:
     term: Term | None = None
     """What the phase adds to the base loss: (global batch, this process's inputs of the trained part) to a
     scalar."""
-    after_step: Callable[[Batch], None] | None = None
+    after_step: tuple[Callable[[Batch], None], ...] = ()
     shift: Shift | None = None
     """What training does to z in front of the head."""
     after_epoch: AfterEpoch | None = None

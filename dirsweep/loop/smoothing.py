@@ -1,5 +1,6 @@
 """What FDS and VIR do to z in front of the head, what they learn of an epoch, and what they keep."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +10,7 @@ from dirsweep.checkpoint.state import Tensors
 from dirsweep.config import FDS, VIR, FeatureMethod
 from dirsweep.loop.phase import AfterEpoch, Shift, Term, Trial
 from dirsweep.methods import Batch
-from dirsweep.methods.fds import FeatureStatistics
+from dirsweep.methods.fds import FeatureStatistics, Gathered
 from dirsweep.methods.lds import kernel
 from dirsweep.methods.vir import PosteriorStatistics, divergence, draw, variance
 from dirsweep.models import Rows
@@ -22,6 +23,7 @@ class Smoothing:
 
     shift: Shift | None = None
     term: Term | None = None
+    after_step: tuple[Callable[[Batch], None], ...] = ()
     after_epoch: AfterEpoch | None = None
     memory: Tensors = field(default_factory=dict)
     own: dict[str, nn.Parameter] = field(default_factory=dict)
@@ -41,22 +43,32 @@ def smoothing(trial: Trial, stage: str, config: FeatureMethod) -> Smoothing:
 def _fds(trial: Trial, config: FDS) -> Smoothing:
     bins, features = len(trial.dataset.shots.counts), trial.model.encoder.features
     statistics = FeatureStatistics.empty(bins, features, trial.config.device)
-    window = kernel(config)
+    window, during = kernel(config), config.gather == "during"
+    gathered = Gathered.empty(bins, features, trial.config.device)
 
     def shift(z: Tensor, bin: Tensor, place: tuple[int, int]) -> Tensor:
         late_enough = place[0] >= config.start_smooth
         return statistics.move(z, bin, config.clip_low, config.clip_high) if late_enough else z
 
-    def after_epoch(z: Tensor, bin: Tensor, epoch: int) -> None:
+    def after_step(batch: Batch) -> None:
+        gathered.add(batch.z.detach(), batch.bin)
+
+    def after_epoch(features: Callable[[], Tensor], bin: Tensor, epoch: int) -> None:
         if config.reference:
             statistics.freeze(window, with_empty=True)
-        if epoch >= config.start_update:
-            statistics.update(z, bin, config.momentum)
+        if epoch >= config.start_update and during:
+            statistics.take_in(gathered, config.momentum)
+        elif epoch >= config.start_update:
+            statistics.update(features(), bin, config.momentum)
         if not config.reference:
             statistics.freeze(window, with_empty=False)
+        gathered.clear()
 
     memory = {f"fds_{name}": value for name, value in vars(statistics).items()}
-    return Smoothing(shift, after_epoch=after_epoch, memory=memory)
+    if not during:
+        return Smoothing(shift, after_epoch=after_epoch, memory=memory)
+    memory |= {f"fds_gathered_{name}": value for name, value in vars(gathered).items()}
+    return Smoothing(shift, after_step=(after_step,), after_epoch=after_epoch, memory=memory)
 
 
 def _vir(trial: Trial, stage: str, config: VIR) -> Smoothing:
@@ -77,7 +89,8 @@ def _vir(trial: Trial, stage: str, config: VIR) -> Smoothing:
     def term(batch: Batch, inputs: Rows) -> Tensor:
         return config.kl * divergence(*moved(batch.z, batch.bin))
 
-    def after_epoch(z: Tensor, bin: Tensor, epoch: int) -> None:
+    def after_epoch(features: Callable[[], Tensor], bin: Tensor, epoch: int) -> None:
+        z = features()
         with torch.no_grad():
             wide = variance(z, weight, bias, config.variance)
         statistics.update(z, wide, bin, config.momentum, window)
@@ -85,7 +98,7 @@ def _vir(trial: Trial, stage: str, config: VIR) -> Smoothing:
     return Smoothing(
         shift,
         term if config.kl > 0 else None,
-        after_epoch,
+        after_epoch=after_epoch,
         memory={f"vir_{name}": value for name, value in vars(statistics).items()},
         own={"variance.weight": weight, "variance.bias": bias},
     )

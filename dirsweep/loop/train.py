@@ -56,7 +56,7 @@ def train(trial: Trial, phase: Phase) -> Trained:
         trial.group.share_buffers(trial.model)
         if phase.after_epoch is not None:
             with trial.part("methods"):
-                phase.after_epoch(_features(trial, work), work.bin, epoch)
+                phase.after_epoch(lambda: _features(trial, work), work.bin, epoch)
         shots = evaluate(trial, trial.dataset.val)
         _require_finite(phase, epoch, work.sums, shots)
         _keep_best(trial, phase, epoch, shots, work.best)
@@ -139,9 +139,9 @@ def _step(
         work.optimizer.step()
         if "sigma" in work.own:
             work.own["sigma"].data.clamp_(min=LEAST_SIGMA)
-    if phase.after_step is not None:
-        with trial.part("methods"):
-            phase.after_step(batch)
+    with trial.part("methods"):
+        for update in phase.after_step:
+            update(batch)
     work.sums.add_(torch.stack([base, term]), alpha=len(chosen))
 
 

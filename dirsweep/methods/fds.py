@@ -14,6 +14,9 @@ and stays as it is in evaluation. Where we depart from the reference code:
 - it gathers them in training mode, with augmentation and moving batch norm; here in evaluation mode;
 - a bin without training samples has mean 0 and variance 1 there and pulls its neighbours toward that; here
   it is left out of the smoothing. And its statistics are used an epoch late. `reference` brings both back.
+
+Paper and reference code take the statistics in a further pass after each epoch. `Gathered` takes them from
+the epoch's own steps: of each sample once too, but of the weights of its step, with dropout and augmentation.
 """
 
 from dataclasses import dataclass
@@ -26,6 +29,41 @@ from torch import Tensor
 PART = 256
 """Samples whose squares a CPU takes at once: those of a whole epoch would leave its cache, and cost more than
 their sums."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the steps of an epoch so far have shown of the features of K bins; the tensors change in place.
+
+    count: (K, 1) samples; mean: (K, d); squares: (K, d) summed squared distances from the mean.
+    """
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    @staticmethod
+    def empty(bins: int, features: int, device: str) -> "Gathered":
+        """Before the first step."""
+        zero = torch.zeros(bins, features, device=device)
+        return Gathered(zero[:, :1].clone(), zero, zero.clone())
+
+    @torch.no_grad()
+    def add(self, z: Tensor, bin: Tensor) -> None:
+        """Merge a step's (B, d) features, as Chan et al. (1983) merge the moments of two samples."""
+        count = torch.zeros_like(self.count).index_add_(0, bin, torch.ones_like(z[:, :1]))
+        mean = torch.zeros_like(self.mean).index_add_(0, bin, z) / count.clamp(min=1)
+        self.squares.index_add_(0, bin, (z - mean[bin]) ** 2)
+        share = count / (self.count + count).clamp(min=1)
+        apart = mean - self.mean
+        self.squares.add_(apart**2 * share * self.count)
+        self.mean.add_(apart * share)
+        self.count.add_(count)
+
+    def clear(self) -> None:
+        """Begin another epoch."""
+        for tensor in (self.count, self.mean, self.squares):
+            tensor.zero_()
 
 
 @dataclass(frozen=True)
@@ -65,10 +103,14 @@ class FeatureStatistics:
         size = len(z) if z.is_cuda else PART
         for own, place in zip(z.split(size), bin.split(size), strict=True):
             squares.index_add_(0, place, (own - mean[place]) ** 2)
-        variance = squares / (count - 1).clamp(min=1)  # 0 for a single sample
-        present = count[:, 0] > 0
-        kept = momentum * self.seen.to(z.dtype)[:, None]
-        for running, new in ((self.mean, mean), (self.variance, variance)):
+        self.take_in(Gathered(count, mean, squares), momentum)
+
+    def take_in(self, epoch: Gathered, momentum: float) -> None:
+        """As `update`, of features that were gathered."""
+        variance = epoch.squares / (epoch.count - 1).clamp(min=1)  # 0 for a single sample
+        present = epoch.count[:, 0] > 0
+        kept = momentum * self.seen.to(variance.dtype)[:, None]
+        for running, new in ((self.mean, epoch.mean), (self.variance, variance)):
             running.copy_(torch.where(present[:, None], kept * running + (1 - kept) * new, running))
         self.seen.logical_or_(present)
 
