@@ -527,7 +527,7 @@ def test_a_lock_of_a_dead_process_is_taken_over_though_the_stores_clock_was_set_
     bucket: Folder, monkeypatch: pytest.MonkeyPatch
 ):
     (bucket / "sweep").put(f"{lock.FILE}/0001.owner", json.dumps(asdict(this_process())).encode())
-    with proxy(os.environ["AWS_ENDPOINT_URL"], clock=-3600) as between:
+    with proxy(os.environ["AWS_ENDPOINT_URL"], clock=-20) as between:
         monkeypatch.setenv("AWS_ENDPOINT_URL", between)
         begun = time.monotonic()
         with lock.held(bucket / "sweep"):
