@@ -12,6 +12,7 @@ Importing this brings neither torch nor Ray: the driver names `trial` before Ray
 import errno
 import json
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from dirsweep.together import train_together
 POLL_SECONDS = 1.0
 ERROR_FILE = "error.txt"
 REPORT = "report"
+ALIVE: Record = {"alive": True}
+"""What a trial says between two epochs, so that a long one is told from a trial that hangs."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -46,6 +49,8 @@ class Assignment(TypedDict):
     """The folder of stage 1s that trials of all sweeps share."""
     sweep: str
     """The sweep's folder: while its stop mark is there, trials save and end."""
+    alive_every: NotRequired[float]
+    """Seconds after which a sign of life is wanted; left out, none is."""
     gpu_share: NotRequired[float]
     """Its part of a GPU that others share; left out, it has one for itself, or none."""
     per_process: NotRequired[dict[str, float]]
@@ -54,21 +59,20 @@ class Assignment(TypedDict):
 
 def trial(assignment: Assignment) -> None:
     """Run one trial and report to Tune; the function that a sweep hands to Tune."""
-    stopped = stop_check(Folder(assignment["sweep"]))
-    if stopped():
+    if Folder(assignment["sweep"]).exists(STOP):
         return
     with listening() as notes:
-        _run(assignment, stopped, notes)
+        _run(assignment, notes)
 
 
-def _run(assignment: Assignment, stopped: Callable[[], bool], notes: "Notes") -> None:
+def _run(assignment: Assignment, notes: "Notes") -> None:
     from dirsweep import data, pipeline
     from dirsweep.checkpoint import Store
 
     def say(record: Record) -> None:
         report_epoch(record, notes.take())
 
-    folder = Folder(assignment["folder"])
+    folder, stopped = Folder(assignment["folder"]), poll(assignment)
     try:
         config = TrialConfig.model_validate_json(assignment["config"])
         if (found := data.load(config.dataset).hash) != assignment["data"]:
@@ -157,6 +161,23 @@ def _report(said: Record) -> None:
 def said(result: Mapping[str, Any]) -> Record:
     """What a trial said, from the result that Tune hands on."""
     return dict(json.loads(result[REPORT]))
+
+
+def poll(assignment: Assignment) -> Callable[[], bool]:
+    """What a trial calls again and again while it works: gives signs of life, and looks for the stop mark."""
+    stopped, every = stop_check(assignment["sweep"]), assignment.get("alive_every", math.inf)
+    said = time.monotonic()
+    if every < math.inf:
+        _report(ALIVE)
+
+    def look() -> bool:
+        nonlocal said
+        if time.monotonic() - said >= every:
+            said = time.monotonic()
+            _report(ALIVE)
+        return stopped()
+
+    return look
 
 
 def stop_check(sweep: Place) -> Callable[[], bool]:

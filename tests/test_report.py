@@ -162,6 +162,21 @@ def test_a_control_that_failed_says_so(tmp_path):
     assert not any("against 0-plain" in line for line in lines)
 
 
+def test_reasons_of_failures_are_named_once_each_and_not_without_end(tmp_path):
+    ledger = begun(tmp_path / "a")
+    add(ledger, "0", 6.0, 10.0)
+    add(ledger, "1", NAN, NAN, "FAIL")
+    add(ledger, "2", NAN, NAN, "FAIL")
+    assert "Failed: 1, 2: too bad" in shown(report.leaderboard(report.load(tmp_path / "a")))
+    for trial in range(3, 9):
+        ledger.write("ask", trial=str(trial), params={})
+        fields = {"epoch": 0, "seconds": 0.0, "metrics": {}, "reason": f"reason {trial}"}
+        ledger.write("tell", trial=str(trial), state="FAIL", **fields)
+    lines = shown(report.leaderboard(report.load(tmp_path / "a")))
+    assert sum(line.startswith("Failed: ") for line in lines) == 5
+    assert "Failed for 2 other reasons too, which --html and --json name." in lines
+
+
 def test_a_sweep_without_a_result_says_why(tmp_path):
     ledger = begun(tmp_path / "a")
     assert "No winner yet: no trial is complete." in shown(report.leaderboard(report.load(tmp_path / "a")))
@@ -231,7 +246,7 @@ def test_json_holds_trials_controls_and_the_best(sweep):
     assert set(tree) == {"trials", "controls", "repeats", "spent", "best"}
     assert [trial["number"] for trial in tree["trials"]] == [0, 1, 2]
     assert [trial["status"] for trial in tree["trials"]] == ["COMPLETE", "COMPLETE", "FAIL"]
-    assert set(tree["trials"][0]) == {"number", "status", "params", "metrics", "seconds"}
+    assert set(tree["trials"][0]) == {"number", "status", "reason", "params", "metrics", "seconds"}
     assert tree["best"] == tree["trials"][1]
     assert [(one["name"], one["of"], one["control"]) for one in tree["controls"]][-1] == ("1-mu0", "1", "mu0")
 

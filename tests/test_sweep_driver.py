@@ -20,7 +20,7 @@ from dirsweep.sweep.median import Median
 from dirsweep.sweep.progress import Progress, Sums, logged, progress
 from dirsweep.sweep.pruning import Rule
 from dirsweep.sweep.rungs import Rungs
-from dirsweep.trainable import Assignment
+from dirsweep.trainable import ALIVE, Assignment
 
 MAE = "val/all/mae"
 
@@ -224,6 +224,45 @@ def test_a_trial_that_ends_without_a_result_is_handed_out_again(bench: Bench):
     assert (again["key"], again["emitted"]) == ("0", 1)
 
 
+def test_a_silent_trial_hangs_and_a_sign_of_life_or_a_pause_of_the_driver_itself_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    bench = Bench(tmp_path / "sweep", sweeping.spec(tmp_path, budget={"trials": 2, "silent_minutes": 10}))
+
+    def wait(minutes: float) -> bool:
+        nonlocal now
+        for _ in range(round(60 * minutes)):
+            now += 1.0
+            bench.driver.step()
+        return bench.driver.hangs(key)
+
+    assignment = bench.take()
+    key = assignment["key"]
+    assert assignment["alive_every"] == 150.0
+    assert not wait(9)
+    assert not bench.driver.reported(key, ALIVE)
+    assert not wait(9)
+    bench.report(key, 1, 9.0)
+    now += 86_400.0  # the machine slept
+    assert not wait(9)
+    assert wait(1.1)
+    bench.driver.failed(key, "the actor died")
+    assert not bench.driver.hangs(key)
+    said = "1 of 3 failed (it hung: no sign of life for 10 minutes (budget.silent_minutes)), trying again"
+    assert bench.shown[-1].message.endswith(said)
+    assert bench.take()["key"] == key
+    assert not wait(9)  # its next attempt has as long
+
+
+def test_without_a_limit_no_trial_hangs(tmp_path: Path):
+    bench = Bench(tmp_path / "sweep", sweeping.spec(tmp_path, budget={"trials": 1, "silent_minutes": None}))
+    assignment = bench.take()
+    assert "alive_every" not in assignment
+    assert not bench.driver.hangs(assignment["key"])
+
+
 def test_a_trial_that_reports_its_failure_is_not_handed_out_again(bench: Bench):
     bench.run_controls()
     bench.take()
@@ -239,6 +278,7 @@ def test_a_result_that_is_nan_is_a_failure(bench: Bench):
     bench.take()
     bench.finish("0", math.nan)
     assert bench.states() == {"default-plain": "FAIL", "default-mu0": "OPEN", "0": "FAIL"}
+    assert bench.book.records["0"].reason == "no finite result: val/all/mae is nan"
 
 
 def test_what_a_trial_warned_of_is_said_and_kept(bench: Bench):

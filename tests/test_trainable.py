@@ -153,6 +153,22 @@ def test_the_stop_mark_is_looked_up_once_a_second(tmp_path: Path, monkeypatch: p
     assert stopped()
 
 
+def test_a_trial_gives_signs_of_life_between_its_epochs(
+    tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    look = trainable.poll({**assignment(tmp_path), "alive_every": 5.0})
+    assert reports == [trainable.ALIVE]  # it has begun
+    for _ in range(12):
+        now += 1.0
+        assert not look()
+    assert reports == [trainable.ALIVE] * 3
+    (tmp_path / "STOP").touch()
+    now += 1.0
+    assert look()
+
+
 def test_what_a_trial_says_comes_back_as_it_was_said(reports: list[dict[str, Any]]):
     metrics = {"val/all/mae": 0.1 + 0.2, "val/few/mae": math.inf, "val/zero/mae": math.nan}
     trainable.report_epoch({"epoch": 3, "of": 4, "metrics": metrics})

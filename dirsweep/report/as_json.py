@@ -10,9 +10,10 @@ from dirsweep.report.load import SweepReport
 def as_json(report: SweepReport) -> dict[str, Any]:
     """Plain JSON values; a number that is NaN or infinite is null.
 
-    `trials` and `best` (null without a complete, feasible trial) are objects with number, status, params,
-    metrics and seconds; `controls` have name, of and control in place of the number, and so have `repeats`,
-    trials with a further seed. The metrics of `best` are means over its seeds.
+    `trials` and `best` (null without a complete, feasible trial) are objects with number, status, reason (why
+    it failed or was pruned), params, metrics and seconds; `controls` have name, of and control in place of
+    the number, and so have `repeats`, trials with a further seed. The metrics of `best` are means over its
+    seeds.
     """
     controls = [trial for trial in report.trials.values() if trial.kind == "control"]
     return {
@@ -40,6 +41,7 @@ def _control(trial: TrialRecord) -> dict[str, Any]:
 def _result(trial: TrialRecord) -> dict[str, Any]:
     return {
         "status": trial.state,
+        "reason": trial.reason,
         "params": trial.params,
         "metrics": {
             name: value if value is not None and math.isfinite(value) else None

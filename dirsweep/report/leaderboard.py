@@ -17,6 +17,7 @@ from dirsweep.report.words import (
     against,
     best_trade,
     decisive,
+    failures,
     optimistic,
     shell_path,
     trials_counted,
@@ -39,6 +40,7 @@ def leaderboard(report: SweepReport) -> RenderableType:
     head += [Text(said) for said in damage(report)]
     if report.best is None:
         return Group(*head, Text(why_no_winner(report)))
+    head += map(Text, failures(report))
     table = _table(report, report.best)
     return Group(*head, table, *_notes(report, report.best), *_winner(report, report.best))
 

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
@@ -16,6 +17,8 @@ from dirsweep.storage import File, Folder
 if TYPE_CHECKING:
     from dirsweep.search.importance import Importance  # Optuna takes a while
 
+REASONS, LONGEST_REASON = 5, 200
+"""Of failures, how many reasons a report names, and characters of each."""
 ENDED = {"OPEN": "open", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -33,6 +36,19 @@ def trials_counted(report: SweepReport) -> str:
     spent = duration(sum(trial.seconds for trial in report.trials.values()))
     noun = "trial" if asked == 1 else "trials"
     return f"{asked} {noun}: {', '.join(parts)}; {spent} of training, controls included."
+
+
+def failures(report: SweepReport) -> list[str]:
+    """A line for each reason for which trials and controls failed; of many reasons the first few."""
+    alike: dict[str, list[str]] = {}
+    for trial in report.trials.values():
+        if trial.state == "FAIL":
+            alike.setdefault(textwrap.shorten(trial.reason, LONGEST_REASON, placeholder=" ..."), []).append(
+                trial.trial
+            )
+    lines = [f"Failed: {', '.join(names)}: {reason}" for reason, names in alike.items()]
+    more = [f"Failed for {len(lines) - REASONS} other reasons too, which --html and --json name."]
+    return lines if len(lines) <= REASONS else lines[:REASONS] + more
 
 
 def why_no_winner(report: SweepReport) -> str:

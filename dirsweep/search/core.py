@@ -86,8 +86,8 @@ class Search:
         epoch: int,
         seconds: float,
         reason: str = "",
-    ) -> "Future[State]":
-        """Queue a tell; see `tell`."""
+    ) -> "Future[tuple[State, str]]":
+        """Queue a tell; see `tell`. The reason comes with the state."""
         return self._thread.submit(self._tell, trial, state, dict(metrics), epoch, seconds, reason)
 
     def ask(self) -> tuple[int, dict[str, Any]]:
@@ -113,7 +113,8 @@ class Search:
         COMPLETE becomes FAIL where an objective or a constrained metric is missing, NaN or infinite.
         A second tell of a trial changes nothing: the first is returned.
         """
-        return self.submit_tell(trial, state, metrics, epoch=epoch, seconds=seconds, reason=reason).result()
+        told = self.submit_tell(trial, state, metrics, epoch=epoch, seconds=seconds, reason=reason)
+        return told.result()[0]
 
     def close(self) -> None:
         """Wait for what is queued, then end the thread."""
@@ -185,11 +186,12 @@ class Search:
 
     def _tell(
         self, number: int, state: State, metrics: dict[str, float], epoch: int, seconds: float, reason: str
-    ) -> State:
+    ) -> tuple[State, str]:
         if not 0 <= number < len(self._states):
             raise ValueError(f"trial {number} was told, but never asked")
         if self._states[number] != "OPEN":
-            return self._states[number]
+            known = self._so_far()[str(number)]
+            return known.state, known.reason
         if state == "COMPLETE":
             wanted = [*self._spec.objectives, *(constraint.metric for constraint in self._spec.constraints)]
             lacking = [metric for metric in wanted if not _is_finite(metrics.get(metric))]
@@ -207,7 +209,7 @@ class Search:
             reason=reason,
         )
         self._finish(number, state, metrics, controls)
-        return state
+        return state, reason
 
     def _controls(self) -> dict[str, TrialRecord]:
         """The controls that constraints are relative to, as far as they have come."""

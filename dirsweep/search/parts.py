@@ -155,7 +155,7 @@ class Repeats(Config):
 
 
 class Budget(Config):
-    """When a sweep is over. It can be raised at resume, so it is no part of the spec's hash."""
+    """When a sweep is over, and when a trial hangs. It may change at resume, so the spec's hash omits it."""
 
     trials: PositiveInt = 24
     """Trials that are asked; the controls come on top."""
@@ -165,3 +165,8 @@ class Budget(Config):
     trainer_seconds: PositiveFloat | None = None
     """Trainer-seconds of all asked trials together, over restarts too, without the controls; null for no
     limit. Once they are spent no trial is asked; those that run go on to their end."""
+    silent_minutes: PositiveFloat | None = 120
+    """Minutes without a sign of life after which a trial hangs: its process is ended, and it goes on in
+    another, as after any other fault. Signs are its reports and, between them, its training steps; loading
+    the data and each pass over a split must take less, and so must an epoch of a trial of several
+    processes. null for no limit."""

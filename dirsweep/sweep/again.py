@@ -16,7 +16,7 @@ def further_trials(spec: SweepSpec, folder: Place) -> int:
     """How many trials more than the sweep in `folder` was to have the budget of `spec` allows.
 
     Raises:
-        ValueError: that sweep was begun with another space, or has other limits of time.
+        ValueError: that sweep was begun with another space, or has other limits.
     """
     folder = Folder(folder)
     begun, records = read_own_spec(folder), Ledger.open(folder).records
@@ -25,7 +25,7 @@ def further_trials(spec: SweepSpec, folder: Place) -> int:
             f"{folder}: was begun with another search space ({begun.hash[:12]}) than this one "
             f"({spec.hash[:12]}); put it back, or name another sweep"
         )
-    for limit in ("minutes", "trainer_seconds"):
+    for limit in ("minutes", "trainer_seconds", "silent_minutes"):
         wanted, found = getattr(spec.budget, limit), getattr(begun.budget, limit)
         if wanted != found:
             raise ValueError(

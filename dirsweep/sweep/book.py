@@ -53,7 +53,7 @@ class Book:
         for record in self.records.values():
             self._enter(record)
         self._ask: Future[tuple[int, dict[str, Any]]] | None = None
-        self._tells: list[tuple[TrialRecord, Future[State]]] = []
+        self._tells: list[tuple[TrialRecord, Future[tuple[State, str]]]] = []
         if tracker:
             ended = [record for record in self.records.values() if record.state != "OPEN"]
             tracker.catch_up({record.trial: partial(self._track_end, record) for record in ended})
@@ -170,7 +170,7 @@ class Book:
         record.seconds = record.seconds if seconds is None else seconds
         if state != "COMPLETE" and record.attempts:  # first, for nobody looks again at a trial that was told
             self._discard_checkpoints(key)
-        entered: Future[State]
+        entered: Future[tuple[State, str]]
         if record.kind == "ask":
             entered = self._search.submit_tell(
                 int(key), state, record.metrics, epoch=record.epoch, seconds=record.seconds, reason=reason
@@ -180,7 +180,7 @@ class Book:
             entered.set_result(self._tell_control(record))
         self._tells.append((record, entered))
 
-    def _tell_control(self, record: TrialRecord) -> State:
+    def _tell_control(self, record: TrialRecord) -> tuple[State, str]:
         lacking = [
             name for name in self.spec.objectives if not math.isfinite(record.metrics.get(name, math.nan))
         ]
@@ -188,14 +188,14 @@ class Book:
             record.state, record.reason = "FAIL", f"no finite result: {', '.join(lacking)}"
         fields = {name: getattr(record, name) for name in ("state", "epoch", "seconds", "metrics", "reason")}
         self.ledger.write("tell", trial=record.trial, **fields)
-        return record.state
+        return record.state, record.reason
 
     def settle(self, *, wait: bool = False) -> list[TrialRecord]:
         """Trials whose tell is written by now; what went wrong in the search thread is raised here."""
         settled = []
         while self._tells and (wait or self._tells[0][1].done()):
             record, entered = self._tells.pop(0)
-            record.state = entered.result()
+            record.state, record.reason = entered.result()
             self._settled.add(self._unsettled.pop(record.trial))
             self._track_end(record)
             settled.append(record)

@@ -19,12 +19,16 @@ from dirsweep.sweep.book import Book
 from dirsweep.sweep.progress import OnChange, Progress, outcome, progress, titled
 from dirsweep.sweep.pruning import Pruning, Rule
 from dirsweep.sweep.waiting import Waiting
-from dirsweep.trainable import ERROR_FILE, Assignment
+from dirsweep.trainable import ALIVE, ERROR_FILE, Assignment
 
 ATTEMPTS = 3
 """A trial that fails this often in one driver's life has failed."""
 AHEAD = 8
 """For so many workers one trial is asked ahead of time; one in any case."""
+SIGNS = 4
+"""How often a trial says that it lives in the time after which it would be taken to hang."""
+FIRST_SIGN = 300.0
+"""Seconds that a worker has in any case for its first: it may have to import PyTorch from a slow disk."""
 SAMPLER_SECONDS = 0.2
 """How long a suggestion may hold up the trials that run; long enough for TPE."""
 POLL_SECONDS = 1.0
@@ -46,11 +50,15 @@ class Driver:
         self._book, self._on_change, self._lost = book, on_change, lost
         self._pruning = Pruning(book.spec, rule, book.config)
         self._begun = self._looked = time.monotonic()
-        minutes = book.spec.budget.minutes
-        self._deadline = self._begun + minutes * 60 if minutes else math.inf
+        budget = book.spec.budget
+        self._deadline = self._begun + budget.minutes * 60 if budget.minutes else math.inf
+        self._patience = budget.silent_minutes * 60 if budget.silent_minutes else math.inf
         self._handed: dict[str, float] = {}
         """Trials that Tune has, with the share of their epochs that is done."""
-        self._started: set[str] = set()
+        self._started: dict[str, float] = {}
+        """Those of them that a worker has, with the time of their last sign of life by `_awake`."""
+        self._awake, self._stepped = 0.0, self._begun
+        """Seconds in which this driver worked: while it is held up itself it hears no trial."""
         self._failures: dict[str, int] = {}
         self._news = 0
         self._waiting = Waiting(book.config)
@@ -146,6 +154,7 @@ class Driver:
             self._book.tell(key, "FAIL", str(error))
             return None
         self._handed[key] = 0.0
+        signs: Any = {"alive_every": self._patience / SIGNS} if self._patience < math.inf else {}
         return Assignment(
             key=key,
             config=config.model_dump_json(),
@@ -154,6 +163,7 @@ class Driver:
             data=self._book.ledger.opening["data"],
             store=str(self._book.store.absolute()),
             sweep=str(self._book.folder.absolute()),
+            **signs,
         )
 
     # ---- what trials say
@@ -161,7 +171,7 @@ class Driver:
     def started(self, key: str) -> None:
         """A worker has taken up the trial."""
         self._book.start(key)
-        self._started.add(key)
+        self._started[key] = self._awake + max(0.0, FIRST_SIGN - self._patience)
         record = self._book.records[key]
         self._changed(f"{titled(record)} {'goes on' if record.epoch else 'starts'}")
 
@@ -170,6 +180,10 @@ class Driver:
         self._heard = True
         if key not in self._handed:
             return True
+        if key in self._started:
+            self._started[key] = self._awake
+        if result == ALIVE:
+            return False
         for text in result.get("notes", ()):
             self._book.note(key, text)
             self._news += 1
@@ -193,8 +207,15 @@ class Driver:
         if key in self._handed:
             self.failed(key, "the trial ended without a result")
 
+    def hangs(self, key: str) -> bool:
+        """Whether the trial's worker has been silent for so long that it is to be ended."""
+        return self._awake - self._started.get(key, math.inf) > self._patience
+
     def failed(self, key: str, error: str) -> None:
         """An attempt at the trial failed; it is handed out again unless that was the last one."""
+        if self.hangs(key):
+            minutes = self._book.spec.budget.silent_minutes
+            error += f"\nit hung: no sign of life for {minutes:g} minutes (budget.silent_minutes)"
         self._release(key)
         self._look_for_stop(at_once=True)  # a trial may have seen the mark first
         if self.over:
@@ -236,12 +257,15 @@ class Driver:
 
     def _release(self, key: str) -> None:
         self._handed.pop(key, None)
-        self._started.discard(key)
+        self._started.pop(key, None)
 
     # ---- the sweep's life
 
     def step(self) -> None:
         """Once in a while: take in tells, look for another driver and a stop mark, give a sign of life."""
+        now = time.monotonic()
+        self._awake += min(now - self._stepped, POLL_SECONDS)
+        self._stepped = now
         self._settle()
         if self._lost.is_set() and self.failure is None:
             self.failure = ValueError(

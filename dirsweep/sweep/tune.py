@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import ray
 from ray import tune
 from ray.tune import Stopper
 from ray.tune.experiment import Trial
@@ -122,8 +123,19 @@ class _Steps(_Link, Stopper):
             elif trial.status == Trial.RUNNING and trial_id not in self.started:
                 self.started.add(trial_id)
                 self.guarded(self.driver.started, trial.config["key"], otherwise=None)
+            elif trial.status == Trial.RUNNING and self.driver.hangs(trial.config["key"]):
+                _kill(trial)
         self.guarded(self.driver.step, otherwise=None)
+        if self.driver.gives_up:
+            for trial in self.held.values():
+                _kill(trial)
         return self.driver.gives_up
+
+
+def _kill(trial: Trial) -> None:
+    """End the trial's worker, if it has one, as it is: Tune by itself would wait for the trial's code."""
+    if trial.temporary_state.ray_actor is not None:
+        ray.kill(trial.temporary_state.ray_actor)
 
 
 class Silence(TrialProgressCallback):
