@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dirsweep.storage import Folder, Record
+from dirsweep.storage import Folder, Record, refusal
 
 FILE = "ledger.jsonl"
 
@@ -150,8 +150,9 @@ class Ledger:
         said = f"{self._folder}/{FILE}: record {number} could not be written: {error.strerror or error}"
         if self._folder.path is None:  # an outage: the same again, later, may do
             return OSError(f"{said}; nothing before it is lost")
+        remedy = refusal.remedy(error) or "see to the disk"
         return ValueError(
-            f"{said}; make room, then `dirsweep resume {self._folder}`: nothing before this record is lost"
+            f"{said}; {remedy}, then `dirsweep resume {self._folder}`: nothing before this record is lost"
         )
 
     def pack(self) -> None:

@@ -9,7 +9,6 @@ Ray would leave it in a file of the worker's.
 Importing this brings neither torch nor Ray: the driver names `trial` before Ray has its settings.
 """
 
-import errno
 import json
 import logging
 import math
@@ -21,7 +20,7 @@ from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 from dirsweep.config import TrialConfig
-from dirsweep.storage import STOP, Folder, Place, Record
+from dirsweep.storage import STOP, Folder, Place, Record, refusal
 from dirsweep.together import train_together
 
 POLL_SECONDS = 1.0
@@ -29,7 +28,6 @@ ERROR_FILE = "error.txt"
 REPORT = "report"
 ALIVE: Record = {"alive": True}
 """What a trial says between two epochs, so that a long one is told from a trial that hangs."""
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Assignment(TypedDict):
@@ -108,9 +106,9 @@ def _run(assignment: Assignment, notes: "Notes") -> None:
         folder.put(ERROR_FILE, traceback.format_exc().encode())
         report_final("FAIL", {}, str(error), notes.take())
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if not (remedy := refusal.remedy(error)):
             raise
-        report_final("OPEN", {}, reason=f"{folder}: {error.strerror}; make room")
+        report_final("OPEN", {}, reason=f"{refusal.told(error)}; {remedy}")
     else:
         report_final("COMPLETE", metrics, notes=notes.take())
 

@@ -4,7 +4,6 @@ Commands import what they need when they run, so that `dirsweep --help` loads ne
 MLflow. Bad input ends with one message and status 2 here, in `main`, whichever module found it.
 """
 
-import errno
 import os
 import sys
 from typing import Annotated
@@ -31,6 +30,7 @@ from dirsweep.cli import (
     trials,
 )
 from dirsweep.device import OutOfMemory
+from dirsweep.storage import refusal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,10 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _what_the_system_says(error: OSError) -> str:
-    said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        said += "; make room, then go on: what was finished is kept"
-    return said
+    said, remedy = refusal.told(error), refusal.remedy(error)
+    return f"{said}; {remedy}, then go on: what was finished is kept" if remedy else said
 
 
 def _end(message: str, status: int) -> None:

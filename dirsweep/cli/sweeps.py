@@ -27,7 +27,7 @@ from dirsweep.cli.shared import (
     store_uri,
     sweep_folder,
 )
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, refusal
 
 if TYPE_CHECKING:
     from dirsweep.search.model import SweepSpec
@@ -159,7 +159,7 @@ def resume(
 
 @contextmanager
 def _interruptible(folder: Folder) -> Iterator[None]:
-    """Say what is left by a Ctrl-C while Ray starts or ends, and by an object store that stays away."""
+    """Say what is left by a Ctrl-C while Ray starts or ends, by a full disk, by a lost object store."""
     try:
         yield
     except KeyboardInterrupt:
@@ -167,11 +167,15 @@ def _interruptible(folder: Folder) -> Iterator[None]:
             typer.echo(f"stopped; `dirsweep resume {folder}` goes on where it was", err=True)
         raise typer.Exit(130) from None
     except OSError as error:
-        if folder.path is not None:
+        if folder.path is None:
+            raise OSError(
+                f"{error}; once the store answers, `dirsweep resume {folder}` goes on where it was"
+            ) from None
+        remedy = refusal.remedy(error)
+        if not remedy or not folder.has_records("ledger.jsonl"):
             raise
-        raise OSError(
-            f"{error}; once the store answers, `dirsweep resume {folder}` goes on where it was"
-        ) from None
+        said = f"{refusal.told(error)}; {remedy}, then `dirsweep resume {folder}`: nothing is lost"
+        raise OSError(said) from None
 
 
 def _extra(trials: str | None) -> int:

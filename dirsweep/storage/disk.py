@@ -51,16 +51,17 @@ class Disk:
 
     def _part(self, name: str, content: bytes) -> tuple[Path, Path]:
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}{PART}"
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+        with _named(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with part.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
         return target, part
 
     def append(self, name: str, record: Record, *, number: int | None, durable: bool) -> None:
@@ -73,15 +74,16 @@ class Disk:
                 raise FileExistsError(f"{self.path / name} is there already")
             return
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         text = line(record)
-        with target.open("ab+") as file:
-            if file.tell() and not _ends_with_newline(file):
-                text = b"\n" + text
-            file.write(text)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        with _named(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("ab+") as file:
+                if file.tell() and not _ends_with_newline(file):
+                    text = b"\n" + text
+                file.write(text)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
 
     def has_records(self, name: str) -> bool:
         """Whether the file is there."""
@@ -152,6 +154,15 @@ class Disk:
     def holder(self, name: str) -> Holder | None:
         """Who has the kernel's lock."""
         return flock.holder(self.path / name)
+
+
+@contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Let an error in the block name the file that was to be written: the system's own names none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def _ends_with_newline(file: BinaryIO) -> bool:

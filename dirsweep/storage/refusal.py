@@ -1,0 +1,22 @@
+"""A disk that takes no write: full, over a quota, read-only or not this user's."""
+
+import errno
+
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "give this user access to it",
+    errno.EPERM: "give this user access to it",
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do before the same is tried again; "" for an error of another kind."""
+    return _REMEDIES.get(error.errno or 0, "")
+
+
+def told(error: OSError) -> str:
+    """What the system says, with the file that it is about where that is known."""
+    said = error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
