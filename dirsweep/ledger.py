@@ -316,7 +316,10 @@ def of_drivers(records: Iterable[Record]) -> list[Record]:
 
 
 def sweep_run(records: Iterable[Record]) -> Record | None:
-    """The last record that names the sweep's parent run and its store; None for an untracked sweep."""
+    """The last record that names the sweep's store and its parent run there; None for an untracked sweep.
+
+    The run's id is "" until the store has answered.
+    """
     named = [record for record in records if record["kind"] == "run" and not record["trial"]]
     return named[-1] if named else None
 

@@ -1,6 +1,6 @@
 """Where a sweep is tracked: the store that its ledger names, wherever the sweep's folder lies by now."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dirsweep import tracking
 from dirsweep.ledger import Ledger, identity, sweep_run
@@ -12,6 +12,12 @@ def entry(folder: Folder, uri: str) -> dict[str, object]:
     database = tracking.database_path(uri)
     named = tracking.shown(uri) if database is None else f"sqlite:///{database.absolute()}"
     return {"uri": named, "beside": uri == beside(folder)}
+
+
+def names(records: Sequence[Record], entry: Mapping[str, object]) -> bool:
+    """Whether the ledger's last word on the store says so."""
+    last = sweep_run(records) or {}
+    return all(last.get(name) == value for name, value in entry.items())
 
 
 def own_store(folder: Folder, records: Sequence[Record]) -> str | None:
@@ -38,4 +44,4 @@ def sweep_of(folder: Folder, ledger: Ledger) -> tracking.Sweep:
 
 def run_ids(records: Sequence[Record]) -> dict[str, str]:
     """Run ids by trial, "" for the sweep, as the ledger has them last."""
-    return {record["trial"]: record["id"] for record in records if record["kind"] == "run"}
+    return {record["trial"]: record["id"] for record in records if record["kind"] == "run" and record["id"]}

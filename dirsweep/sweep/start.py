@@ -1,6 +1,6 @@
 """Run a sweep, or go on with one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from threading import Event
@@ -14,7 +14,7 @@ from dirsweep.search.best import ranked
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import FILE, check_data, encoder_files, read_own_spec
 from dirsweep.search.warm import Warm, gather
-from dirsweep.storage import File, Folder, Place
+from dirsweep.storage import File, Folder, Place, Record
 from dirsweep.sweep import lock, provenance, pruning, stopping, store, told
 from dirsweep.sweep.progress import OnChange, Progress, Sums, progress
 from dirsweep.sweep.session import Resources, ray_session
@@ -120,7 +120,7 @@ def resume(
         check_data(spec)
         _check_same(folder, spec, records.opening)
         store.check_writable(folder.parent)
-        uri = _tracking_uri(folder, tracking_uri) if tracking else None
+        uri = _tracking_uri(folder, tracking_uri, records.records) if tracking else None
         if spec.warm_start and not any(record["kind"] == "warm" for record in records.records):
             if any(record["kind"] == "ask" for record in records.records):
                 raise ValueError(
@@ -208,8 +208,10 @@ def _drive(
     return Outcome(folder, driver.why, driver.progress(), best, _parting(folder, driver.why))
 
 
-def _tracking_uri(folder: Folder, given: str | None) -> str:
+def _tracking_uri(folder: Folder, given: str | None, records: Sequence[Record] = ()) -> str:
+    """The store to track in, which answers: unless it is the ledger's own, for days of work wait for none."""
     from dirsweep import tracking
+    from dirsweep.sweep import place
 
     uri = given or tracking.default_uri(folder.parent)
     if uri is None:
@@ -217,7 +219,11 @@ def _tracking_uri(folder: Folder, given: str | None) -> str:
             f"{folder.parent}: an object store holds no MLflow file; name a server with --tracking-uri, or "
             "record nothing with --no-tracking"
         )
-    tracking.check(uri)
+    try:
+        tracking.check(uri)
+    except tracking.Unreachable:
+        if not place.names(records, place.entry(folder, uri)):
+            raise
     return uri
 
 
@@ -225,11 +231,15 @@ def _tracker(uri: str, spec: SweepSpec, folder: Folder, records: Ledger) -> "Tra
     from dirsweep.sweep import place
     from dirsweep.tracking import Tracker
 
+    own = place.entry(folder, uri)
+    if not place.names(records.records, own):  # now, for the store may never answer
+        records.write("run", trial="", id="", **own)
+
     def on_run(key: str, run: str) -> None:
-        fields = {"trial": key, "id": run, **({} if key else place.entry(folder, uri))}
-        last = {} if key else ledger.sweep_run(records.records) or {}
-        if any(last.get(name) != value for name, value in fields.items()):
-            records.write("run", **fields)
+        if key:
+            records.write("run", trial=key, id=run)
+        elif not place.names(records.records, {"id": run, **own}):
+            records.write("run", trial="", id=run, **own)
 
     sweep = place.sweep_of(folder, records)
     tracker = Tracker(uri, sweep, place.run_ids(records.records), on_run)

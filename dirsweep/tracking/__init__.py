@@ -9,7 +9,7 @@ from dirsweep.tracking.calls import Calls
 from dirsweep.tracking.machine import watched
 from dirsweep.tracking.model import register_model, registered_name
 from dirsweep.tracking.runs import Sweep
-from dirsweep.tracking.store import Moved, check, database_path, default_uri, shown
+from dirsweep.tracking.store import Moved, Unreachable, check, database_path, default_uri, shown
 from dirsweep.tracking.tracker import Tracker
 from dirsweep.tracking.ui import MODE, address, serve_ui, ui_command
 from dirsweep.tracking.writer import Writer
@@ -20,6 +20,7 @@ __all__ = [
     "Moved",
     "Sweep",
     "Tracker",
+    "Unreachable",
     "Writer",
     "address",
     "check",

@@ -28,6 +28,10 @@ LOGIN = ("UNAUTHENTICATED", "PERMISSION_DENIED")  # MLflow's codes for 401 and 4
 TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
+class Unreachable(ValueError):
+    """A server does not answer."""
+
+
 class Moved(ValueError):
     """The files of an sqlite store's experiment lie elsewhere: writing would change another folder's."""
 
@@ -57,9 +61,9 @@ def check(uri: str, option: str = "--tracking-uri") -> None:
     """See that `uri` names a store that we can write to and, if it is a server, that it answers.
 
     Raises:
+        Unreachable: no answer from the server within `TIMEOUT` seconds.
         ValueError: not an sqlite or http(s) URI, no place to put the sqlite file, another program's
-            database, no answer from the server within `TIMEOUT` seconds, or a login that is missing. Names
-            the `option` that gave it.
+            database, or a login that is missing. Names the `option` that gave it.
     """
     database = database_path(uri, option)
     if database is not None:
@@ -73,7 +77,7 @@ def check(uri: str, option: str = "--tracking-uri") -> None:
     except MlflowException as error:
         if error.error_code in LOGIN:
             raise ValueError(f"{option} {shown(uri)}: {_login(error)}") from error
-        raise ValueError(
+        raise Unreachable(
             f"{option} {shown(uri)}: no MLflow tracking server answers there ({brief(error, uri)}); "
             "start it, correct the address, or leave the option out to track in a file beside the sweep"
         ) from error

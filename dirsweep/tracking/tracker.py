@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 LIMIT = 10_000  # items that wait at most (about 50 MB); epochs beyond are dropped and counted
 SHARE = 0.25
-"""Of its time the thread works at most this: MLflow and Tune share one interpreter, and trials come first."""
+"""Of a processor's time the thread takes at most this: MLflow and Tune share one interpreter, and trials come
+first. What it waits for a slow server does not count."""
 FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0  # seconds; doubled from the one to the other
 
 HOPELESS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
@@ -118,7 +119,7 @@ class Tracker(Calls):
         runs: Runs | None = None
         while (taken := self._take()) is not None:
             key, owed = taken
-            begun = time.monotonic()
+            begun = time.thread_time()
             try:
                 runs = runs or self._open_runs()
                 gone = runs.deliver(key, owed)
@@ -129,7 +130,7 @@ class Tracker(Calls):
                 self._failed(key, owed, error)
             else:
                 self._delivered(gone)
-                self._rest((time.monotonic() - begun) * (1 / SHARE - 1))
+                self._rest((time.thread_time() - begun) * (1 / SHARE - 1))
 
     def _open_runs(self) -> Runs:
         runs = self._runs_of()
