@@ -79,14 +79,17 @@ def sweep_folder(name: str, storage: Folder) -> Folder:
     raise ValueError(f"{name}: no sweep there, nor in {storage}/; `dirsweep list` shows those there are")
 
 
-def publish(folder: Folder, uri: str | None = None) -> None:
-    """Bring the sweep's store, if it has one, up to date, and say what must be said; Ctrl-C skips it."""
+def publish(folder: Folder, uri: str | None = None, *, hurried: bool = False) -> None:
+    """Bring the sweep's store, if it has one, up to date, and say what must be said; Ctrl-C skips it.
+
+    hurried: leave to `dirsweep sync` what takes more than a few seconds.
+    """
     from dirsweep import publish as publishing
 
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not hurried:
         typer.echo("MLflow takes a while longer for the pictures and the model of what won", err=True)
     try:
-        said = publishing.conclude(folder, uri)
+        said = publishing.conclude(folder, uri, publishing.HURRIED if hurried else publishing.SECONDS)
     except KeyboardInterrupt:
         said = f"MLflow was left as it is; `dirsweep sync {folder}` goes on"
     if said:

@@ -216,7 +216,7 @@ def _conclude(outcome: "Outcome", uri: str | None, tracked: bool) -> None:
     if shutil.which("dirsweep") is None:  # after `make sweep`, which activates nothing
         typer.echo(f"(`dirsweep` is {shorter(Path(sys.executable).parent / 'dirsweep')})")
     if tracked:
-        publish(outcome.folder, uri)
+        publish(outcome.folder, uri, hurried=outcome.why == "stopped")
     if outcome.why == "stopped":
         raise typer.Exit(130)
     if outcome.best is None:

@@ -4,8 +4,8 @@
 the ledger and the trials' folders, in any store, as often as one likes.
 """
 
-from dirsweep.publish.conclude import conclude, pictures
+from dirsweep.publish.conclude import HURRIED, SECONDS, conclude, pictures
 from dirsweep.publish.place import newest, page
 from dirsweep.publish.sync import sync
 
-__all__ = ["conclude", "newest", "page", "pictures", "sync"]
+__all__ = ["HURRIED", "SECONDS", "conclude", "newest", "page", "pictures", "sync"]

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 60.0
 """How long the end of a sweep may take for this, whatever its store does."""
+HURRIED = 3.0
+"""The same where the sweep was stopped: who sent the signal may kill it 30 seconds later."""
 ALL = "the summary, the pictures and the model"
 
 

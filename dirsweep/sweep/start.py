@@ -26,6 +26,8 @@ SPEC = FILE
 BEST = "best.yaml"
 TRACKING_SECONDS = 30.0
 """How long the end of a sweep waits for the tracker to deliver what is left."""
+HURRIED_SECONDS = 3.0
+"""The same where the sweep was stopped: who sent the signal may kill it 30 seconds later."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _drive(
     from dirsweep.sweep.driver import Driver
 
     tracker = _tracker(uri, spec, folder, records) if uri else None
+    patience = HURRIED_SECONDS
     try:
         book = Book(spec, folder, records, tracker, told.kept(spec))
         on_change(progress(book.sums, book.total, message="Ray and its workers start"))
@@ -198,13 +201,15 @@ def _drive(
             files = [File(folder, name) for name in (SPEC, BEST) if folder.exists(name)]
             state = "COMPLETE" if driver.why == "finished" else "OPEN"
             tracker.end_sweep(state, told.summary(spec, best), files)
+        if driver.why != "stopped":
+            patience = TRACKING_SECONDS
     except BaseException:  # a failure, or a second Ctrl-C
         if tracker:
             tracker.end_sweep("OPEN", {}, [])
         raise
     finally:
         if tracker:
-            tracker.close(TRACKING_SECONDS)
+            tracker.close(patience)
     return Outcome(folder, driver.why, driver.progress(), best, _parting(folder, driver.why))
 
 
