@@ -47,3 +47,19 @@ def test_tune_keeps_no_history_of_what_a_trial_reports(monkeypatch: pytest.Monke
     trainable.report_epoch({"epoch": 1, "of": 2, "metrics": {f"val/{number}": 1.0 for number in range(100)}})
     assert trainable.said(trial.last_result)["metrics"]["val/99"] == 1.0
     assert trial.run_metadata.metric_analysis == {}
+
+
+def test_workers_are_handed_no_keys_for_ray_would_write_them_on_a_command_line(monkeypatch):
+    from ray.tune import Trainable
+    from ray.tune.execution.class_cache import _ActorClassCache
+
+    from dirsweep.sweep.tune import _keys_out_of_sight
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "kret")
+    with _keys_out_of_sight():
+        handed = _ActorClassCache().get(Trainable)._default_options["runtime_env"]
+    assert "kret" not in str(handed)
+    assert handed["env_vars"]
+    tunes = _ActorClassCache().get(Trainable)._default_options["runtime_env"]
+    assert "kret" in str(tunes), "Tune hands on none by itself: what keeps them can go"

@@ -8,13 +8,15 @@ state at home, for no pickle is ever read.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 from ray import tune
 from ray.tune import Stopper
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -151,13 +153,27 @@ class Silence(TrialProgressCallback):
         """Nothing."""
 
 
+@contextmanager
+def _keys_out_of_sight() -> Iterator[None]:
+    """Keep Tune from handing AWS keys to the workers, for Ray writes them on a command line to do so.
+
+    A worker has them from the environment that Ray was started in.
+    """
+    handed = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in handed if not name.startswith("AWS_")}
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE = handed
+
+
 def drive(driver: Driver, trainable: Trainable, resources: Resources) -> None:
     """Run trials until the driver has no more; raises what went wrong in it."""
     held: dict[str, Trial] = {}
     """Trials that Tune has, by Tune's id."""
     alone = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     per_trial = alone if driver.processes == 1 else NOTHING  # of several, each process takes its own
-    with tempfile.TemporaryDirectory(prefix="dirsweep-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dirsweep-") as folder, _keys_out_of_sight():
         tuner = tune.Tuner(
             tune.with_resources(trainable, per_trial),
             tune_config=tune.TuneConfig(
