@@ -256,12 +256,16 @@ def predict(folder: Folder, frame: pd.DataFrame, images: Path = Path()) -> NDArr
         raise ValueError(f"{folder}: no finished trial (it has no metrics.json)")
     config = TrialConfig.model_validate(_read(folder, "config.json"))
     kept = _read(folder, "inputs.json")
-    return predict_encoded(folder, config, data.read_encoding(kept["encoding"], images).encode(frame))
+    with _naming_damaged(folder, "inputs.json"):
+        encoding = data.read_encoding(kept["encoding"], images)
+    return predict_encoded(folder, config, encoding.encode(frame))
 
 
 def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDArray[np.float64]:
     """Predictions (N,) in label units for N encoded inputs, by the finished trial of `config`."""
     kept = _read(folder, "inputs.json")
+    with _naming_damaged(folder, "inputs.json"):
+        unit = TargetUnit(**kept["unit"])
     encoder = models.trained(config.encoder)
     if kept.get("encoder") != models.identity(encoder):
         raise ValueError(
@@ -277,7 +281,7 @@ def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDAr
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
         parts = models.split(rows, model.encoder.evaluation_batch)
         prediction = torch.cat([model(part)[1] for part in parts])
-    return TargetUnit(**kept["unit"]).to_label(prediction.double().numpy())
+    return unit.to_label(prediction.double().numpy())
 
 
 def _read(folder: Folder, name: str) -> dict[str, Any]:
@@ -290,7 +294,8 @@ def _read(folder: Folder, name: str) -> dict[str, Any]:
 def _naming_damaged(folder: Folder, name: str) -> Iterator[None]:
     try:
         yield
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:
+        said = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{folder}/{name}: the file is damaged ({error}); train the trial again in another folder"
+            f"{folder}/{name}: the file is damaged ({said}); train the trial again in another folder"
         ) from None

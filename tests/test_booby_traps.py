@@ -7,17 +7,21 @@ refused or passed over, and runs nothing. `tests/test_no_code_from_files.py` loo
 import hashlib
 import io
 import pickle
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import stores
+import sweeping
 import torch
 import yaml
 from traps import SPRUNG, TRAPS
 
-from dirsweep import data
+from dirsweep import data, pipeline, publish, report, tracking
 from dirsweep.checkpoint import Store, latest, read_records
 from dirsweep.cluster.job import read_job
 from dirsweep.config import read_trial, read_yaml, with_dataset_file
@@ -27,6 +31,8 @@ from dirsweep.ledger import Ledger
 from dirsweep.models import word_vectors
 from dirsweep.models.backbone import read_weights
 from dirsweep.search.spec import read_spec
+from dirsweep.storage import Folder
+from dirsweep.tracking.record import read_run
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +107,34 @@ def test_files_that_a_user_names_run_nothing(tmp_path, trap, name, read):
     (tmp_path / name).write_bytes(TRAPS[trap])
     with suppress(ValueError, OSError):
         read(tmp_path / name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trap", TRAPS)
+def test_the_files_of_a_finished_sweep_run_nothing(tmp_path, finished_sweep, trap):
+    names = ("model.safetensors", "inputs.json", "metrics.json", "config.json", "facts.json", "bins.csv")
+    for name in names:
+        trial = Path(shutil.copytree(finished_sweep / "trials" / "0", tmp_path / "trial", dirs_exist_ok=True))
+        (trial / name).write_bytes(TRAPS[trap])
+        with suppress(ValueError):
+            pipeline.predict(Folder(trial), pd.read_csv(finished_sweep.parent / "tiny.csv", dtype="str"))
+    for name in ("spec.yaml", "ledger.jsonl"):
+        sweep = stores.copied(finished_sweep, tmp_path, f"with-{name}")
+        (sweep / name).write_bytes(TRAPS[trap])
+        with suppress(ValueError):
+            report.load(sweep)
+
+
+@pytest.mark.slow
+def test_the_files_of_a_tracked_run_and_of_a_registered_model_run_nothing(tmp_path, finished_sweep):
+    sweep = stores.with_store(finished_sweep, tmp_path)
+    runs = {one["trial"]: one["id"] for one in sweeping.records(sweep) if one["kind"] == "run"}
+    files = [file for file in (tmp_path / "mlartifacts").rglob("*") if file.is_file()]
+    assert any(file.name == "MLmodel" for file in files)
+    for trap in TRAPS.values():
+        for file in files:
+            file.write_bytes(trap)
+        stores.forget_places()
+        with suppress(ValueError):
+            read_run(tracking.default_uri(tmp_path), runs["0"])
+    publish.sync(sweep, None)
