@@ -12,7 +12,7 @@ JOB ?= docker/demo.yaml
 COMPOSE := docker compose --file docker/compose.yaml $(if $(CUDA),--file docker/compose.cuda.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test check format ui bench bench-gpu bench-scaling screenshots clean up down submit reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
+.PHONY: help sweep test check format ui bench bench-gpu bench-scaling soak screenshots clean up down submit reproduce-diamonds reproduce-sts-b reproduce-agedb reproduce-imdb-wiki
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -46,6 +46,9 @@ bench-scaling: .venv/installed-test  ## measure 1,000 trials on 16 simulated nod
 	$(BIN)/python tests/benchmarks/scaling/simulate.py docs/scaling/simulated.csv
 	$(BIN)/python tests/benchmarks/scaling/alone.py docs/scaling/alone.csv
 	$(BIN)/python tests/benchmarks/scaling/draw.py docs/scaling/simulated.csv docs/scaling/alone.csv docs/scaling/scaling.svg
+
+soak: .venv/installed-test  ## 500 trials with something killed every 20 s, about an hour; TRIALS=, EVERY=, WORKERS=, MINUTES=
+	$(BIN)/python tests/soak.py $(or $(SOAK),build/soak)
 
 screenshots: .venv/installed-test  ## the README's pictures anew, of the newest sweep of make sweep; needs Chromium
 	@$(BIN)/python tests/screenshots.py
