@@ -9,25 +9,19 @@ damage, and refused.
 
 import hashlib
 import json
-import re
 import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dirsweep.kinds import Kind, State, first_problem
 from dirsweep.storage import Folder, Record, refusal
 
 FILE = "ledger.jsonl"
 
-Kind = Literal[
-    "open", "warm", "ask", "control", "start", "report", "note", "tell", "budget", "run", "end", "opening"
-]
 SEED = "seed"
 """How the control of a repeat begins; then comes the number of the seed, from 2 on."""
-State = Literal["OPEN", "COMPLETE", "PRUNED", "FAIL"]
-KEY = re.compile(r"\w+(-\w+)?", re.ASCII)
-"""What a trial ("7") or control ("7-mu0") may be called: its folder has that name, below `trials/`."""
 
 PACK = 200
 """Records that an object store hands out in one piece; fewer in the last."""
@@ -76,7 +70,7 @@ class Ledger:
         """Read the ledger of a sweep that was begun before.
 
         Raises:
-            ValueError: there is none, it does not begin with `open`, or a record is missing.
+            ValueError: there is none, it does not begin with `open`, or a record is missing or none of ours.
         """
         path = f"{folder}/{FILE}"
         if not folder.has_records(FILE):
@@ -91,6 +85,9 @@ class Ledger:
                 f"{path}: {found}, but record 0 must be 'open'; the sweep never began, so delete its folder "
                 "and run it anew"
             )
+        wrong = first_problem(records)
+        if wrong:
+            raise ValueError(f"{path}: {wrong}; restore the file from a copy")
         return cls(folder, records, dropped)
 
     @property
@@ -238,9 +235,7 @@ def trials(records: Iterable[Record]) -> dict[str, TrialRecord]:
 
     The first word counts: a report of an epoch that was reported already, a report after the tell
     and a second tell are ignored. (A worker may outlive its driver by seconds, so they can come.)
-
-    Raises:
-        ValueError: a record speaks of a trial that was never asked, or of one whose name is no folder's.
+    `Ledger.open` has seen to it that every trial was asked.
     """
     found: dict[str, TrialRecord] = {}
     fold(found, records)
@@ -248,7 +243,7 @@ def trials(records: Iterable[Record]) -> dict[str, TrialRecord]:
 
 
 def fold(found: dict[str, TrialRecord], records: Iterable[Record]) -> None:
-    """Let records that follow change what `trials` found in those before them; raises as `trials`."""
+    """Let records that follow change what `trials` found in those before them."""
     for record in records:
         _fold(found, record)
 
@@ -258,11 +253,6 @@ def _fold(found: dict[str, TrialRecord], record: Record) -> None:
     if kind in ("open", "warm", "budget", "end", "opening") or (kind == "run" and not name):
         return
     if kind in ("ask", "control"):
-        if not (isinstance(name, str) and KEY.fullmatch(name)):
-            raise ValueError(
-                f"{FILE}: record {record['n']} asks a trial called {name!r}, which is no name of ours; the "
-                "file was changed, restore it from a copy"
-            )
         fresh = TrialRecord(
             name,
             kind,
@@ -273,10 +263,6 @@ def _fold(found: dict[str, TrialRecord], record: Record) -> None:
         )
         found.setdefault(name, fresh)
         return
-    if name not in found:
-        raise ValueError(
-            f"{FILE}: record {record['n']} is a {kind!r} of trial {name!r}, which was never asked"
-        )
     trial = found[name]
     if kind == "start":
         trial.attempts = max(trial.attempts, record["attempt"])

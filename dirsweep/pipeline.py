@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from dirsweep import METHOD_VERSION, data, models, stage1, stage2
 from dirsweep.checkpoint import Journal, Stopped, Store, claim, clear, read_records, unpack
-from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, settings
+from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, explain, settings
+from dirsweep.config.errors import shown
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.device import OutOfMemory, naming_memory, set_up
@@ -182,7 +184,7 @@ def _difference(theirs: dict[str, object], mine: dict[str, object]) -> str:
             left, right = theirs.get(key), mine[key]
             if isinstance(left, dict) and isinstance(right, dict):
                 return f"{key}.{_difference(left, right)}"
-            return f"{key} is {left!r} there and {right!r} here"
+            return f"{key} is {shown(left)} there and {shown(right)} here"
     return "it has further keys"
 
 
@@ -254,10 +256,12 @@ def predict(folder: Folder, frame: pd.DataFrame, images: Path = Path()) -> NDArr
     """
     if not folder.exists("metrics.json"):
         raise ValueError(f"{folder}: no finished trial (it has no metrics.json)")
-    config = TrialConfig.model_validate(_read(folder, "config.json"))
-    kept = _read(folder, "inputs.json")
+    try:
+        config = TrialConfig.model_validate(_read(folder, "config.json"))
+    except ValidationError as error:
+        raise ValueError(explain(error, f"{folder}/config.json")) from None
     with _naming_damaged(folder, "inputs.json"):
-        encoding = data.read_encoding(kept["encoding"], images)
+        encoding = data.read_encoding(_read(folder, "inputs.json")["encoding"], images)
     return predict_encoded(folder, config, encoding.encode(frame))
 
 
@@ -276,7 +280,7 @@ def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDAr
     model = models.build(encoder, rows, config.seed)
     with _naming_damaged(folder, "model.safetensors"):
         weights, _ = unpack(folder.read("model.safetensors"))
-    model.load_state_dict(weights)
+        model.load_state_dict(weights)
     model.eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
         parts = models.split(rows, model.encoder.evaluation_batch)
@@ -287,15 +291,28 @@ def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDAr
 def _read(folder: Folder, name: str) -> dict[str, Any]:
     """A JSON file of a trial. ValueError that names it if it is damaged."""
     with _naming_damaged(folder, name):
-        return dict(json.loads(folder.read(name)))
+        found = json.loads(folder.read(name))
+        if not isinstance(found, dict):
+            raise ValueError(f"expected names and values, found {found!r:.40}")
+        return found
+
+
+class _Named(ValueError):
+    """Says already which file is damaged."""
 
 
 @contextmanager
 def _naming_damaged(folder: Folder, name: str) -> Iterator[None]:
+    """Whatever reading a file of ours into its form makes of one that was damaged or written by another."""
     try:
         yield
-    except (ValueError, KeyError, TypeError) as error:
-        said = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(
-            f"{folder}/{name}: the file is damaged ({said}); train the trial again in another folder"
+    except _Named:
+        raise
+    except FileNotFoundError:
+        raise _Named(f"{folder}/{name}: no such file; train the trial again in another folder") from None
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise _Named(
+            f"{folder}/{name}: the file is damaged ({' '.join(said.split())}); train the trial again in "
+            "another folder"
         ) from None

@@ -66,11 +66,14 @@ def cut_bins(config: BinWidth | BinEdges, label: Floats) -> Bins:
     """The bins of `config`; those of one width reach as far as the (N,) labels of all splits do."""
     if isinstance(config, BinEdges):
         return Bins(np.array(config.edges, dtype=np.float64))
-    first, last = _steps(np.array([label.min(), label.max()]), config)
-    if last - first >= MOST_BINS:
+    with np.errstate(over="ignore", invalid="ignore"):  # a width beside which the labels are endless
+        first, last = _steps(np.array([label.min(), label.max()]), config)
+        count = last - first + 1
+    if not count <= MOST_BINS:
+        many = f"{count:.0f}" if np.isfinite(count) else "endlessly many"
         raise ValueError(
             f"bins of width {config.width:g} over labels from {label.min():g} to {label.max():g} make "
-            f"{last - first + 1:.0f} bins; choose a width that makes at most {MOST_BINS}"
+            f"{many} bins; choose a width that makes at most {MOST_BINS}"
         )
     return Bins(config.start + config.width * np.arange(first, last + 2, dtype=np.float64), config)
 

@@ -1,5 +1,6 @@
 """Checkpoints, attempts and epoch records of a trial."""
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def test_a_damaged_checkpoint_is_passed_over(folder: Folder, caplog: pytest.LogC
     assert found is not None
     assert found.epoch == 1
     assert "is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"\x02" + 7 * b"\0" + b"{}", 8 * b"\xff", b"no tensors at all"])
+def test_a_whole_file_that_is_no_checkpoint_is_passed_over(folder: Folder, content: bytes):
+    save(folder, 1)
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    folder.put(f"checkpoints/000002-00000000-001-{digest}.safetensors", content)
+    folder.put("checkpoints/.DS_Store", b"a file browser's")
+    found = checkpoint.latest(folder)
+    assert found is not None
+    assert found.epoch == 1
+    assert folder.exists("checkpoints/.DS_Store")
 
 
 def test_damaged_checkpoints_push_out_none_that_is_written_later(folder: Folder):

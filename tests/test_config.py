@@ -318,8 +318,8 @@ def write(path: Path, text: str) -> Path:
     [
         ("stage1: {epochs: 1e2}", "'stage1.epochs': input should be a valid integer"),
         ("stage1: [", "not valid YAML"),
-        ("- stage1", "expected keys and values, found list"),
-        ("", "expected keys and values, found NoneType"),
+        ("- stage1", "expected keys and values, found a list"),
+        ("", "expected keys and values, found nothing"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, told):

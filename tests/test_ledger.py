@@ -115,17 +115,16 @@ def test_the_first_tell_counts_and_ends_the_reports(folder: Folder):
 def test_a_record_of_a_trial_never_asked_is_refused(folder: Folder):
     book = begun(folder)
     book.write("start", trial="7", attempt=1)
-    with pytest.raises(ValueError, match=r"record 1 is a 'start' of trial '7', which was never asked"):
-        ledger.trials(book.records)
+    with pytest.raises(ValueError, match=r"jsonl: record 1 is a 'start' of trial '7', which was never asked"):
+        Ledger.open(folder)
 
 
 @pytest.mark.parametrize("kind", ["ask", "control"])
 @pytest.mark.parametrize("name", ["../../home", "/etc/passwd", "..", "", "0/1", "a b", "7-mu0-x", 7.5, None])
 def test_a_trial_whose_name_would_lead_out_of_the_sweeps_folder_is_refused(tmp_path, kind, name):
-    book = begun(Folder(tmp_path))
-    book.write(kind, trial=name, params={})
-    with pytest.raises(ValueError, match=r"record 1 asks a trial called .* no name of ours; .* restore it"):
-        ledger.trials(book.records)
+    begun(Folder(tmp_path)).write(kind, trial=name, params={})
+    with pytest.raises(ValueError, match=r"record 1 is none that a sweep writes: 'trial' is .*; restore the"):
+        Ledger.open(Folder(tmp_path))
 
 
 def test_the_budget_is_the_opening_one_and_what_was_added(folder: Folder):
@@ -273,8 +272,46 @@ def test_a_cut_ledger_goes_on_without_a_gap(
     assert again.dropped == book.dropped
 
 
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["start", "report", "report", "report", "tell"]),
+        st.sampled_from(["0", "1", "1-plain"]),
+        st.integers(1, 4),
+    ),
+    max_size=30,
+)
+
+
+@given(events=EVENTS, cut=st.integers(0, 30))
+def test_replay_keeps_the_first_word_whatever_comes_late_or_twice(events: list[Any], cut: int):
+    asked = [
+        {"n": 0, "time": 0.0, "kind": "ask", "trial": name, "params": {}} for name in ("0", "1", "1-plain")
+    ]
+    records = [
+        {"time": 1.0, "kind": kind, "trial": name, "attempt": number, "epoch": number, "seconds": 1.0}
+        | {"metrics": {"m": float(place)}, "state": "COMPLETE", "reason": ""}
+        for place, (kind, name, number) in enumerate(events)
+    ]
+    whole = ledger.trials([*asked, *records])
+    for name, trial in whole.items():
+        own = [record for record in records if record["trial"] == name]
+        first = next((place for place, record in enumerate(own) if record["kind"] == "tell"), len(own))
+        epochs = [record["epoch"] for record in trial.reports]
+        assert epochs == sorted(set(epochs))
+        assert trial.attempts == max((r["attempt"] for r in own if r["kind"] == "start"), default=0)
+        assert trial.state == ("COMPLETE" if first < len(own) else "OPEN")
+        assert all(record in own[:first] for record in trial.reports)
+        if first < len(own):
+            assert (trial.epoch, trial.metrics) == (own[first]["epoch"], own[first]["metrics"])
+    in_two = ledger.trials([*asked, *records[:cut]])
+    ledger.fold(in_two, records[cut:])
+    assert in_two == whole
+    assert ledger.trials([*asked, *records, *records]) == whole  # told anew, all of it is late
+
+
 def test_writes_from_several_threads_are_numbered_in_the_order_of_the_file(folder: Folder):
     book = begun(folder)
+    book.write("ask", trial="0", params={})
 
     def write() -> None:
         for _ in range(20):
@@ -285,7 +322,7 @@ def test_writes_from_several_threads_are_numbered_in_the_order_of_the_file(folde
         thread.start()
     for thread in threads:
         thread.join()
-    assert [record["n"] for record in Ledger.open(folder).records] == list(range(81))
+    assert [record["n"] for record in Ledger.open(folder).records] == list(range(82))
 
 
 def test_after_a_write_that_the_disk_refused_all_are_refused(tmp_path: Path):

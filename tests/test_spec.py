@@ -188,7 +188,7 @@ STRUCTURE = {
     ),
     "an unknown sampler": (
         changed(sampler={"name": "cmaes"}),
-        "'sampler': input tag 'cmaes' found using 'name' does not match any of the expected tags: 'tpe'",
+        "'sampler.name': there is no 'cmaes'; choose tpe, random, qmc, nsga2 or gp",
     ),
     "a knob of another sampler": (
         changed(sampler={"name": "random", "startup": 3}),
@@ -570,7 +570,7 @@ def test_searched_files_of_an_encoder_start_at_the_folder_of_the_space(tmp_path:
     ("text", "expected"),
     [
         ("a: [", "not valid YAML"),
-        ("- a", "expected keys and values, found list"),
+        ("- a", "expected keys and values, found a list"),
         ("question: 3", "'question': input should be a valid string; found 3"),
     ],
 )

@@ -6,10 +6,12 @@ number; a writer that finds a higher one stops, for after a `kill -9` of the dri
 on for some seconds, and a node that was cut off trains on.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
+import re
 import socket
 from dataclasses import dataclass
 
@@ -18,6 +20,7 @@ from dirsweep.storage import Folder
 
 log = logging.getLogger(__name__)
 KEPT = 2
+NAME = re.compile(r"checkpoints/(\d+)-(\d+)-(\d+)-([0-9a-f]{16})\.safetensors")
 
 
 class Superseded(RuntimeError):
@@ -53,7 +56,13 @@ def check_current(folder: Folder, attempt: int) -> None:
 
 
 def _highest_attempt(folder: Folder) -> int:
-    return max((int(name.rsplit("/", 1)[-1]) for name in folder.list("attempts")), default=0)
+    names = [name.rsplit("/", 1)[-1] for name in folder.list("attempts")]
+    return max((int(name) for name in names if name.isdecimal()), default=0)
+
+
+def _names(folder: Folder) -> list[str]:
+    """The checkpoints, oldest first; what a file browser or another program left beside them is none."""
+    return [name for name in folder.list("checkpoints") if NAME.fullmatch(name)]
 
 
 def save(folder: Folder, attempt: int, epoch: int, step: int, tensors: Tensors, notes: Notes) -> None:
@@ -62,7 +71,7 @@ def save(folder: Folder, attempt: int, epoch: int, step: int, tensors: Tensors, 
     checksum = hashlib.sha256(content).hexdigest()[:16]
     check_current(folder, attempt)
     folder.put(f"checkpoints/{epoch:06d}-{step:08d}-{attempt:03d}-{checksum}.safetensors", content)
-    for name in folder.list("checkpoints")[:-KEPT]:
+    for name in _names(folder)[:-KEPT]:
         folder.delete(name)
 
 
@@ -71,14 +80,15 @@ def latest(folder: Folder) -> Checkpoint | None:
 
     Left there, they would count among the newest two and push out whole ones that are written later.
     """
-    for name in reversed(folder.list("checkpoints")):
-        epoch, step, attempt, checksum = name.rsplit("/", 1)[-1].removesuffix(".safetensors").split("-")
+    for name in reversed(_names(folder)):
+        epoch, step, attempt, checksum = NAME.fullmatch(name).groups()  # type: ignore[union-attr]  # by `_names`
         try:
             content = folder.read(name)
         except FileNotFoundError:  # an attempt that was given up removed it a moment ago
             continue
         if hashlib.sha256(content).hexdigest()[:16] == checksum:
-            return Checkpoint(int(epoch), int(step), int(attempt), *unpack(content))
+            with contextlib.suppress(ValueError):  # whole, but none that `save` wrote
+                return Checkpoint(int(epoch), int(step), int(attempt), *unpack(content))
         log.warning("%s: checkpoint %s is damaged; it is removed, the one before is used", folder, name)
         folder.delete(name)
     return None

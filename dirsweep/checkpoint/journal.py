@@ -11,9 +11,11 @@ from typing import Any
 from dirsweep.checkpoint.files import Checkpoint, check_current, latest, save
 from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.group import ALONE, Group
-from dirsweep.storage import Folder, Record
+from dirsweep.storage import Folder, Needed, Record, misfit
 
 RECORDS = "records.jsonl"
+NEEDED: Needed = {"epoch": int, "attempt": int, "seconds": float}
+"""What this module and every reader look for in a record of an epoch."""
 BETWEEN_EPOCHS = 3.0
 """Seconds that pass between two checkpoints at the end of epochs."""
 WITHIN_EPOCH = 300.0
@@ -109,9 +111,19 @@ class Journal:
 
 
 def read_records(folder: Folder) -> list[Record]:
-    """One record per epoch, in order; of several the one of the highest attempt."""
+    """One record per epoch, in order; of several the one of the highest attempt.
+
+    Raises:
+        ValueError: a whole record is none that a trial writes.
+    """
     found: dict[int, Record] = {}
-    for record in folder.records(RECORDS)[0]:
+    for number, record in enumerate(folder.records(RECORDS)[0]):
+        wrong = misfit(record, NEEDED)
+        if wrong:
+            raise ValueError(
+                f"{folder}/{RECORDS}: record {number} is none that a trial writes: {wrong}. Restore the file "
+                "from a copy, or train the trial in another folder"
+            )
         known = found.get(record["epoch"])
         if known is None or record["attempt"] >= known["attempt"]:
             found[record["epoch"]] = record

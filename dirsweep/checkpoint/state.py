@@ -36,9 +36,12 @@ def header_length(beginning: bytes) -> int:
 
 
 def header_notes(content: bytes) -> Notes:
-    """The notes of a packed file, for which its header is enough."""
-    header = json.loads(content[LENGTH : LENGTH + header_length(content)])
-    return dict(json.loads(header["__metadata__"]["notes"]))
+    """The notes of a packed file, for which its header is enough. ValueError if it is damaged."""
+    try:
+        header = json.loads(content[LENGTH : LENGTH + header_length(content)])
+        return dict(json.loads(header["__metadata__"]["notes"]))
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"its header has no notes ({error!r})") from None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:

@@ -4,6 +4,7 @@ An entry is the state of a trial at the end of its stage 1 under a key that cove
 (`stage1.keys`). Entries are written once and never changed: `states/KEY-SHA256.safetensors`.
 """
 
+import contextlib
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class Store:
             except FileNotFoundError:  # pruned a moment ago
                 continue
             if _checksum(content) == _named_checksum(name):
-                return unpack(content)
+                with contextlib.suppress(ValueError):  # whole, but no state of a trial
+                    return unpack(content)
             log.warning("%s: %s is damaged; it is removed and trained again", self.folder, name)
             self.folder.delete(name)
         return None
@@ -72,7 +74,7 @@ class Store:
         try:
             length = header_length(self.folder.read(name, LENGTH))
             return header_notes(self.folder.read(name, LENGTH + length))
-        except (ValueError, KeyError, OverflowError, MemoryError):  # whatever a damaged header makes of it
+        except (ValueError, OverflowError, MemoryError):  # whatever a damaged header makes of it
             return {}
 
     def _names(self) -> dict[str, list[str]]:

@@ -132,15 +132,15 @@ def _as_file(config: str) -> AbstractContextManager[Path]:
 
 def parsed(assignment: str) -> tuple[str, Any]:
     """NAME=VALUE with VALUE read as YAML. ValueError if it is none."""
-    import yaml
+    from dirsweep.config.plain import plain
 
     name, equals, text = assignment.partition("=")
     if not equals or not name:
         raise ValueError(f"--set wants NAME=VALUE, found {assignment!r}")
     try:
-        return name, yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError(f"--set {name}: {text!r} is not valid YAML") from None
+        return name, plain(text)
+    except ValueError as error:
+        raise ValueError(f"--set {name}: {text!r}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ class Resources(Config):
     def held(self) -> int:
         """How many trials the nodes hold at once. ValueError if none; `cpus_per_node` must be given."""
         node = {"CPU": float(self.cpus_per_node or 0), "GPU": float(self.gpus_per_node)}
-        return room([node] * self.nodes, self.per_trial)
+        return self.nodes * room([node], self.per_trial)
 
     @property
     def at_once(self) -> int:

@@ -4,7 +4,7 @@ Bins and shots belong to the dataset and are never searched: a search that could
 "few-shot" could win by renaming samples (METHOD section 1).
 """
 
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -15,9 +15,12 @@ from pydantic import (
     model_validator,
 )
 
+LARGEST = 2**63 - 1
+"""The largest whole number that arrays and seeds hold."""
+
 
 class Config(BaseModel):
-    """A frozen piece of configuration: unknown keys, NaN and infinity are refused."""
+    """A frozen piece of configuration: unknown keys, NaN, infinity and endless numbers are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -32,6 +35,15 @@ class Config(BaseModel):
             ):
                 raise ValueError(f"{key} takes neither true nor false")
         return data
+
+    @model_validator(mode="after")
+    def _whole_numbers_fit(self) -> Self:
+        for key, value in self:
+            for one in value if isinstance(value, tuple) else (value,):
+                if isinstance(one, int) and abs(one) > LARGEST:
+                    key = type(self).model_fields[key].alias or key
+                    raise ValueError(f"{key} is larger than a whole number may be ({LARGEST})")
+        return self
 
 
 class BinWidth(Config):

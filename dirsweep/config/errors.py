@@ -84,6 +84,11 @@ def _keys(way: list[str], model: Any) -> list[str]:
     return sorted({info.alias or field for option in models for field, info in option.model_fields.items()})
 
 
+def no_such(key: str, found: Any, allowed: Iterable[str]) -> str:
+    """What to say where `name` picks a variant that there is not."""
+    return f"'{key}.name': there is no {shown(found)}; choose {_either(allowed)}"
+
+
 def _either(words: Iterable[str]) -> str:
     """Words for a reader: "kl", "kl or rank", "kl, rank or hinge"."""
     *most, last = dict.fromkeys(words)
@@ -108,7 +113,6 @@ def _problem(problem: Any, model: type[BaseModel]) -> str:
     key, found = _dotted(problem["loc"], model), problem["input"]
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    shown = repr(found) if len(repr(found)) <= 80 else repr(found)[:77] + "..."
     match problem["type"]:
         case "extra_forbidden":
             return unknown(key, model)
@@ -119,14 +123,20 @@ def _problem(problem: Any, model: type[BaseModel]) -> str:
             if "backbone" in allowed:  # each of them may stand there by its own name
                 place = allowed.index("backbone")
                 allowed[place : place + 1] = BACKBONES
-            return f"'{key}.name': there is no {problem['ctx']['tag']!r}; choose {_either(allowed)}"
+            return no_such(key, problem["ctx"]["tag"], allowed)
         case "union_tag_not_found":
             return f"'{key}.name' is missing; it says which variant the other keys belong to"
         case "model_attributes_type" if isinstance(found, str):
-            return f"'{key}': found {shown}; write {{name: {found}}}"
+            return f"'{key}': found {shown(found)}; write {{name: {found}}}"
         case "value_error" if isinstance(found, dict):
             return f"'{key}': {message}" if key else message
-    return f"'{key}': {message}; found {shown}{_number_hint(found)}"
+    return f"'{key}': {message}; found {shown(found)}{_number_hint(found)}"
+
+
+def shown(found: Any) -> str:
+    """What was found, cut short where it is long."""
+    text = repr(found)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _number_hint(found: Any) -> str:

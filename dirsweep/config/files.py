@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dirsweep.config.dataset import PLACES
 from dirsweep.config.errors import explain
+from dirsweep.config.plain import plain
 from dirsweep.config.trial import TrialConfig
 
 FILES = ("weights", "vectors", "model")
@@ -21,20 +20,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
     return parse_yaml(content, str(path))
 
 
 def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
     """The mapping in the content of a YAML file; `where` stands for the file in errors (ValueError)."""
     try:
-        tree = yaml.safe_load(content.decode())
+        tree = plain(content.decode())
     except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{where}: not valid YAML: {error}") from None
+        line = 1 + content[: error.start].count(b"\n")
+        raise ValueError(
+            f"{where}, line {line}: not UTF-8 text (byte {error.start}); save the file in UTF-8"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
     if not isinstance(tree, dict):
-        raise ValueError(f"{where}: expected keys and values, found {type(tree).__name__}")
+        found = {type(None): "nothing", list: "a list", str: "a text"}.get(type(tree), repr(tree))
+        raise ValueError(f"{where}: expected keys and values, found {found}")
     return tree
 
 

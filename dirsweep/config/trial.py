@@ -55,7 +55,7 @@ class TrialConfig(Config):
         if isinstance(encoder, dict) and encoder.get("name") in BACKBONES:
             encoder = {**encoder, "name": "backbone", "backbone": encoder["name"]}
         if isinstance(dataset, dict) and isinstance(encoder, dict) and "name" not in encoder:
-            encoder = {"name": USUAL[KINDS.get(dataset.get("name"), "tables")], **encoder}
+            encoder = {"name": USUAL[KINDS.get(str(dataset.get("name")), "tables")], **encoder}
         filled = {**data, "dataset": dataset, "encoder": encoder}
         if data.get("device") == "cuda" and "precision" not in data and _holds_images(dataset):
             filled["precision"] = "bf16"

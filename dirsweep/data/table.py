@@ -69,15 +69,12 @@ def _refuse_uneven(path: Path, text: str) -> None:
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # pandas has none
     lines = csv.reader(io.StringIO(text, newline=""))
     names, line = 0, 1
-    try:
-        for values in lines:
-            if len(values) > 1 or "".join(values).strip():  # an empty line is passed over, as pandas does
-                names = names or len(values)
-                if len(values) != names:
-                    raise ValueError(f"{path}, line {line}: {_uneven(len(values), names)}")
-            line = lines.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {line}: not valid CSV: {error}") from None
+    for values in lines:
+        if len(values) > 1 or "".join(values).strip():  # an empty line is passed over, as pandas does
+            names = names or len(values)
+            if len(values) != names:
+                raise ValueError(f"{path}, line {line}: {_uneven(len(values), names)}")
+        line = lines.line_num + 1
 
 
 def _uneven(found: int, names: int) -> str:
@@ -133,9 +130,12 @@ def _text(column: pd.Series) -> NDArray[np.bool_]:
 
 def where(mask: NDArray[np.bool_], column: pd.Series | None = None) -> str:
     """How many rows an (N,) mask marks, and the first with its value: "2 rows, first row 5: 'abc'"."""
-    row = int(np.argmax(mask))
+    place = int(np.argmax(mask))
+    row = (
+        place if column is None else int(column.index[place])
+    )  # of the table, where these are rows of a split
     count = int(mask.sum())
-    found = "" if column is None else f": {column.iloc[row]!r}"
+    found = "" if column is None else f": {column.iloc[place]!r}"
     return f"row {row + 1}{found}" if count == 1 else f"{count} rows, first row {row + 1}{found}"
 
 

@@ -42,7 +42,11 @@ def restore(trial: Trial, phase: Phase, work: Work) -> tuple[int, int]:
 
 
 def restore_model(trial: Trial) -> None:
-    """Put the weights of the journal's checkpoint, if there is one, into the model."""
+    """Put the weights of the journal's checkpoint, if there is one, into the model.
+
+    Raises:
+        ValueError: it is whole, but of another model.
+    """
     saved = trial.journal.checkpoint
     if saved is not None:
         weights = {
@@ -50,4 +54,10 @@ def restore_model(trial: Trial) -> None:
             for name, tensor in saved.tensors.items()
             if name.startswith("model/")
         }
-        trial.model.load_state_dict(weights)
+        try:
+            trial.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{trial.journal.folder}/checkpoints: that of epoch {saved.epoch} is of another model "
+                f"({str(error).splitlines()[-1].strip()}); delete the folder, and the trial begins anew"
+            ) from None

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from dirsweep import config
+from dirsweep.config.errors import no_such, shown
 from dirsweep.search.distribution import Choice, Int, encoded, kind
 from dirsweep.search.model import SweepSpec
-from dirsweep.search.reach import above, below, every_value, value_problems
+from dirsweep.search.reach import above, below, every_whole, takes, value_problems
 
 NEVER_SEARCHED = {
     "dataset": "bins, shots and the split belong to the data; a search that redefines 'few-shot' wins by "
@@ -71,11 +72,17 @@ def _structural(problem: Any) -> str:
         return f"unknown key '{key}'; allowed here: {', '.join(_allowed(place))}"
     if problem["type"] == "missing":
         return f"'{key}' is missing"
+    if problem["type"] == "union_tag_invalid":
+        return no_such(
+            key, problem["ctx"]["tag"], problem["ctx"]["expected_tags"].replace("'", "").split(", ")
+        )
+    if problem["type"] == "model_attributes_type" and isinstance(problem["input"], str):
+        return f"'{key}': found {shown(problem['input'])}; write {{name: {problem['input']}}}"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if problem["type"] == "value_error":
         return f"'{key}': {message}" if key else message
-    return f"'{key}': {message}; found {problem['input']!r}{_text_hint(problem['input'])}"
+    return f"'{key}': {message}; found {shown(problem['input'])}{_text_hint(problem['input'])}"
 
 
 def _allowed(place: list[Any]) -> list[str]:
@@ -127,11 +134,10 @@ def _condition_problems(spec: SweepSpec) -> list[str]:
                     f"{key}: a condition needs a name with choice or int; '{other}' has {kind(taken)}"
                 )
                 continue
-            values = [encoded(value) for value in every_value(taken)]
-            never = [value for value in allowed if encoded(value) not in values]
+            never = [value for value in allowed if not takes(taken, value)]
             if never or not allowed:
                 found.append(
-                    f"{key}: found {never or allowed}, which '{other}' never takes; it takes {_shown(values)}"
+                    f"{key}: found {never or allowed}, which '{other}' never takes; it takes {_shown(taken)}"
                 )
     if not found:
         try:
@@ -141,8 +147,10 @@ def _condition_problems(spec: SweepSpec) -> list[str]:
     return found
 
 
-def _shown(values: list[str]) -> str:
-    return ", ".join(values if len(values) <= 8 else [*values[:3], "...", values[-1]])
+def _shown(taken: Choice | Int) -> str:
+    values = taken.values if isinstance(taken, Choice) else every_whole(taken)
+    few = [encoded(value) for value in (values if len(values) <= 8 else (*values[:3], values[-1]))]
+    return ", ".join(few if len(values) <= 8 else [*few[:3], "...", few[3]])
 
 
 def _fixed_problems(spec: SweepSpec) -> list[str]:

@@ -19,7 +19,8 @@ from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dirsweep.ledger import Ledger, State, TrialRecord, fold
+from dirsweep.kinds import State
+from dirsweep.ledger import Ledger, TrialRecord, fold
 from dirsweep.search import staged
 from dirsweep.search.constraints import constraint_values, limit
 from dirsweep.search.model import SweepSpec

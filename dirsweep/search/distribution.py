@@ -12,6 +12,10 @@ EVERY_VALUE = 100
 """An int or choice with at most this many values is checked value by value, a larger one at its ends."""
 
 
+MOST_STEPS = 10**15
+"""Steps of a range, which 16 digits hold."""
+
+
 class Conditional(Config):
     """A searched name that is only asked where every condition holds."""
 
@@ -93,11 +97,11 @@ class Choice(Conditional):
 
     @model_validator(mode="after")
     def _distinct(self) -> "Choice":
-        texts = [encoded(value) for value in self.values]
-        for place, text in enumerate(texts):
-            if text in texts[:place]:
-                raise ValueError(f"{self.values[place]!r} is there twice")
+        seen = set[str]()
         for value in self.values:
+            if encoded(value) in seen:
+                raise ValueError(f"{value!r} is there twice")
+            seen.add(encoded(value))
             if isinstance(value, str) and _is_number(value):
                 raise ValueError(f"{value!r} is text, not a number (YAML reads 1e-3 as text; write 1.0e-3)")
         return self
@@ -140,6 +144,11 @@ def _check_ends(ends: tuple[float, float], step: float | None) -> None:
     low, high = ends
     if not low < high:
         raise ValueError(f"the first end must be below the second; found [{low:g}, {high:g}]")
+    if step is not None and (high - low) / step > MOST_STEPS:
+        raise ValueError(
+            f"the range [{low:g}, {high:g}] has more steps of {step:g} than numbers tell apart; "
+            "raise the step"
+        )
     # Decimal, as Optuna counts; Optuna itself would lower the top end and only warn.
     if step is not None and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) != 0:
         raise ValueError(

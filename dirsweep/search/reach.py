@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dirsweep import config
-from dirsweep.search.distribution import Choice, Int
+from dirsweep.search.distribution import Choice, Int, encoded
 from dirsweep.search.model import SweepSpec
 
 MOST_CONTEXTS = 256
@@ -104,11 +104,11 @@ def _switches(spec: SweepSpec, name: str) -> list[str]:
 def _assignments(spec: SweepSpec, forced: Params, must: list[str] | None = None) -> Iterator[Params]:
     """Complete assignments with `forced` values in which all of `must` (default: all forced) are asked.
 
-    Names that `must` depend on run over all their values, the others stand at their first.
+    Names that `must` depend on run over the values that conditions name, the others stand at their first.
     """
     must = list(forced) if must is None else must
     free = [name for name in _ancestors(spec, must) if name not in forced]
-    options = [every_value(spec.searched[name]) for name in free]  # type: ignore[arg-type]
+    options = [_spoken_of(spec, name) for name in free]
     for picked in itertools.product(*options):
         wanted = {**dict(zip(free, picked, strict=True)), **forced}
         params: Params = {}
@@ -131,12 +131,26 @@ def _ancestors(spec: SweepSpec, names: list[str]) -> list[str]:
     return found
 
 
-def every_value(distribution: Choice | Int) -> list[Any]:
-    """All values of a distribution that has finitely many."""
+def takes(distribution: Choice | Int, value: Any) -> bool:
+    """Whether a name of that distribution is ever asked at `value`."""
     if isinstance(distribution, Choice):
-        return list(distribution.values)
+        return encoded(value) in map(encoded, distribution.values)
+    return type(value) is int and value in every_whole(distribution)
+
+
+def every_whole(distribution: Int) -> range:
+    """All values of whole numbers; of a range as long as you like, since none of them is made."""
     low, high = distribution.ends
-    return list(range(low, high + 1, distribution.step))
+    return range(low, high + 1, distribution.step)
+
+
+def _spoken_of(spec: SweepSpec, name: str) -> list[Any]:
+    """The values of a name that some condition names, in the order in which the name takes them."""
+    distribution = spec.searched[name]
+    named = [value for other in spec.searched.values() for value in other.conditions().get(name, [])]
+    if isinstance(distribution, Choice):
+        return [value for value in distribution.values if encoded(value) in map(encoded, named)]
+    return sorted(set(named))
 
 
 def above(name: str) -> list[str]:

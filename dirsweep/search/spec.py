@@ -53,7 +53,7 @@ def own_tree(folder: Folder) -> dict[str, Any]:
     except ConnectionError:  # an object store that is away: no bad input
         raise
     except OSError as error:
-        raise ValueError(f"{where}: cannot be read: {error}") from None
+        raise ValueError(f"{where}: cannot be read: {error.strerror or error}") from None
     return parse_yaml(content, where)
 
 

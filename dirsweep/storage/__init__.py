@@ -8,6 +8,17 @@ was cut short or damaged is found, never half read.
 from dirsweep.storage.cache import cache_folder
 from dirsweep.storage.folder import STOP, TRIALS, File, Folder, Place
 from dirsweep.storage.holder import Holder
-from dirsweep.storage.record import Record
+from dirsweep.storage.record import Needed, Record, misfit
 
-__all__ = ["STOP", "TRIALS", "File", "Folder", "Holder", "Place", "Record", "cache_folder"]
+__all__ = [
+    "STOP",
+    "TRIALS",
+    "File",
+    "Folder",
+    "Holder",
+    "Needed",
+    "Place",
+    "Record",
+    "cache_folder",
+    "misfit",
+]

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dirsweep.config import TrialConfig
-from dirsweep.ledger import Ledger, State, TrialRecord, budget, trials
+from dirsweep.kinds import State
+from dirsweep.ledger import Ledger, TrialRecord, budget, trials
 from dirsweep.search.core import Search
 from dirsweep.search.model import SweepSpec
 from dirsweep.storage import TRIALS, Folder

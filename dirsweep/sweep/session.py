@@ -34,6 +34,8 @@ SETTINGS = WORKER_SETTINGS | {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # they go to the ledger and the trial's folder
 }
 """Settings of the driver, where the user's environment does not say otherwise."""
+FINEST = 10_000
+"""Into how many parts Ray divides a GPU at most."""
 
 
 class Resources(Config):
@@ -173,7 +175,7 @@ def room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
     held = 0
     for node in nodes:
         cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
-        by_gpu = math.inf if not each else gpus // each if each > 1 else gpus * int(1 / each)
+        by_gpu = math.inf if not each else gpus // each if each > 1 else gpus * int(min(1 / each, FINEST))
         held += int(min(cpus // resources.cpus_per_trial, by_gpu))
     if held < 1:
         cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))

@@ -1,0 +1,102 @@
+"""Every rule for what is read has a file that breaks it, and each such file one message (`bad_input/`)."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import rules
+import transcripts
+
+from dirsweep.cluster.job import Job
+from dirsweep.config import TrialConfig
+from dirsweep.search.model import SweepSpec
+
+CORPUS = Path(__file__).parent / "bad_input"
+CASES = [case for file in sorted(CORPUS.glob("*/transcript.txt")) for case in transcripts.read(file)]
+DISTRIBUTIONS = (("Uniform", "ends"), ("Log", "ends"), ("Int", "ends"), ("Choice", "values"))
+READERS = (
+    *(f"config/{name}.py" for name in ("dataset", "encoder", "files", "ordinality", "overrides", "plain")),
+    *(f"config/{name}.py" for name in ("stages", "training", "trial")),
+    *(f"search/{name}.py" for name in ("check", "distribution", "model", "parts", "reach", "spec")),
+    *(f"cluster/{name}.py" for name in ("job", "kuberay", "parts", "slurm")),
+    *(f"data/{name}.py" for name in ("csv", "encoding", "image_decoding", "image_store", "images", "inputs")),
+    *(f"data/{name}.py" for name in ("labelled", "split", "table", "target")),
+    *("shots.py", "ledger.py", "kinds.py", "pipeline.py", "storage/record.py"),
+    *(f"checkpoint/{name}.py" for name in ("files", "journal", "state", "store")),
+    "loop/state.py",
+)
+"""Modules that say what a file of the user's, or of a sweep, may hold."""
+ELSEWHERE = {
+    "cluster/kuberay.py apply": "the answer of kubectl (test_submit)",
+    "cluster/slurm.py submit": "the answer of sbatch (test_submit)",
+    "data/image_decoding.py _append": "a store that shrank while it was made (test_image_store)",
+    "data/image_store.py check_bytes": "test is opened by finalize alone (test_images)",
+    "data/inputs.py encode": "rows to predict for (test_image_encoders, test_sentence_encoder)",
+    "shots.py index": "labels that were not checked before (test_shots)",
+    "shots.py cut_shots": "a split without training rows, refused where it is cut (test_shots)",
+    "ledger.py create": "a sweep that is there already (test_ledger)",
+    'ledger.py open: raise ValueError(f"{path}: no such file': "commands look first (test_ledger)",
+    "ledger.py write": "a disk or a store that refuses (test_ledger)",
+    "pipeline.py _check_files": "files that changed while a trial was stopped (test_custom_encoder)",
+    "checkpoint/state.py": "a damaged state is removed and trained again (test_checkpoint)",
+}
+"""What refuses something else than a bad file, with what it refuses; the tests named break it."""
+NEVER = {
+    **{f"{kind}.{key}: missing": "the key says which distribution it is" for kind, key in DISTRIBUTIONS},
+}
+"""Limits that no file can break, with why."""
+ROOTS = (TrialConfig, SweepSpec, Job)
+
+
+@pytest.fixture(scope="module")
+def told(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[dict[str, transcripts.Told], rules.Broken]]:
+    """What each command of the corpus said, and which rules were broken meanwhile."""
+    here = tmp_path_factory.mktemp("bad") / "input"
+    shutil.copytree(CORPUS, here)
+    found, broken = {}, rules.Broken()
+    with pytest.MonkeyPatch.context() as patch:
+        for case in CASES:
+            with rules.watched(broken, (*READERS, "cli/shared.py"), ROOTS):
+                found[case.name] = transcripts.run(case, here, patch)
+    return found, broken
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_bad_file_ends_with_status_2_and_its_message(case, told):
+    assert told[0][case.name] == case.expected
+
+
+def test_a_message_names_a_file_of_the_case():
+    for case in CASES:
+        if case.message == transcripts.WELL:
+            continue
+        names = [path.name for path in (CORPUS / case.folder).iterdir() if path.name != transcripts.FILE]
+        assert any(name in case.message for name in [*names, "nowhere"]), case.name
+
+
+def test_no_file_of_the_corpus_lies_idle():
+    for transcript in CORPUS.glob("*/transcript.txt"):
+        folder = transcript.parent
+        texts = [
+            transcript.read_text(),
+            *(file.read_text("latin-1") for file in folder.glob("*.yaml") if file.is_file()),
+        ]
+        idle = [path.name for path in folder.iterdir() if not any(path.name in text for text in texts)]
+        assert idle in ([], [transcripts.FILE]), folder.name
+
+
+def test_every_place_that_refuses_has_a_case(told):
+    missing = [
+        str(place)
+        for place in rules.places(READERS)
+        if not (told[1].reached(place) or place.name.startswith(tuple(ELSEWHERE)))
+    ]
+    assert not missing, "no file in tests/bad_input reaches:\n" + "\n".join(missing)
+
+
+def test_every_limit_of_a_field_has_a_case(told):
+    missing = sorted(rules.limits(*ROOTS) - told[1].limits - NEVER.keys())
+    assert not missing, "no file in tests/bad_input breaks:\n" + "\n".join(missing)
