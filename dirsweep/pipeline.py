@@ -268,14 +268,14 @@ def predict(folder: Folder, frame: pd.DataFrame, images: Path = Path()) -> NDArr
 def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDArray[np.float64]:
     """Predictions (N,) in label units for N encoded inputs, by the finished trial of `config`."""
     kept = _read(folder, "inputs.json")
-    with _naming_damaged(folder, "inputs.json"):
-        unit = TargetUnit(**kept["unit"])
     encoder = models.trained(config.encoder)
     if kept.get("encoder") != models.identity(encoder):
         raise ValueError(
             f"{folder}: what encoder {encoder.name} reads (its model, word vectors or code) is not what "
             "it was when the trial was trained; put it back, or train the trial again in another folder"
         )
+    with _naming_damaged(folder, "inputs.json"):
+        unit = TargetUnit(**kept["unit"])
     rows = models.prepare(encoder, inputs)
     model = models.build(encoder, rows, config.seed)
     with _naming_damaged(folder, "model.safetensors"):

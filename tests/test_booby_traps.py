@@ -81,7 +81,7 @@ def test_checkpoints_stored_stages_and_records_run_nothing_on_a_disk_and_in_a_bu
 
 
 def parsed_dataset(path: Path) -> object:
-    return with_dataset_file({"dataset": path.name}, path.parent)
+    return with_dataset_file({"dataset": path.name}, path)
 
 
 @pytest.mark.parametrize("trap", TRAPS)

@@ -530,8 +530,7 @@ def test_a_relative_place_that_leads_out_of_its_files_folder_is_refused(tmp_path
     }
     space = changed(fixed={"dataset": dataset | {key: place}})
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
-    meant = (tmp_path / place).resolve()
-    told = rf"'dataset\.{key}': '{re.escape(place)}' leads out of {tmp_path}, .* write {meant}$"
+    told = rf"'dataset\.{key}': '{re.escape(place)}' leads out of the folder of this file; .*absolute path$"
     with pytest.raises(ValueError, match=told):
         read_spec(tmp_path / "space.yaml")
 
@@ -541,12 +540,12 @@ def test_a_relative_file_of_an_encoder_that_leads_out_is_refused(tmp_path: Path)
     (tmp_path / "a.txt").touch()
     fixed = {"dataset": "sts_b_dir", "encoder": {"name": "bilstm", "vectors": "../a.txt"}}
     (tmp_path / "in" / "space.yaml").write_text(yaml.safe_dump(changed(fixed=fixed)))
-    with pytest.raises(ValueError, match=r"'encoder\.vectors': '\.\./a\.txt' leads out of"):
+    with pytest.raises(ValueError, match=r"space\.yaml: 'encoder\.vectors': '\.\./a\.txt' leads out of"):
         read_spec(tmp_path / "in" / "space.yaml")
     searched = {"encoder.vectors": {"choice": ["../a.txt"]}}
     space = changed(fixed={"dataset": "sts_b_dir", "encoder": {"name": "bilstm"}}, searched=searched)
     (tmp_path / "in" / "space.yaml").write_text(yaml.safe_dump(space))
-    with pytest.raises(ValueError, match=r"'encoder\.vectors': '\.\./a\.txt' leads out of"):
+    with pytest.raises(ValueError, match=r"space\.yaml: 'encoder\.vectors': '\.\./a\.txt' leads out of"):
         read_spec(tmp_path / "in" / "space.yaml")
 
 

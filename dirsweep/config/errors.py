@@ -98,7 +98,8 @@ def _either(words: Iterable[str]) -> str:
 def explain(error: ValueError, where: str, model: type[BaseModel] = TrialConfig) -> str:
     """One line per problem that `model` found: the file or place `where`, the key, and what to do."""
     if not isinstance(error, ValidationError):
-        return f"{where}: {error}"
+        said = str(error)
+        return said if said.startswith(f"{where}: ") else f"{where}: {said}"
     problems = error.errors()
     places = [problem["loc"] for problem in problems]
     told = [  # a list whose items are wrong is also "too short": its items say it better

@@ -41,73 +41,72 @@ def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
     return tree
 
 
-def with_dataset_file(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`tree` with `dataset: FILE.yaml` read in, and relative paths made from the folder of their file.
+def with_dataset_file(tree: dict[str, Any], file: Path) -> dict[str, Any]:
+    """`tree` of a file with `dataset: FILE.yaml` read in, and relative paths made from their file's folder.
 
     Raises:
         ValueError: a file that cannot be read, or a relative path to data that leads out of that folder.
     """
-    dataset, start = tree.get("dataset"), folder
+    dataset, key, own = tree.get("dataset"), "dataset.", file
     if isinstance(dataset, str) and dataset.endswith((".yaml", ".yml")):
-        file = folder / dataset
-        dataset, folder = read_yaml(file), file.parent
+        key, own = "", file.parent / dataset
+        dataset = read_yaml(own)
     if isinstance(dataset, dict):
-        places = {key: dataset[key] for key in PLACES if isinstance(dataset.get(key), str)}
-        dataset = dataset | {key: _seen_from(folder, f"dataset.{key}", at) for key, at in places.items()}
+        places = {name: dataset[name] for name in PLACES if isinstance(dataset.get(name), str)}
+        dataset = dataset | {name: _seen_from(own, key + name, at) for name, at in places.items()}
     rooted = tree if dataset is None else {**tree, "dataset": dataset}
     encoder = tree.get("encoder")
-    return {**rooted, "encoder": _with_files(encoder, start)} if isinstance(encoder, dict) else rooted
+    return {**rooted, "encoder": _with_files(encoder, file)} if isinstance(encoder, dict) else rooted
 
 
-def _seen_from(folder: Path, key: str, place: str) -> str:
-    """A place by its absolute path. A stranger's file names no other place by accident, so none by `..`."""
-    found = str((folder / place).resolve())
+def _seen_from(file: Path, key: str, place: str) -> str:
+    """The absolute path of a place that a file names. A stranger's must not lead out of its folder by `..`."""
     if ".." in Path(os.path.normpath(place)).parts:
         raise ValueError(
-            f"'{key}': {place!r} leads out of {folder.resolve()}, the folder of the file that names it; if "
-            f"that is meant, write {found}"
+            f"{file}: '{key}': {place!r} leads out of the folder of this file; if that is meant, write the "
+            "absolute path"
         )
-    return found
+    return str((file.parent / place).resolve())
 
 
-def _with_files(encoder: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """An encoder whose relative files start at `folder`."""
-    return {key: _rooted(key, value, folder) for key, value in encoder.items()}
+def _with_files(encoder: dict[str, Any], file: Path) -> dict[str, Any]:
+    """An encoder whose relative files start at the folder of the file that names them."""
+    return {key: _rooted(key, value, file) for key, value in encoder.items()}
 
 
-def with_searched_files(searched: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`searched` of a search space with relative files of encoders, conditions on them too, from `folder` on.
+def with_searched_files(searched: dict[str, Any], file: Path) -> dict[str, Any]:
+    """`searched` of a file with relative files of encoders, conditions on them too, from its folder on.
 
     What is no mapping of lists is left as it is, for the check of the space to name.
     """
-    return {name: _searched(name, found, folder) for name, found in searched.items()}
+    return {name: _searched(name, found, file) for name, found in searched.items()}
 
 
-def _searched(name: str, found: Any, folder: Path) -> Any:
+def _searched(name: str, found: Any, file: Path) -> Any:
     if not isinstance(found, dict):
         return found
     rooted = {
-        key: _all_rooted(name, value, folder) if key == "choice" else value for key, value in found.items()
+        key: _all_rooted(name, value, file) if key == "choice" else value for key, value in found.items()
     }
     if isinstance(found.get("when"), dict):
-        rooted["when"] = {other: _all_rooted(other, value, folder) for other, value in found["when"].items()}
+        rooted["when"] = {other: _all_rooted(other, value, file) for other, value in found["when"].items()}
     return rooted
 
 
-def _all_rooted(name: str, values: Any, folder: Path) -> Any:
+def _all_rooted(name: str, values: Any, file: Path) -> Any:
     """One value, or each of a list, of the searched `name`."""
     branch, _, key = name.rpartition(".")
     if branch != "encoder":
         return values
     if isinstance(values, list):
-        return [_rooted(key, value, folder) for value in values]
-    return _rooted(key, values, folder)
+        return [_rooted(key, value, file) for value in values]
+    return _rooted(key, values, file)
 
 
-def _rooted(key: str, value: Any, folder: Path) -> Any:
-    """The value of an encoder's key: a file as seen from `folder`; the name of a package stays a name."""
-    names_file = key in FILES and isinstance(value, str) and (folder / value).exists()
-    return _seen_from(folder, f"encoder.{key}", value) if names_file else value
+def _rooted(key: str, value: Any, file: Path) -> Any:
+    """The value of an encoder's key: a file as seen from `file`; the name of a package stays a name."""
+    names_file = key in FILES and isinstance(value, str) and (file.parent / value).exists()
+    return _seen_from(file, f"encoder.{key}", value) if names_file else value
 
 
 def read_trial(path: Path, values: dict[str, Any] | None = None) -> TrialConfig:
@@ -115,7 +114,7 @@ def read_trial(path: Path, values: dict[str, Any] | None = None) -> TrialConfig:
 
     A relative path in the file starts at its folder, one in `values` where the user is.
     """
-    tree = with_dataset_file(read_yaml(path), path.parent)
+    tree = with_dataset_file(read_yaml(path), path)
     places = {name: values[name] for name in map("dataset.{}".format, PLACES) if values and name in values}
     values = {**(values or {}), **{name: str(Path(place).resolve()) for name, place in places.items()}}
     try:

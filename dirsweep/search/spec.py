@@ -30,9 +30,9 @@ def read_spec(path: Path) -> SweepSpec:
     """
     tree = read_yaml(path)
     if isinstance(tree.get("fixed"), dict):
-        tree = {**tree, "fixed": with_dataset_file(tree["fixed"], path.parent)}
+        tree = {**tree, "fixed": with_dataset_file(tree["fixed"], path)}
     if isinstance(tree.get("searched"), dict):
-        tree = {**tree, "searched": with_searched_files(tree["searched"], path.parent)}
+        tree = {**tree, "searched": with_searched_files(tree["searched"], path)}
     if isinstance(tree.get("warm_start"), list):
         tree = {**tree, "warm_start": [_beside(path, folder) for folder in tree["warm_start"]]}
     return parse_spec(tree, str(path))
