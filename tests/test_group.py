@@ -25,6 +25,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "ranksim": {"stage1.feature_method.name": "ranksim"},
     "conr": {"stage1.feature_method.name": "conr", **VIEWS},
     "fds": {"stage1.feature_method.name": "fds"},
+    "fds, of its own steps": {"stage1.feature_method": {"name": "fds", "gather": "during"}},
+    "parts": {"stage1.accumulate": 3},
     "vir": {"stage1.feature_method.name": "vir", "stage1.loss.name": "nig"},
     "balanced mse": {"stage1.loss": {"name": "balanced_mse", "sigma_lr": 1e-2}},
     "sharpness": {"stage1.optimizer": {"name": "sgd", "lr": 0.05, "rho": 0.05}},
