@@ -24,6 +24,8 @@ from dirsweep.search.spec import parse_spec, read_spec
 from dirsweep.storage import Folder, Place, Record, beats
 
 MARK = "DIRSWEEP_TEST_PROCESS"
+PATIENCE = 2.0
+"""Seconds after which a dead driver's lock is free in an object store; those who look at it must know."""
 
 
 def spec(folder: Path, config: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:
@@ -157,7 +159,7 @@ def told(folder: Place) -> dict[str, list[Any]]:
 
 def main(action: str, folder: str, workers: int, spec: Path) -> None:
     """Run or resume a sweep and print how it ended."""
-    beats.BEAT, beats.PATIENCE = 0.5, 4.0  # so that a dead driver's lock is free soon
+    beats.BEAT, beats.PATIENCE = 0.5, PATIENCE
     common: dict[str, Any] = {"resources": sweep.Resources(workers=workers), "tracking": False}
     try:
         if action == "run":

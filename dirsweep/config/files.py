@@ -60,7 +60,7 @@ def with_dataset_file(tree: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _seen_from(file: Path, key: str, place: str) -> str:
-    """The absolute path of a place that a file names. A stranger's must not lead out of its folder by `..`."""
+    """The absolute path of a place that a file names. A stranger's must not lead out of its folder."""
     if ".." in Path(os.path.normpath(place)).parts:
         raise ValueError(
             f"{file}: '{key}': {place!r} leads out of the folder of this file; if that is meant, write the "
