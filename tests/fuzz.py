@@ -22,7 +22,8 @@ import ledgers
 import mutations
 import yaml
 
-from dirsweep import cluster, report
+from dirsweep import report
+from dirsweep.cluster.job import read_job
 from dirsweep.config import read_trial
 from dirsweep.ledger import FILE
 from dirsweep.search.spec import read_spec
@@ -42,7 +43,7 @@ def trees() -> list[tuple[Callable[[Path], Any], dict[str, Any]]]:
         good += [(read_spec, tree), (read_trial, tree["fixed"])]
     for path in sorted((ROOT / "jobs").glob("*.yaml")):
         tree = yaml.safe_load(path.read_text())
-        good.append((cluster.read_job, {**tree, "space": str((path.parent / tree["space"]).resolve())}))
+        good.append((read_job, {**tree, "space": str((path.parent / tree["space"]).resolve())}))
     return good
 
 
