@@ -22,9 +22,9 @@ NEEDED: dict[Kind, Needed] = {
     "open": {"trials": int},
     "warm": {"trials": list},
     "ask": {"trial": str, "params": dict},
-    "control": {"trial": str, "params": dict},
+    "control": {"trial": str, "params": dict, "of": str, "control": str},
     "start": {"trial": str, "attempt": int},
-    "report": {"trial": str, "epoch": int, "seconds": float, "metrics": dict},
+    "report": {"trial": str, "epoch": int, "of": int, "stage": str, "seconds": float, "metrics": dict},
     "note": {"trial": str, "text": str},
     "tell": {"trial": str, "state": str, "epoch": int, "seconds": float, "metrics": dict, "reason": str},
     "budget": {"trials": int},
@@ -36,9 +36,6 @@ NEEDED: dict[Kind, Needed] = {
 MAY_HAVE: Needed = {
     "attrs": dict,
     "study": dict,
-    "of": str,
-    "control": str,
-    "stage": str,
     "forked_from": str,
     "forked_at": float,
 }

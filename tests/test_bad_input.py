@@ -38,6 +38,7 @@ ELSEWHERE = {
     "ledger.py create": "a sweep that is there already (test_ledger)",
     'ledger.py open: raise ValueError(f"{path}: no such file': "commands look first (test_ledger)",
     "ledger.py write": "a disk or a store that refuses (test_ledger)",
+    "pipeline.py _check_processes": "how a trial was started, which no file says (test_group)",
     "pipeline.py _check_files": "files that changed while a trial was stopped (test_custom_encoder)",
     "checkpoint/state.py": "a damaged state is removed and trained again (test_checkpoint)",
 }

@@ -35,13 +35,15 @@ def a_sweep(path: Place) -> Ledger:
     book.write("control", trial="default-plain", of="default", control="plain", params={})
     book.write("ask", trial="0", params={"stage1.epochs": 3}, attrs={"tpe": "x"})
     book.write("start", trial="0", attempt=1)
-    book.write("report", trial="0", epoch=1, stage="stage1", seconds=1.5, metrics={"val/all/mae": 9.0})
+    book.write("report", trial="0", epoch=1, of=9, stage="stage1", seconds=1.5, metrics={"val/all/mae": 9.0})
     told(book, "default-plain", "FAIL", reason="no")
     book.write("ask", trial="1", params={}, attrs={})
     book.write("run", trial="1", id="child")
     told(book, "0", metrics={"val/all/mae": 7.0})
     book.write("start", trial="1", attempt=2)
-    book.write("report", trial="1", epoch=1, stage="stage1", seconds=1.0, metrics={"val/all/mae": math.nan})
+    book.write(
+        "report", trial="1", epoch=1, of=9, stage="stage1", seconds=1.0, metrics={"val/all/mae": math.nan}
+    )
     return book
 
 
@@ -96,7 +98,7 @@ def test_the_first_report_of_an_epoch_counts(folder: Folder):
     book = begun(folder)
     book.write("ask", trial="0", params={}, attrs={})
     for epoch, value in [(1, 5.0), (2, 4.0), (1, 99.0), (2, 99.0)]:
-        book.write("report", trial="0", epoch=epoch, stage="stage1", seconds=1.0, metrics={"m": value})
+        book.write("report", trial="0", epoch=epoch, of=9, stage="stage1", seconds=1.0, metrics={"m": value})
     trial = ledger.trials(book.records)["0"]
     assert [report["metrics"]["m"] for report in trial.reports] == [5.0, 4.0]
     assert (trial.epoch, trial.metrics) == (2, {"m": 4.0})
@@ -107,7 +109,7 @@ def test_the_first_tell_counts_and_ends_the_reports(folder: Folder):
     book.write("ask", trial="0", params={}, attrs={})
     told(book, "0", "PRUNED", metrics={"m": 1.0})
     told(book, "0", "COMPLETE", metrics={"m": 2.0})
-    book.write("report", trial="0", epoch=9, stage="stage1", seconds=9.0, metrics={"m": 3.0})
+    book.write("report", trial="0", epoch=9, of=9, stage="stage1", seconds=9.0, metrics={"m": 3.0})
     trial = ledger.trials(book.records)["0"]
     assert (trial.state, trial.metrics, trial.epoch, trial.reports) == ("PRUNED", {"m": 1.0}, 2, [])
 
@@ -122,7 +124,7 @@ def test_a_record_of_a_trial_never_asked_is_refused(folder: Folder):
 @pytest.mark.parametrize("kind", ["ask", "control"])
 @pytest.mark.parametrize("name", ["../../home", "/etc/passwd", "..", "", "0/1", "a b", "7-mu0-x", 7.5, None])
 def test_a_trial_whose_name_would_lead_out_of_the_sweeps_folder_is_refused(tmp_path, kind, name):
-    begun(Folder(tmp_path)).write(kind, trial=name, params={})
+    begun(Folder(tmp_path)).write(kind, trial=name, params={}, of="0", control="plain")
     with pytest.raises(ValueError, match=r"record 1 is none that a sweep writes: 'trial' is .*; restore the"):
         Ledger.open(Folder(tmp_path))
 

@@ -97,7 +97,7 @@ def drive(spec: SweepSpec, book: Ledger, ahead: int, asks: int = TRIALS) -> None
             break
         number, params = waiting.pop(0)
         spec.config(params)
-        book.write("report", trial=str(number), epoch=1, stage="stage1", seconds=1.0, metrics={})
+        book.write("report", trial=str(number), epoch=1, of=9, stage="stage1", seconds=1.0, metrics={})
         state, metrics = outcome(number, params)
         search.tell(number, state, metrics, epoch=1, seconds=1.0)
     search.close()

@@ -1,0 +1,79 @@
+"""A driver that gets SIGTERM or SIGINT in a long epoch saves, flushes, marks and ends in time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import stores
+import sweeping
+import tiny
+import yaml
+
+from dirsweep import tracking
+from dirsweep.storage import Folder
+
+pytestmark = pytest.mark.slow
+
+IN_TIME = 30  # seconds that a machine which is taken away leaves
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a space whose trials take minutes for an epoch: batches of one of 20,000 rows."""
+    folder = tmp_path_factory.mktemp("preempted")
+    tiny.write_table(folder / "tiny.csv", rows=20_000)
+    fixed = tiny.config(folder).with_overrides({"stage1.batch_size": 1}).model_dump(mode="json")
+    space = {
+        "question": "Does it end in time?",
+        "fixed": fixed,
+        "searched": {"stage2.norm_weight": {"log": [0.1, 1.0]}},
+        "budget": {"trials": 1},
+    }
+    (folder / "space.yaml").write_text(yaml.safe_dump(space))
+    return folder
+
+
+def test_sigterm_and_sigint_in_a_long_epoch_leave_a_checkpoint_of_its_middle(here: Path):
+    folder = Folder(here / "sweeps" / "s")
+    trial = folder / "trials" / "default-plain"
+    commands = [["run", "space.yaml", "--name", "s", "--workers", "1"], ["resume", "s", "--workers", "1"]]
+    reached = 0
+    for attempt, (number, command) in enumerate(
+        zip((signal.SIGTERM, signal.SIGINT), commands, strict=True), 1
+    ):
+        mark = f"{number.name}-{os.getpid()}"
+        with (here / f"{attempt}.txt").open("w") as output:
+            driver = subprocess.Popen(
+                [sys.executable, "-c", "from dirsweep.cli import main; main()", *command],
+                cwd=here,
+                env={**os.environ, sweeping.MARK: mark},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            claimed = f"attempts/{attempt:03d}"
+            sweeping.wait_for(lambda: trial.exists(claimed), f"attempt {attempt}")  # noqa: B023 (called here)
+            time.sleep(3.0)  # it trains
+            begun = time.monotonic()
+            driver.send_signal(number)
+            assert driver.wait(IN_TIME) == 130
+            taken = time.monotonic() - begun
+        finally:
+            driver.kill()
+        said = (here / f"{attempt}.txt").read_text()
+        assert "stopped; `dirsweep resume sweeps/s` goes on where it was" in said
+        [*_, saved] = trial.list("checkpoints")
+        epoch, step, writer, _ = saved.removeprefix("checkpoints/").split("-")
+        assert (int(epoch), int(writer)) == (0, attempt)
+        assert int(step) > reached  # the second went on from the first
+        reached = int(step)
+        assert (folder.exists("STOP"), sweeping.records(folder)[-1]["kind"]) == (True, "end")
+        assert sweeping.records(folder)[-1]["why"] == "stopped"
+        run = stores.contents(tracking.default_uri(folder.parent))["default-plain"]
+        assert (run["status"], run["tags"]["status"]) == ("SCHEDULED", "OPEN")
+        print(f"{number.name}: ended in {taken:.1f} s")
+    assert sweeping.trials(folder)["default-plain"].state == "OPEN"
