@@ -31,12 +31,13 @@ def test_a_sweep_of_trials_of_two_processes_goes_on_from_a_checkpoint_when_one_i
     space = sweeping.spec(tmp_path, fixed, searched=searched, budget={"trials": 1})
     folder = tmp_path / "sweep"
     first = folder / "trials" / "default-plain"
-    messages = []
+    messages, killed = [], []
 
     def kill_once(progress: Progress) -> None:
         messages.append(progress.message)
-        if any((first / "checkpoints").glob("*")) and not (first / "attempts" / "002").exists():
-            os.kill(json.loads((first / "attempts" / "001").read_text())["pid"], signal.SIGKILL)
+        if any((first / "checkpoints").glob("*")) and not killed:
+            killed.append(json.loads((first / "attempts" / "001").read_text())["pid"])
+            os.kill(killed[0], signal.SIGKILL)
 
     resources = Resources(workers=1, cpus_per_trial=2)
     outcome = sweep.run(space, folder, resources=resources, tracking=False, on_change=kill_once)
