@@ -381,7 +381,7 @@ def test_ctrl_c_leaves_a_trial_that_goes_on(run, here):
         (["--set", "stage1.epochs=0"], "'stage1.epochs': input should be greater than 0; found 0"),
         (["--set", "stage1.loss.beta=0.5"], "belongs to huber"),
         (["--set", "seed"], "--set wants NAME=VALUE, found 'seed'"),
-        (["--set", "seed=[1"], "--set seed: '[1' is not valid YAML"),
+        (["--set", "seed=[1"], "--set seed: '[1': not valid YAML: while parsing a flow sequence"),
     ],
 )
 def test_train_refuses_a_bad_value_and_makes_no_folder(run, here, arguments, told):
@@ -406,7 +406,7 @@ def test_a_full_disk_ends_with_one_message(run, here):
         done = run("train", "trial.yaml", "--out", "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (done.status, done.err) == (1, "error: File too large\n")
+    assert (done.status, done.err) == (1, "error: out/config.json: File too large\n")
 
 
 def test_predict_adds_a_column_in_label_units(run, here):
