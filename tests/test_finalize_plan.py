@@ -166,7 +166,8 @@ def test_seeds_are_fresh_and_the_first_are_the_same_however_many():
 def test_a_run_whose_numbers_break_down_says_why_and_any_other_error_is_raised(tmp_path, winner):
     def trained(**values):
         config = winner.config.with_overrides({name.replace("__", "."): one for name, one in values.items()})
-        return training._train(config.model_dump_json(), str(tmp_path / "run"), str(tmp_path / "store"), 1.0)
+        folder, store = str(tmp_path / "run"), str(tmp_path / "store")
+        return training._train(config.model_dump_json(), folder, store, 1.0, {})
 
     assert "loss" in trained(stage1__optimizer__lr=1.0e30)
     with pytest.raises(ValueError, match="no such file"):
