@@ -120,7 +120,7 @@ def joined() -> Group:
 @contextmanager
 def by_torchrun() -> Iterator[Group]:
     """The processes that torchrun started, of which this is one; joined inside the block."""
-    gpus = torch.cuda.is_available()
+    gpus = torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group(BACKENDS if gpus else "gloo", timeout=timedelta(seconds=PATIENCE))

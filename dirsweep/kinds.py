@@ -44,7 +44,7 @@ MAY_HAVE: Needed = {
 
 def first_problem(records: Iterable[Record]) -> str:
     """What is wrong with the first record of a ledger that is none of ours, by its number; "" if all are."""
-    asked = {""}  # what is of no trial is of the sweep
+    asked = set[str]()
     for number, record in enumerate(records):
         wrong = _problem(record)
         if wrong:
@@ -52,7 +52,7 @@ def first_problem(records: Iterable[Record]) -> str:
         kind, name = record["kind"], record.get("trial", "")
         if kind in ("ask", "control"):
             asked.add(name)
-        elif name not in asked:
+        elif "trial" in NEEDED[kind] and name not in asked and (name or kind != "run"):  # "": the sweep's own
             return f"record {number} is a {kind!r} of trial {name!r}, which was never asked"
     return ""
 

@@ -68,7 +68,8 @@ def run_trial(
     _check_processes(config, group)
     dataset = data.load(config.dataset)
     check(config, dataset)
-    _claim_folder(config, dataset, folder)
+    if group.leads:
+        _claim_folder(config, dataset, folder)
     if group.agreed(folder.exists("metrics.json")):
         return _finished(folder, emit, emitted) if group.leads else _read(folder, "metrics.json")
     # before it waits for others: whoever trains this trial still writes no more

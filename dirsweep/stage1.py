@@ -29,6 +29,7 @@ from dirsweep.config import (
     Setting,
     Stage1,
     TrialConfig,
+    as_before,
     settings,
 )
 from dirsweep.data import Dataset
@@ -192,7 +193,7 @@ def _deciding(setting: Setting, *, last: bool) -> dict[str, object]:
     """The settings of a phase that decide its steps, but for the learning rates; they are hashed apart."""
     acting = {"norm_ordinality": _acting(setting), "feature_method": _feature_method(setting)}
     main = setting.main.model_copy(update=acting)
-    fields = main.model_dump(mode="json", exclude={"epochs", "decay", "warmup", "then", "select"})
+    fields = as_before(main.model_dump(mode="json", exclude={"epochs", "decay", "warmup", "then", "select"}))
     fields["optimizer"].pop("lr")
     return {
         **fields,

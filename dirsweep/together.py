@@ -59,14 +59,13 @@ def train_together(
                 resources_per_worker={name: each for name, each in per_process.items() if each},
                 placement_strategy="STRICT_PACK",
             ),
-            run_config=RunConfig(
-                name="trial", storage_path=place
-            ),  # for its own notes; it keeps no checkpoint
+            run_config=RunConfig(name="trial", storage_path=place),  # its own notes; it keeps no checkpoint
         )
         training = _beside(trainer.fit)
         while not training.done():
             wait([training], POLL_SECONDS)
             emitted = _pass_on(folder, emit, emitted)
+        _pass_on(folder, emit, emitted)  # what came while the last records were passed on
         try:
             metrics: dict[str, float] = training.result().return_value
         except WorkerGroupError as error:

@@ -78,7 +78,7 @@ def _run(assignment: Assignment, notes: "Notes") -> None:
                 f"trial {assignment['key']}: the data were changed since the sweep began (their hash was "
                 f"{assignment['data']}, now it is {found}); put them back"
             )
-            report_final("OPEN", {}, reason)
+            report_final("OPEN", {}, reason, notes.take())
             return
         if config.processes > 1:
             metrics = train_together(
@@ -106,9 +106,10 @@ def _run(assignment: Assignment, notes: "Notes") -> None:
         folder.put(ERROR_FILE, traceback.format_exc().encode())
         report_final("FAIL", {}, str(error), notes.take())
     except OSError as error:
-        if not (remedy := refusal.remedy(error)):
+        ours = str(error.filename or "").startswith((assignment["sweep"], assignment["store"]))
+        if not (remedy := refusal.remedy(error)) or not (ours or remedy == refusal.ROOM):
             raise
-        report_final("OPEN", {}, reason=f"{refusal.told(error)}; {remedy}")
+        report_final("OPEN", {}, f"{refusal.told(error)}; {remedy}", notes.take())
     else:
         report_final("COMPLETE", metrics, notes=notes.take())
 

@@ -9,6 +9,7 @@ import sweeping
 import tiny
 
 from dirsweep import data
+from dirsweep.config import TrialConfig
 from dirsweep.finalize import plan, training, tuned
 from dirsweep.finalize.plan import Plan, Row
 from dirsweep.finalize.prepare import Settings, make_plan
@@ -250,3 +251,16 @@ def test_the_hash_of_a_row_is_that_of_its_configuration_without_the_seed(winner)
     other = replace(winner, name="both", config=winner.config.with_overrides({"seed": 5}))
     assert other.hash == winner.hash
     assert replace(winner, config=winner.config.plain()).hash != winner.hash
+
+
+def test_a_knob_that_came_later_leaves_at_its_default_the_hash_that_runs_are_known_by():
+    before = "33d19a1388119f154cf6b6f8db706de76226154280b605a48c8c97a3f2bf4a84"
+    assert Row("7", TrialConfig(), "").hash == before
+    later = {
+        "processes": 2,
+        "stage1.accumulate": 2,
+        "stage1.feature_method": {"name": "fds", "gather": "during"},
+    }
+    fds = TrialConfig().with_overrides({"stage1.feature_method.name": "fds"})
+    hashes = {Row("7", fds.with_overrides({name: value}), "").hash for name, value in later.items()}
+    assert len(hashes | {before, Row("7", fds, "").hash}) == 5

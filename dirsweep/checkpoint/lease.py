@@ -76,7 +76,7 @@ def held(folder: Folder) -> set[str]:
 
 
 def clear(folder: Folder, held: set[str]) -> int:
-    """Remove the files of leases that nobody holds; the number of keys that had any."""
+    """Remove the files of leases that nobody holds, half-written ones too; the number of keys that had any."""
     names: dict[str, list[str]] = {}
     for name in folder.list("leases"):
         names.setdefault(name.split("/")[1], []).append(name)
@@ -84,6 +84,8 @@ def clear(folder: Folder, held: set[str]) -> int:
     for files in free.values():
         for name in files:
             folder.delete(name)
+    for key in set((folder / "leases").folders()) - held:
+        (folder / "leases" / key).tidy()
     return len(free)
 
 

@@ -69,7 +69,7 @@ class Listed:
 def parse(text: str) -> State:
     """What `scontrol --oneliner show job` prints of one job."""
     found = dict(re.findall(r"(?:^|\s)(\w+)=(\S*)", text))
-    [log] = re.findall(r"\sStdOut=(.*?)(?: Power=| \w+=|\s*$)", text)  # may have blanks
+    [log] = re.findall(r"\sStdOut=(.*?)(?: Power=| \w+=|\s*$)", text) or [""]  # may have blanks
     return State(
         name=found["JobState"],
         reason="" if found["Reason"] == "None" else found["Reason"],

@@ -48,6 +48,7 @@ from dirsweep.config.feature import (
     RankSim,
 )
 from dirsweep.config.files import parse_yaml, read_trial, read_yaml, with_dataset_file, with_searched_files
+from dirsweep.config.later import as_before
 from dirsweep.config.method import method_key
 from dirsweep.config.names import Knob, knobs
 from dirsweep.config.ordinality import (
@@ -164,6 +165,7 @@ __all__ = [
     "Unweighted",
     "Weighting",
     "Window",
+    "as_before",
     "explain",
     "knobs",
     "merged",

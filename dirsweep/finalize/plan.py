@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dirsweep import pipeline
-from dirsweep.config import TrialConfig
+from dirsweep.config import TrialConfig, as_before
 from dirsweep.data import Dataset
 from dirsweep.report import SweepReport
 from dirsweep.report.numbers import SHOTS
@@ -51,7 +51,7 @@ class Row:
     @property
     def hash(self) -> str:
         """sha256 of the configuration without its seed."""
-        tree = self.config.model_dump(mode="json", exclude={"seed"})
+        tree = as_before(self.config.model_dump(mode="json", exclude={"seed"}))
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,9 +2,10 @@
 
 import errno
 
+ROOM = "make room"
 _REMEDIES = {
-    errno.ENOSPC: "make room",
-    errno.EDQUOT: "make room",
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
     errno.EROFS: "make it writable",
     errno.EACCES: "give this user access to it",
     errno.EPERM: "give this user access to it",

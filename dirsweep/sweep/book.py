@@ -147,8 +147,8 @@ class Book:
 
     def note(self, key: str, text: str) -> None:
         """Enter what a trial warned of: a damaged checkpoint that it passed over, a store that was away."""
-        self.records[key].notes.append(text)
         self.ledger.write("note", trial=key, text=text)
+        self.records[key].notes.append(text)
 
     def tell(
         self,

@@ -177,13 +177,13 @@ class Driver:
 
     def reported(self, key: str, result: Mapping[str, Any]) -> bool:
         """Take in what a trial said; whether it should end now."""
-        self._heard = True
-        if key not in self._handed:
-            return True
         if key in self._started:
             self._started[key] = self._awake
         if result == ALIVE:
-            return False
+            return key not in self._handed
+        self._heard = True
+        if key not in self._handed:
+            return True
         for text in result.get("notes", ()):
             self._book.note(key, text)
             self._news += 1
