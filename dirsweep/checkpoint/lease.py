@@ -76,7 +76,7 @@ def held(folder: Folder) -> set[str]:
 
 
 def clear(folder: Folder, held: set[str]) -> int:
-    """Remove the files of leases that nobody holds, half-written ones too; the number of keys that had any."""
+    """Remove all files of leases that nobody holds; the number of keys that had any but half-written ones."""
     names: dict[str, list[str]] = {}
     for name in folder.list("leases"):
         names.setdefault(name.split("/")[1], []).append(name)

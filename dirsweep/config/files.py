@@ -93,9 +93,9 @@ def _searched(name: str, found: Any, file: Path) -> Any:
     return rooted
 
 
-def _all_rooted(name: str, values: Any, file: Path) -> Any:
-    """One value, or each of a list, of the searched `name`."""
-    branch, _, key = name.rpartition(".")
+def _all_rooted(name: Any, values: Any, file: Path) -> Any:
+    """One value, or each of a list, of the searched `name`; the check of the space tells what is none."""
+    branch, _, key = str(name).rpartition(".")
     if branch != "encoder":
         return values
     if isinstance(values, list):

@@ -16,7 +16,7 @@ def as_json(report: SweepReport) -> dict[str, Any]:
     seeds.
     """
     controls = [trial for trial in report.trials.values() if trial.kind == "control"]
-    return {
+    tree = {
         "trials": [_trial(trial) for trial in report.asked],
         "controls": [_control(trial) for trial in controls if not trial.is_repeat],
         "repeats": [_control(trial) for trial in controls if trial.is_repeat],
@@ -28,6 +28,7 @@ def as_json(report: SweepReport) -> dict[str, Any]:
         },
         "best": None if report.best is None else _trial(report.best),
     }
+    return {name: _finite(part) for name, part in tree.items()}
 
 
 def _trial(trial: TrialRecord) -> dict[str, Any]:
@@ -43,9 +44,14 @@ def _result(trial: TrialRecord) -> dict[str, Any]:
         "status": trial.state,
         "reason": trial.reason,
         "params": trial.params,
-        "metrics": {
-            name: value if value is not None and math.isfinite(value) else None
-            for name, value in trial.metrics.items()
-        },
+        "metrics": trial.metrics,
         "seconds": trial.seconds,
     }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
