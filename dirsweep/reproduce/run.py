@@ -113,7 +113,7 @@ def _ledger(folder: Folder, recipe: Recipe, scale: str, dataset: Dataset) -> Led
         "method_version": METHOD_VERSION,
     }
     if not folder.has_records(FILE):
-        return Ledger.create(folder, **begun)
+        return Ledger.create(folder, trials=0, **begun)  # its sweeps ask theirs
     ledger = Ledger.open(folder)
     for name, value in begun.items():
         if ledger.opening.get(name) != value:
