@@ -9,6 +9,7 @@ import torch
 
 from dirsweep import stage1
 from dirsweep.config import INV, Stage1, TrialConfig, Unweighted, settings
+from dirsweep.group import ALONE
 from dirsweep.methods import Batch
 from dirsweep.methods.norm_ordinality import feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
@@ -20,7 +21,7 @@ def trial() -> Any:
     """What a phase reads of a trial: three bins."""
     bins = SimpleNamespace(centres=CENTRES)
     shots = SimpleNamespace(bins=bins, counts=np.array([5, 3, 1]))
-    return SimpleNamespace(config=TrialConfig(), dataset=SimpleNamespace(shots=shots))
+    return SimpleNamespace(config=TrialConfig(), group=ALONE, dataset=SimpleNamespace(shots=shots))
 
 
 def phases(**fields: Any) -> list[stage1.Phase]:

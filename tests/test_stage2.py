@@ -9,6 +9,7 @@ import torch
 
 from dirsweep import models, stage2
 from dirsweep.config import INV, MLP, SGD, Fit, Stage1, Stage2, TrialConfig
+from dirsweep.group import ALONE
 from dirsweep.methods import Batch
 from dirsweep.methods.majority_fit import fit_majority
 from dirsweep.methods.norm_ordinality import feature_norm
@@ -20,7 +21,7 @@ def setting(**encoder: Any) -> tuple[Any, Any, torch.Tensor, Batch]:
     """A trial's model in training mode, the term with mu = 2, and a batch of three bins."""
     config = TrialConfig.model_validate({"encoder": encoder})
     model = models.build(MLP(width=6, **encoder), torch.empty(1, 4), seed=0).train()
-    trial = SimpleNamespace(config=config, model=model)
+    trial = SimpleNamespace(config=config, model=model, group=ALONE)
     fit = fit_majority(Fit(), 5, np.array([1.0, 2.0, 3.0]), COUNTS, NORMS)
     term = stage2._term(trial, Stage2(norm_weight=2.0), fit, None)
     inputs = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
@@ -60,7 +61,7 @@ def test_the_pass_without_dropout_leaves_running_statistics_alone():
 
 def test_loss_weighting_batch_size_and_optimizer_are_those_that_stage_1_ended_with():
     shots = SimpleNamespace(counts=COUNTS)
-    trial = SimpleNamespace(config=TrialConfig(), dataset=SimpleNamespace(shots=shots))
+    trial = SimpleNamespace(config=TrialConfig(), group=ALONE, dataset=SimpleNamespace(shots=shots))
     ended = Stage1.model_validate(
         {
             "loss": {"name": "huber", "beta": 0.5},

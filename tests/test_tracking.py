@@ -166,6 +166,8 @@ def test_a_resumed_sweep_tells_of_what_a_dead_driver_did_not_deliver(storage, tm
         assert book.ask(30) == key
         book.start(key)
         book.report(key, {"epoch": 1, **numbers}, {"val/all/mae": 4.0})
+    for name in told.FILES:
+        folder.put(f"trials/0/{name}", b"{}")
     book.tell("0", "COMPLETE", metrics={"val/all/mae": 3.0}, epoch=2, seconds=2.0)
     book.close()
 
@@ -207,7 +209,8 @@ def test_a_trial_that_went_on_from_another_is_named_after_it(storage, tmp_path):
         book.start(key)
         reused = {"reused": True, "forked_from": donor} if donor else {}
         book.report(key, {"epoch": 1, **numbers, **reused}, {"val/all/mae": 4.0})
-    folder.put("trials/1/config.json", b"{}")
+    for name in told.FILES:
+        folder.put(f"trials/1/{name}", b"{}")
     folder.put("trials/1/pictures/norms.svg", b"<svg/>")
     book.tell("1", "COMPLETE", metrics={"val/all/mae": 3.0}, epoch=2, seconds=2.0)
     book.close()
@@ -224,7 +227,7 @@ def test_a_trial_that_went_on_from_another_is_named_after_it(storage, tmp_path):
     }
     assert (runs["1"].info.status, runs["2"].info.status) == ("FINISHED", "SCHEDULED")
     shown = {file.path for place in ("", "pictures") for file in client.list_artifacts(known["1"], place)}
-    assert shown == {"config.json", "pictures", "pictures/norms.svg"}
+    assert shown == {*told.FILES, "pictures", "pictures/norms.svg"}
     kept = sweeping.trials(folder.path)
     assert [trial.forked_from for trial in kept.values()] == ["", "sweep/0", "earlier/7"]
     assert runs["0"].info.start_time == round(1000 * kept["0"].begun)
