@@ -110,7 +110,7 @@ def _problem(read: Callable[[Path], Any], path: Path) -> str:
         if str(error).startswith((f"{path}:", f"{path},", f"{path.parent}/")) and len(str(error)) < 20_000:
             return ""
         return f"refused without its file, or at great length:\n{traceback.format_exc()[-3000:]}"
-    except Exception:
+    except Exception:  # whatever it is, it is the bug that is looked for
         return f"not refused but failed:\n{traceback.format_exc()[-3000:]}"
     return ""
 

@@ -118,7 +118,7 @@ class Process:
         return found
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 180.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
     """Wait until `condition` holds; AssertionError if it takes longer than `seconds`."""
     give_up = time.monotonic() + seconds
     while not condition():

@@ -85,11 +85,11 @@ def test_a_folder_in_the_place_of_a_file_is_refused(here, monkeypatch):
 def test_a_file_in_which_one_thing_is_wrong_is_refused_or_does_no_harm(here, monkeypatch, file):
     rng, tree = mutations.generator(file), yaml.safe_load((here / file).read_text())
     refused = 0
-    for _ in range(10):
+    for _ in range(20):
         mutant, _ = mutations.mutated(tree, rng)
         (here / file).write_bytes(yaml.safe_dump(mutant).encode())
         refused += refused_or_taken(f"validate {file}", here, monkeypatch).status == 2
-    assert refused > 2
+    assert refused > 10
 
 
 def test_a_ledger_in_which_one_thing_is_wrong_is_refused_or_does_no_harm(here, monkeypatch):

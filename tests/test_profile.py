@@ -45,7 +45,7 @@ def test_the_parts_add_up_to_the_trials_seconds(profiled):
     assert all(seconds > 0 for seconds in spent.seconds.values())
     # starting the profiler is trainer-time too, but no part; writing the results is a part, but after it
     assert sum(spent.seconds.values()) < metrics["seconds"] + spent.seconds["report"]
-    assert spent.seconds[REST] < 0.5 * sum(spent.seconds.values())
+    assert spent.seconds[REST] < 0.2 * sum(spent.seconds.values())
 
 
 def test_a_part_within_another_is_counted_once():

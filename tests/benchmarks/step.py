@@ -18,18 +18,18 @@ import torch
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
-import plain_loops  # noqa: E402  (it lies in the tests)
+import plain_loops
 
-from dirsweep import data, models, pipeline, stage1  # noqa: E402
-from dirsweep.checkpoint import Journal, claim  # noqa: E402
-from dirsweep.config import FDS, TrialConfig, settings  # noqa: E402
-from dirsweep.methods.conr import conr  # noqa: E402
-from dirsweep.methods.fds import FeatureStatistics  # noqa: E402
-from dirsweep.methods.lds import kernel  # noqa: E402
-from dirsweep.methods.majority_fit import norm_term  # noqa: E402
-from dirsweep.methods.norm_ordinality import feature_norm  # noqa: E402
-from dirsweep.methods.ranksim import by_bin, ranksim  # noqa: E402
-from dirsweep.storage import Folder  # noqa: E402
+from dirsweep import data, models, pipeline, stage1
+from dirsweep.checkpoint import Journal, claim
+from dirsweep.config import FDS, TrialConfig, settings
+from dirsweep.methods.conr import conr
+from dirsweep.methods.fds import FeatureStatistics
+from dirsweep.methods.lds import kernel
+from dirsweep.methods.majority_fit import norm_term
+from dirsweep.methods.norm_ordinality import feature_norm
+from dirsweep.methods.ranksim import by_bin, ranksim
+from dirsweep.storage import Folder
 
 steps = importlib.import_module("dirsweep.loop.train")  # its name in the package is the function
 
