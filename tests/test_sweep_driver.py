@@ -501,6 +501,19 @@ def test_workers_that_never_report_end_the_sweep_and_leave_its_trials_open(bench
     assert bench.states()["default-plain"] == "OPEN"
 
 
+@pytest.mark.parametrize(("died", "state"), [(True, "FAIL"), (False, "OPEN")])
+def test_a_worker_that_lived_and_died_fails_its_trial_and_one_that_raises_before_a_report_ends_the_sweep(
+    bench: Bench, died: bool, state: str
+):
+    for _ in range(3):
+        key = bench.take()["key"]
+        bench.driver.reported(key, ALIVE)
+        bench.driver.failed(key, "RuntimeError: the driver of the GPU is too old", died=died)
+    bench.book.settle(wait=True)
+    assert bench.states()[key] == state
+    assert (bench.driver.failure is None) == died
+
+
 def test_an_open_control_counts_for_the_time_left(bench: Bench):
     for _ in range(2):
         bench.take()

@@ -63,7 +63,8 @@ class Driver:
         self._news = 0
         self._waiting = Waiting(book.config)
         self._exhausted = False
-        self._heard = False
+        self._heard = self._alive = False
+        """Whether any trial reported, and whether any said that it lives."""
         self._resume()
 
     # ---- what a worker gets
@@ -180,6 +181,7 @@ class Driver:
         if key in self._started:
             self._started[key] = self._awake
         if result == ALIVE:
+            self._alive = True
             return key not in self._handed
         self._heard = True
         if key not in self._handed:
@@ -211,8 +213,12 @@ class Driver:
         """Whether the trial's worker has been silent for so long that it is to be ended."""
         return self._awake - self._started.get(key, math.inf) > self._patience
 
-    def failed(self, key: str, error: str) -> None:
-        """An attempt at the trial failed; it is handed out again unless that was the last one."""
+    def failed(self, key: str, error: str, *, died: bool = False) -> None:
+        """An attempt at the trial failed; it is handed out again unless that was the last one.
+
+        died: its process was lost, and nothing was raised in it. Once it lived that is no sign of workers
+        that cannot train at all.
+        """
         if self.hangs(key):
             minutes = self._book.spec.budget.silent_minutes
             error += f"\nit hung: no sign of life for {minutes:g} minutes (budget.silent_minutes)"
@@ -225,7 +231,7 @@ class Driver:
             (line.strip() for line in reversed(error.splitlines()) if line.strip()), "no reason given"
         )
         self._book.trial_folder(key).put(ERROR_FILE, error.encode())
-        if self._failures[key] >= ATTEMPTS and not self._heard:
+        if self._failures[key] >= ATTEMPTS and not (self._heard or (died and self._alive)):
             self.failure = ValueError(
                 f"no worker gets as far as a trial's first report: {reason} (all of it is in "
                 f"{self._book.trial_folder(key)}/{ERROR_FILE}). Mend the workers' installation, then "

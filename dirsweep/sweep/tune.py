@@ -10,6 +10,7 @@ state at home, for no pickle is ever read.
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -121,7 +122,9 @@ class _Steps(_Link, Stopper):
         for trial_id, trial in list(self.held.items()):
             if trial.status == Trial.ERROR:
                 del self.held[trial_id]
-                self.guarded(self.driver.failed, trial.config["key"], _error(trial), otherwise=None)
+                error, died = _error(trial)
+                failed = partial(self.driver.failed, trial.config["key"], error, died=died)
+                self.guarded(failed, otherwise=None)
             elif trial.status == Trial.RUNNING and trial_id not in self.started:
                 self.started.add(trial_id)
                 self.guarded(self.driver.started, trial.config["key"], otherwise=None)
@@ -202,8 +205,8 @@ def _name(trial: Trial) -> str:
     return f"{trial.config['key']}-{trial.trial_id}"
 
 
-def _error(trial: Trial) -> str:
-    """What Tune knows of a trial's error, the cause in the last line.
+def _error(trial: Trial) -> tuple[str, bool]:
+    """What Tune knows of a trial's error, the cause in the last line; and whether its worker died.
 
     Of a worker that died Ray says what happened in the first line, and then where and why.
     """
@@ -211,8 +214,8 @@ def _error(trial: Trial) -> str:
     text = file.read_text().partition("\n")[2].strip() if file and file.exists() else "the worker was lost"
     is_traceback = any(line.lstrip().startswith("File ") for line in text.splitlines())
     if is_traceback:
-        return text
+        return text, False
     lines = [line.strip() for line in text.splitlines()]
     cause = next((line for line in lines if " because " in line), lines[0])
     where = next((f" ({line})" for line in lines if line.startswith("ip: ")), "")
-    return f"{text}\n{cause.partition(' Node Id: ')[0]}{where}"
+    return f"{text}\n{cause.partition(' Node Id: ')[0]}{where}", True
