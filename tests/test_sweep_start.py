@@ -150,3 +150,11 @@ def test_actors_are_reused_on_cpu_only():
     assert Resources().reuses_actors
     assert not Resources(gpus_per_trial=0.5).reuses_actors
     assert Resources(gpus_per_trial=1, reuse_actors=True).reuses_actors
+
+
+def test_a_ray_without_tokens_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(ValueError, match=r"^RAY_AUTH_MODE=disabled: .* set it to token$"):
+        sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", tracking=False)
+    assert not sweep.is_there(tmp_path / "sweep")
+    assert not (tmp_path / "sweep" / "spec.yaml").exists()

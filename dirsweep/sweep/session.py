@@ -118,7 +118,7 @@ def ray_session(resources: Resources) -> Iterator[int]:
     Raises:
         ValueError: Ray cannot start, is to start without tokens, or has no room for even one trial.
     """
-    _check_tokens()
+    check_tokens()
     ours = {name: value for name, value in SETTINGS.items() if name not in os.environ}
     if "ray" in sys.modules:
         # Ray has read its mode at its import: set now, it would reach Ray's processes and not this one. A
@@ -139,7 +139,7 @@ def ray_session(resources: Resources) -> Iterator[int]:
             del os.environ[name]
 
 
-def _check_tokens() -> None:
+def check_tokens() -> None:
     """Refuse a Ray that takes commands from whoever reaches it."""
     mode = os.environ.get("RAY_AUTH_MODE", "token")
     if mode.lower() != "token":

@@ -17,7 +17,7 @@ from dirsweep.search.warm import Warm, gather
 from dirsweep.storage import File, Folder, Place, Record
 from dirsweep.sweep import lock, provenance, pruning, stopping, store, told
 from dirsweep.sweep.progress import OnChange, Progress, Sums, progress
-from dirsweep.sweep.session import Resources, ray_session
+from dirsweep.sweep.session import Resources, check_tokens, ray_session
 
 if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
@@ -86,7 +86,8 @@ def run(
         store.check_writable(storage)
         uri = _tracking_uri(folder, tracking_uri) if tracking else None
         resources = resources or Resources()
-        resources.per_process(spec.default_config().processes)  # refused before anything is written
+        check_tokens()  # this and the next refuse before anything is written
+        resources.per_process(spec.default_config().processes)
         opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
         warm = gather(spec, opening["data"])
         folder.put(SPEC, content)
@@ -132,6 +133,7 @@ def resume(
             # its first driver died before it wrote what it took
             _warm_up(records, gather(spec, records.opening["data"]), spec, on_change)
         resources = resources or Resources()
+        check_tokens()
         resources.per_process(spec.default_config().processes)
         if extra_trials:
             records.write("budget", trials=extra_trials)
