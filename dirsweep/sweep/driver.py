@@ -18,6 +18,7 @@ from dirsweep.sweep import controls, stopping
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.progress import OnChange, Progress, outcome, progress, titled
 from dirsweep.sweep.pruning import Pruning, Rule
+from dirsweep.sweep.silence import Silence
 from dirsweep.sweep.waiting import Waiting
 from dirsweep.trainable import ALIVE, ERROR_FILE, Assignment
 
@@ -25,10 +26,6 @@ ATTEMPTS = 3
 """A trial that fails this often in one driver's life has failed."""
 AHEAD = 8
 """For so many workers one trial is asked ahead of time; one in any case."""
-SIGNS = 4
-"""How often a trial says that it lives in the time after which it would be taken to hang."""
-FIRST_SIGN = 300.0
-"""Seconds that a worker has in any case for its first: it may have to import PyTorch from a slow disk."""
 SAMPLER_SECONDS = 0.2
 """How long a suggestion may hold up the trials that run; long enough for TPE."""
 POLL_SECONDS = 1.0
@@ -52,13 +49,10 @@ class Driver:
         self._begun = self._looked = time.monotonic()
         budget = book.spec.budget
         self._deadline = self._begun + budget.minutes * 60 if budget.minutes else math.inf
-        self._patience = budget.silent_minutes * 60 if budget.silent_minutes else math.inf
         self._handed: dict[str, float] = {}
         """Trials that Tune has, with the share of their epochs that is done."""
-        self._started: dict[str, float] = {}
-        """Those of them that a worker has, with the time of their last sign of life by `_awake`."""
-        self._awake, self._stepped = 0.0, self._begun
-        """Seconds in which this driver worked: while it is held up itself it hears no trial."""
+        self._silence = Silence(budget.silent_minutes)
+        """Of those of them that a worker has."""
         self._failures: dict[str, int] = {}
         self._news = 0
         self._waiting = Waiting(book.config)
@@ -102,7 +96,8 @@ class Driver:
         So workers start side by side; and one that becomes free goes on at once with a trial that waits. Of
         two that become free while none waits Tune ends one's process, and starts another.
         """
-        waiting, free = len(self._handed) - len(self._started), self.workers - len(self._started)
+        running = len(self._silence.running)
+        waiting, free = len(self._handed) - running, self.workers - running
         return waiting < max(1, free, self.workers // AHEAD)
 
     def _may_ask(self) -> bool:
@@ -155,7 +150,8 @@ class Driver:
             self._book.tell(key, "FAIL", str(error))
             return None
         self._handed[key] = 0.0
-        signs: Any = {"alive_every": self._patience / SIGNS} if self._patience < math.inf else {}
+        every = self._silence.alive_every
+        signs: Any = {} if every is None else {"alive_every": every}
         return Assignment(
             key=key,
             config=config.model_dump_json(),
@@ -172,14 +168,13 @@ class Driver:
     def started(self, key: str) -> None:
         """A worker has taken up the trial."""
         self._book.start(key)
-        self._started[key] = self._awake + max(0.0, FIRST_SIGN - self._patience)
+        self._silence.began(key)
         record = self._book.records[key]
         self._changed(f"{titled(record)} {'goes on' if record.epoch else 'starts'}")
 
     def reported(self, key: str, result: Mapping[str, Any]) -> bool:
         """Take in what a trial said; whether it should end now."""
-        if key in self._started:
-            self._started[key] = self._awake
+        self._silence.heard(key)
         if result == ALIVE:
             self._alive = True
             return key not in self._handed
@@ -211,7 +206,7 @@ class Driver:
 
     def hangs(self, key: str) -> bool:
         """Whether the trial's worker has been silent for so long that it is to be ended."""
-        return self._awake - self._started.get(key, math.inf) > self._patience
+        return self._silence.hangs(key)
 
     def failed(self, key: str, error: str, *, died: bool = False) -> None:
         """An attempt at the trial failed; it is handed out again unless that was the last one.
@@ -219,9 +214,7 @@ class Driver:
         died: its process was lost, and nothing was raised in it. Once it lived that is no sign of workers
         that cannot train at all.
         """
-        if self.hangs(key):
-            minutes = self._book.spec.budget.silent_minutes
-            error += f"\nit hung: no sign of life for {minutes:g} minutes (budget.silent_minutes)"
+        error = f"{error}\n{self._silence.reason(key)}"
         self._release(key)
         self._look_for_stop(at_once=True)  # a trial may have seen the mark first
         if self.over:
@@ -263,15 +256,13 @@ class Driver:
 
     def _release(self, key: str) -> None:
         self._handed.pop(key, None)
-        self._started.pop(key, None)
+        self._silence.ended(key)
 
     # ---- the sweep's life
 
     def step(self) -> None:
         """Once in a while: take in tells, look for another driver and a stop mark, give a sign of life."""
-        now = time.monotonic()
-        self._awake += min(now - self._stepped, POLL_SECONDS)
-        self._stepped = now
+        self._silence.look()
         self._settle()
         if self._lost.is_set() and self.failure is None:
             self.failure = ValueError(
@@ -309,7 +300,7 @@ class Driver:
         return progress(
             self._book.sums,
             self._book.total,
-            running={key: self._handed[key] for key in self._started},
+            running={key: self._handed[key] for key in self._silence.running},
             workers=self.workers,
             seconds=time.monotonic() - self._begun,
             news=self._news,
