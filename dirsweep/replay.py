@@ -66,6 +66,11 @@ def replay(record: RunRecord, tell: Callable[[str], None], on_epoch: Callable[[R
         raise ValueError(
             f"run {record.run}: ran on a GPU, and PyTorch finds none here; replay it where one is"
         )
+    if config.processes > 1:
+        raise ValueError(
+            f"run {record.run}: was trained by {config.processes} processes, whose numbers one process does "
+            "not have to the last digit, so a replay would differ; train it anew with torchrun, and compare"
+        )
     dataset = data.load(config.dataset)
     if changed := _data(record, config, dataset.hash):
         return Outcome(changed, versions, trained=False)

@@ -30,7 +30,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "vir": {"stage1.feature_method.name": "vir", "stage1.loss.name": "nig"},
     "balanced mse": {"stage1.loss": {"name": "balanced_mse", "sigma_lr": 1e-2}},
     "sharpness": {"stage1.optimizer": {"name": "sgd", "lr": 0.05, "rho": 0.05}},
-    "in parts": {"stage1.accumulate": 2},
     "last block": {"stage2.layers": "last_block"},
     "batch norm": {
         "encoder.batch_norm": True,

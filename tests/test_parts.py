@@ -108,7 +108,9 @@ def test_what_stage_2_takes_without_dropout_is_so_in_parts_and_in_their_second_r
 
 
 def test_parts_without_samples_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="accumulate is 65, but a batch has 64 samples to divide"):
+    with pytest.raises(
+        ValueError, match="accumulate is 65, but a process has 64 samples of a batch of 64 to"
+    ):
         tiny.config(tmp_path, stage1__accumulate=65)
     with pytest.raises(ValueError, match="makes parts of 1 sample of a batch of 64"):
         tiny.config(tmp_path, stage1__accumulate=64, encoder__batch_norm=True)

@@ -201,6 +201,11 @@ def test_a_trial_of_a_gpu_wants_one(record: RunRecord, monkeypatch: pytest.Monke
         again(replace(record, config=record.config | {"device": "cuda"}))
 
 
+def test_a_trial_of_several_processes_is_not_replayed_by_one(record: RunRecord):
+    with pytest.raises(ValueError, match=r"was trained by 2 processes, .*torchrun"):
+        again(replace(record, config=record.config | {"processes": 2}))
+
+
 def test_a_configuration_of_another_dirsweep_is_named(record: RunRecord):
     with pytest.raises(ValueError, match=rf"run {record.run}: config.json: unknown parameter 'knob'"):
         again(replace(record, config=record.config | {"knob": 1}))

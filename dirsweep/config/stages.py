@@ -91,15 +91,6 @@ class Stage1(Config):
     """Further phases."""
 
     @model_validator(mode="after")
-    def _parts_hold_samples(self) -> "Stage1":
-        if self.accumulate > self.batch_size:
-            raise ValueError(
-                f"accumulate is {self.accumulate}, but a batch has {self.batch_size} samples to divide; "
-                "lower it, or raise batch_size"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _no_dead_knobs(self) -> "Stage1":
         for number, (setting, change) in enumerate(zip(settings(self)[1:], self.then, strict=True)):
             absent: dict[str, tuple[Config | None, ...]] = {

@@ -82,16 +82,31 @@ class TrialConfig(Config):
                 f"{self.processes} processes, which may have unlike parts; set batch_norm to local, or "
                 "stage1.accumulate to 1"
             )
-        sizes = [setting.main.batch_size for setting in settings(self.stage1)]
-        if self.encoder.batch_norm and 1 in sizes:
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_divided(self) -> "TrialConfig":
+        smallest = min(setting.main.batch_size for setting in settings(self.stage1))
+        accumulate, parts = self.stage1.accumulate, self.stage1.accumulate * self.processes
+        if self.encoder.batch_norm and smallest == 1:
             raise ValueError(
                 "batch_size is 1, but encoder.batch_norm needs 2 samples in a step; raise stage1.batch_size "
                 "or set encoder.batch_norm to false"
             )
-        if self.encoder.batch_norm and min(sizes) <= self.stage1.accumulate * self.processes > self.processes:
+        if self.processes > 1 and smallest < 2 * self.processes:
             raise ValueError(
-                f"stage1.accumulate {self.stage1.accumulate} makes parts of 1 sample of a batch of "
-                f"{min(sizes)}, but encoder.batch_norm needs 2; lower stage1.accumulate"
+                f"processes is {self.processes}, but a batch of {smallest} has fewer than 2 samples for each "
+                "and would not be divided; lower processes, or raise batch_size"
+            )
+        if accumulate > 1 and smallest < parts:
+            raise ValueError(
+                f"stage1.accumulate is {accumulate}, but a process has {smallest // self.processes} samples "
+                f"of a batch of {smallest} to divide; lower it, or raise batch_size"
+            )
+        if self.encoder.batch_norm and accumulate > 1 and smallest <= parts:
+            raise ValueError(
+                f"stage1.accumulate {accumulate} makes parts of 1 sample of a batch of {smallest}, but "
+                "encoder.batch_norm needs 2; lower stage1.accumulate"
             )
         return self
 
