@@ -37,7 +37,6 @@ ELSEWHERE = {
     "shots.py cut_shots": "a split without training rows, refused where it is cut (test_shots)",
     "ledger.py create": "a sweep that is there already (test_ledger)",
     'ledger.py open: raise ValueError(f"{path}: no such file': "commands look first (test_ledger)",
-    "ledger.py write": "a disk or a store that refuses (test_ledger)",
     "pipeline.py _check_processes": "how a trial was started, which no file says (test_group)",
     "pipeline.py _check_files": "files that changed while a trial was stopped (test_custom_encoder)",
     "checkpoint/state.py": "a damaged state is removed and trained again (test_checkpoint)",
@@ -101,3 +100,8 @@ def test_every_place_that_refuses_has_a_case(told):
 def test_every_limit_of_a_field_has_a_case(told):
     missing = sorted(rules.limits(*ROOTS) - told[1].limits - NEVER.keys())
     assert not missing, "no file in tests/bad_input breaks:\n" + "\n".join(missing)
+
+
+def test_what_is_broken_elsewhere_is_there():
+    names = [place.name for place in rules.places(READERS)]
+    assert [entry for entry in ELSEWHERE if not any(name.startswith(entry) for name in names)] == []
