@@ -25,7 +25,7 @@ REST, UNCOUNTED = "the rest", "the profiler itself"
 STEPS = 8
 """Steps of an epoch that are traced, its last, and what follows up to the next epoch."""
 EPOCHS = 2
-"""Epochs of a phase that are traced; the second one's trace replaces the first's, which has the warm-up."""
+"""Epochs of a phase that are traced, of those trained here; the second one's trace replaces the first's, which has the warm-up."""
 
 
 @dataclass
@@ -63,6 +63,8 @@ class Profile:
         self._now, self._since = UNCOUNTED, time.perf_counter()
         self._running: Trace | None = None
         self._traces: dict[str, Trace] = {}
+        self._first: dict[str, int] = {}
+        """The first epoch that was trained here, of each stage."""
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -79,7 +81,8 @@ class Profile:
         outer = self._turn(UNCOUNTED)
         if self._running is not None and (self._running.stage, self._running.epoch) != (stage, epoch):
             self._end()
-        if self._running is None and epoch < EPOCHS and left <= STEPS:
+        first = self._first.setdefault(stage, epoch)  # of this process: the trial may have gone on
+        if self._running is None and epoch < first + EPOCHS and left <= STEPS:
             self._begin(stage, epoch)
         self._turn(REST if outer == UNCOUNTED else outer)
 

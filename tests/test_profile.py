@@ -10,8 +10,8 @@ import pytest
 import tiny
 import torch
 
-from dirsweep import pipeline
-from dirsweep.checkpoint import unpack
+from dirsweep import data, pipeline
+from dirsweep.checkpoint import journal, read_records, unpack
 from dirsweep.config import TrialConfig
 from dirsweep.profile import PARTS, REST, STEPS, Profile, Spent
 from dirsweep.storage import Folder
@@ -84,3 +84,18 @@ def test_watching_changes_no_number(profiled, tmp_path):
     plain, plainly = run(config, tmp_path / "trial")
     assert all(torch.equal(weights[name], plainly[name]) for name in plainly)
     assert json.dumps({**plain, "seconds": 0}) == json.dumps({**metrics, "seconds": 0})
+
+
+def test_a_trial_that_goes_on_late_is_traced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config, folder = (
+        tiny.config(tmp_path, stage1__epochs=5, stage1__batch_size=16),
+        Folder(tmp_path / "trial"),
+    )
+    steps, looks = len(data.load(config.dataset).train.label) // 16, iter(range(10**9))
+    monkeypatch.setattr(journal, "BETWEEN_LOOKS", 0.0)
+    with pytest.raises(pipeline.Stopped):
+        pipeline.run_trial(config, folder, lambda record: None, should_stop=lambda: next(looks) > 3 * steps)
+    profile = Profile("cpu")
+    run(config, tmp_path / "trial", profile)
+    assert min(record["epoch"] for record in read_records(folder) if record["attempt"] == 2) > 2
+    assert "trace-stage1.json" in profile.finish(folder).files

@@ -109,11 +109,11 @@ def _show_profile(profile: "Profile | None", folder: Path) -> None:
     if profile is None:
         return
     spent = profile.finish(Folder(folder))
-    if not spent.files:
+    if spent.seconds["forward"] == 0:
         typer.echo("\nnothing was trained, so there is nothing to profile; name another --out")
         return
     show(report.spending(spent))
-    traces = ", ".join(f"{folder}/{name}" for name in spent.files)
+    traces = ", ".join(f"{folder}/{name}" for name in spent.files) or "none, it ended before their steps"
     typer.echo(f"traces (open them in ui.perfetto.dev or chrome://tracing): {traces}")
 
 
