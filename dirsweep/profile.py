@@ -25,7 +25,7 @@ REST, UNCOUNTED = "the rest", "the profiler itself"
 STEPS = 8
 """Steps of an epoch that are traced, its last, and what follows up to the next epoch."""
 EPOCHS = 2
-"""Epochs of a phase that are traced, of those trained here; the second one replaces the first, which warms up."""
+"""Epochs of a phase that are traced, of those trained here; the second replaces the first, which warms up."""
 
 
 @dataclass
