@@ -93,7 +93,7 @@ def closed_port() -> int:
 
 
 SWEEP = """
-import json, sys, time
+import json, logging, sys, time
 from pathlib import Path
 import without_ray
 from dirsweep import sweep
@@ -112,6 +112,7 @@ def timed(tracker, key, owed):  # what the driver spends on tracking
 
 Tracker._add = timed
 without_ray.stand_in()
+logging.basicConfig()  # a trial in this process listens too; what is listened to alone is not printed
 common = {"tracking_uri": uri}
 begun = time.perf_counter()
 if action == "run":
