@@ -153,7 +153,11 @@ def test_what_a_job_must_not_say_is_refused_by_key(refused, text, message):
         "environment: {HF_TOKEN: {value: hunter2}}",
         "environment: {AWS_SECRET_ACCESS_KEY: hunter2}",
         "environment: {db_pass: hunter2}",
+        "environment: {PGPASSWORD: hunter2}",
+        "environment: {WANDB_APIKEY: hunter2}",
         "environment: {STORE: 'postgresql://me:hunter2@db/mlflow'}",
+        "slurm: {setup: [module load python, 'export HF_TOKEN=\"hunter2\"']}",
+        "slurm: {setup: ['pip install git+https://me:hunter2@git.example.org/mine']}",
     ],
 )
 def test_a_secret_in_a_job_is_refused_and_not_repeated(refused, text):
@@ -165,12 +169,13 @@ def test_a_secret_in_a_job_is_refused_and_not_repeated(refused, text):
 def test_plain_and_referenced_variables_are_taken(write):
     job = read_job(
         write(
-            "environment: {OMP_NUM_THREADS: 4, MONKEYS: two, MLFLOW_TRACKING_PASSWORD: {from: env}, "
-            "HF_TOKEN: {from: secret, secret: hub, key: token}}"
+            "environment: {OMP_NUM_THREADS: 4, MONKEYS: two, AWS_WEB_IDENTITY_TOKEN_FILE: /run/token, "
+            "MLFLOW_TRACKING_PASSWORD: {from: env}, HF_TOKEN: {from: secret, secret: hub, key: token}}\n"
+            "slurm: {setup: [export HF_TOKEN=$(cat ~/hub.token) PYTHONPATH=/x]}"
         )
     )
-    assert [variable.value for variable in job.environment.values()] == ["4", "two", None, None]
-    assert [variable.source for variable in job.environment.values()] == [None, None, "env", "secret"]
+    assert [variable.value for variable in job.environment.values()] == ["4", "two", "/run/token", None, None]
+    assert [variable.source for variable in job.environment.values()] == [None] * 3 + ["env", "secret"]
 
 
 def test_a_space_that_is_not_there_is_named(tmp_path):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
-from dirsweep.cluster.parts import OURS, SECRET_WORDS, Kubernetes, Resources, Slurm, Variable
+from dirsweep.cluster.parts import OURS, Kubernetes, Resources, Slurm, Variable, secret_in, sounds_secret
 from dirsweep.config import Config, explain, read_yaml
 from dirsweep.search.parts import Budget
 from dirsweep.search.spec import SweepSpec, read_spec
@@ -64,12 +64,21 @@ class Job(Config):
             )
         for name, found in environment.items() if isinstance(environment, dict) else ():
             value = found.get("value") if isinstance(found, dict) else found
-            secret = SECRET_WORDS.search(str(name)) or "@" in urlsplit(str(value)).netloc
+            secret = sounds_secret(str(name)) or "@" in urlsplit(str(value)).netloc
             if value is not None and secret:
                 raise ValueError(
                     f"'environment.{name}' looks like a secret, and this file is no place for one; write "
                     f"`{name}: {{from: env}}` (it is set on the machines) or "
                     f"`{name}: {{from: secret, secret: NAME, key: KEY}}` (Kubernetes)"
+                )
+        slurm = data.get("slurm")
+        setup = slurm.get("setup") if isinstance(slurm, dict) else None
+        for number, line in enumerate(setup if isinstance(setup, list) else ()):
+            if found := secret_in(str(line)):
+                raise ValueError(
+                    f"'slurm.setup.{number}' gives {found} what looks like a secret, and this file is no "
+                    "place for one; export it before `submit`, with `from: env` in 'environment', or read a "
+                    "file of yours there: NAME=$(cat FILE)"
                 )
         return data
 

@@ -100,9 +100,30 @@ class Variable(Config):
 
 
 SECRET_WORDS = re.compile(
-    r"(^|_)(TOKENS?|PASSWORD|PASSWD|PASS|PWD|SECRETS?|KEY|KEYS|APIKEY|CREDENTIALS?)(_|$)", re.IGNORECASE
+    r"PASSWORD|PASSWD|PASSPHRASE|(API|AUTH|ACCESS|SECRET)(KEY|TOKEN)"
+    r"|(^|_)(TOKENS?|PASS|PWD|SECRETS?|KEYS?|CREDENTIALS?)(_|$)",
+    re.IGNORECASE,
 )
 """What the name of a secret variable has in it."""
+PLACES = re.compile(r"_(FILE|PATH|DIR)$", re.IGNORECASE)
+"""What the name of a variable ends with that says where something lies."""
+ASSIGNED = re.compile(r"(\w+)=[\"']?[^\s\"'$;]")
+"""A variable that a line of shell gives a value of its own, not another's ("$OTHER", "$(cat FILE)")."""
+LOGIN = re.compile(r"://[^/\s:@]*:[^/\s@$]+@")
+"""A user and a password in an address."""
+
+
+def sounds_secret(name: str) -> bool:
+    """Whether a variable of this name holds a secret."""
+    return bool(SECRET_WORDS.search(name)) and not PLACES.search(name)
+
+
+def secret_in(line: str) -> str:
+    """What a line of shell gives a secret: the name of a variable, "an address"; empty if nothing."""
+    named = [name for name in ASSIGNED.findall(line) if sounds_secret(name)]
+    return named[0] if named else "an address" if LOGIN.search(line) else ""
+
+
 OURS = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """Variables that reach the cluster another way."""
 
