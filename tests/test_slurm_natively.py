@@ -52,19 +52,21 @@ def cluster():
         yield made
 
 
-def write_job(folder: Path) -> None:
-    """A job of a few short trials on both nodes, in a folder that all machines see."""
+def write_job(folder: Path, cpus_per_node: int = 1) -> Path:
+    """A job of a few short trials on both nodes, in a folder that all machines see; its file."""
     spec = sweeping.spec(folder, {"stage1.epochs": 40}, budget={"trials": TRIALS})
     (folder / "space.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json", by_alias=True)))
     setup = [f"export PATH={BIN}:$PATH PYTHONPATH={ROOT}"]
     tree = {
         "space": "space.yaml",
-        "resources": {"nodes": 2, "cpus_per_node": 1, "memory_per_node": "4Gi"},
+        "resources": {"nodes": 2, "cpus_per_node": cpus_per_node, "memory_per_node": "4Gi"},
         "storage": str(folder / "sweeps"),
         "time_limit": 20,
         "slurm": {"partition": "batch", "setup": setup},
     }
-    (folder / "mine.yaml").write_text(yaml.safe_dump(tree))
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    return file
 
 
 def ended(sweep: Path) -> dict[str, Record]:
@@ -109,6 +111,8 @@ def test_a_job_that_is_queued_again_goes_on_with_its_sweep_on_both_nodes(cluster
     submit = f"cd {folder}; exec dirsweep submit mine.yaml --to slurm --follow"
     other_cluster = {"RAY_ADDRESS": "http://127.0.0.1:8265", "RAY_AUTH_TOKEN": "0" * 64}
     follower = cluster.start_command(submit, followed, PATHS | other_cluster)
+    cluster.wait(lambda: "submitted job " in followed.read_text(), "the job's number", 60)
+    [number] = re.findall(r"^submitted job (\d+)$", followed.read_text(), re.MULTILINE)
     seen: set[str] = set()
     """Nodes on which a trial was seen."""
 
@@ -122,34 +126,34 @@ def test_a_job_that_is_queued_again_goes_on_with_its_sweep_on_both_nodes(cluster
         return numbered(ended(sweep)) >= 2
 
     cluster.wait(two_have_ended, "two trials", 300)
-    cluster.told("scontrol", "requeue", "1")
-    cluster.wait(lambda: cluster.shown("1")["JobState"] == "PENDING", "the job to be queued again", 120)
+    cluster.told("scontrol", "requeue", number)
+    cluster.wait(lambda: cluster.shown(number)["JobState"] == "PENDING", "the job to be queued again", 120)
     cluster.wait(lambda: not any(cluster.processes().values()), "the nodes to be empty", 60)
     before = ended(sweep)
     assert 2 <= numbered(before) < TRIALS
-    token = folder / "sweeps" / ".jobs" / "mine-1" / "token"
+    token = folder / "sweeps" / ".jobs" / f"mine-{number}" / "token"
     assert not token.exists()
-    cluster.told("scontrol", "update", "JobId=1", "StartTime=now")  # Slurm would wait for two minutes
+    cluster.told("scontrol", "update", f"JobId={number}", "StartTime=now")  # Slurm would wait for two minutes
 
     def it_has_ended() -> bool:
         return follower.poll() is not None
 
     def it_runs() -> bool:
-        return cluster.shown("1")["JobState"] == "RUNNING"
+        return cluster.shown(number)["JobState"] == "RUNNING"
 
     cluster.wait(it_runs, "the job to run again", 60)
     cluster.wait(it_has_ended, "the job's end", 300)
     log = followed.read_text()
     assert follower.returncode == 0, log + cluster.logs()
 
-    job = cluster.shown("1")
+    job = cluster.shown(number)
     assert (job["JobState"], job["ExitCode"], job["Restarts"]) == ("COMPLETED", "0:0", "1")
     cluster.wait(lambda: not any(cluster.processes().values()), "the nodes to be empty", 60)
     assert list((folder / "sweeps" / ".jobs").iterdir()) == []
 
     records = sweeping.records(sweep)
     asked = [record["trial"] for record in records if record["kind"] == "ask"]
-    assert asked == [str(number) for number in range(TRIALS)]
+    assert asked == [str(trial) for trial in range(TRIALS)]
     told = Counter(record["trial"] for record in records if record["kind"] == "tell")
     assert set(told.values()) == {1}
     after = ended(sweep)
@@ -158,12 +162,12 @@ def test_a_job_that_is_queued_again_goes_on_with_its_sweep_on_both_nodes(cluster
     assert [record["why"] for record in records if record["kind"] == "end"][-1] == "finished"
     assert seen == set(slurm.NODES)
 
-    assert log.startswith("submitted job 1\njob 1: ")
-    assert "job 1: running on n[1-2]\n" in log
-    assert re.search(r"^job 1: running on n\[1-2\], queued again 1 time$", log, re.MULTILINE)
+    assert log.startswith(f"submitted job {number}\njob {number}: ")
+    assert f"job {number}: running on n[1-2]\n" in log
+    assert f"\njob {number}: running on n[1-2], queued again 1 time\n" in log
     assert log.count("all see") == 2
     assert f"{sweep}: reading its ledger" in log
-    assert log.endswith("job 1: completed, queued again 1 time\n")
+    assert log.endswith(f"job {number}: completed, queued again 1 time\n")
 
 
 def test_a_job_is_listed_read_and_stopped_by_dirsweeps_commands(cluster: slurm.Slurm):
@@ -187,8 +191,10 @@ def test_a_job_is_listed_read_and_stopped_by_dirsweeps_commands(cluster: slurm.S
     cluster.wait(lambda: log.exists() and "sweeping" in log.read_text(), "the sweep", 60)
 
     said = folder / "said.txt"
-    words = ("list", f"logs {job}", f"stop {other}", "stop 99", f"stop {job}", f"logs {job} --follow")
-    commands = " ".join(f"'jobs {one} --to slurm'" for one in words)
+    large = write_job(folder, cpus_per_node=64)
+    words = ("list", f"logs {job}", f"stop {other}", "stop 9999", f"stop {job}", f"logs {job} --follow")
+    words = (f"submit {large}", *(f"jobs {one}" for one in words))
+    commands = " ".join(f"'{one} --to slurm'" for one in words)
     asked = cluster.start_command(f"exec python -c '{COMMANDS}' {commands}", said, PATHS)
     cluster.wait(lambda: asked.poll() is not None, "the commands", 120)
     told = said.read_text()
@@ -196,7 +202,10 @@ def test_a_job_is_listed_read_and_stopped_by_dirsweeps_commands(cluster: slurm.S
         rf"^{job} +sweep +running +\d{{4}}-\d\d-\d\d \d\d:\d\d\nstatus 0\nsweeping\nstatus 0$", told, re.M
     )
     assert f"error: job {other} is none of dirsweep's" in told
-    assert "error: Slurm does not know job 99, or no longer" in told
+    assert "error: Slurm does not know job 9999, or no longer" in told
+    assert (
+        "Requested node configuration is not available; Slurm has batch: 2 nodes of 1 CPUs, 8000 MB" in told
+    )
     assert f"{job}: its trials save their state and end; submit the job again to go on\nstatus 0\n" in told
     assert "dirsweep jobs stop: trials save their state" in told
     assert told.endswith(f"job {job}: cancelled\nstatus 1\n")

@@ -140,6 +140,21 @@ def test_a_controller_that_stays_silent_ends_the_following(answers, monkeypatch)
         slurm_queue.follow("7", print)
 
 
+def test_a_job_that_slurm_refuses_is_told_with_what_slurm_has(put, run):
+    put(
+        "sbatch",
+        "cat >/dev/null; echo 'sbatch: error: Requested node configuration is not available' >&2; exit 1",
+    )
+    job = str(Path(__file__).parents[1] / "jobs" / "slurm2.yaml")
+    refused = (
+        f"error: {job}: sbatch refused the job: sbatch: error: Requested node configuration is not available"
+    )
+    assert run("submit", job, "--to", "slurm") == (2, "", f"{refused}\n")
+    put("sinfo", "printf '%s\\n' 'batch 2 8 16000 (null)' 'gpu 4 64 512000+ gpu:a100:8'")
+    has = "; Slurm has batch: 2 nodes of 8 CPUs, 16000 MB; gpu: 4 nodes of 64 CPUs, 512000+ MB, gpu:a100:8\n"
+    assert run("submit", job, "--to", "slurm") == (2, "", refused + has)
+
+
 def test_the_jobs_in_the_queue_are_those_of_dirsweep(put, run):
     put(
         "squeue",
@@ -166,7 +181,7 @@ def test_the_jobs_in_the_queue_are_those_of_dirsweep(put, run):
     ("piece", "words", "told"),
     [
         ({"state": "RUNNING", "nodes": "n1"}, "--batch --signal=USR2 7\n", "7: its trials save their state"),
-        ({"state": "PENDING", "reason": "Priority"}, "7\n", "7: its trials save their state"),
+        ({"state": "PENDING", "reason": "Priority"}, "7\n", "7: it was waiting and is cancelled"),
         ({"state": "COMPLETED"}, "", "7: had ended already"),
         ({"state": "RUNNING", "comment": "(null)"}, "", "error: job 7 is none of dirsweep's"),
     ],

@@ -312,13 +312,13 @@ def test_what_kubectl_says_against_a_job_is_the_message(run, stand_in):
         ("stop mine", "delete rayjob mine"),
     ],
 )
-def test_kubectl_lists_reads_and_stops_jobs_or_is_named_where_it_is_not(
+def test_kubectl_lists_reads_and_stops_jobs_and_without_it_its_command_is_told(
     run, stand_in, tmp_path, words, handed
 ):
     done = run("jobs", *words.split(), "--to", "kuberay")
-    assert (done.status, done.out) == (
-        0,
-        f"no kubectl is on the PATH; where there is one, run: kubectl {handed}\n",
+    assert (done.status, done.err) == (
+        2,
+        f"error: no kubectl is on the PATH; where there is one, run: kubectl {handed}\n",
     )
     stand_in("kubectl", "not found", status=1)
     assert run("jobs", *words.split(), "--to", "kuberay").status == 2
@@ -738,6 +738,15 @@ def test_a_cluster_that_cannot_serve_the_job_is_refused_before_anything_is_sent(
         assert done.status == 2
         assert f"{address}: " in done.err
         assert message in done.err
+
+
+@pytest.mark.slow
+def test_the_commands_that_are_told_find_the_same_head(run, other_head, monkeypatch):
+    address = other_head(jobs__=[])
+    begin = f"{address}: no job yet; begin one with: dirsweep submit jobs/laptop.yaml --to ray"
+    assert run("jobs", "list", "--address", address).out == f"{begin} --address {address}\n"
+    monkeypatch.setenv(head.ADDRESSES[0], address)
+    assert run("jobs", "list").out == f"{begin}\n"
 
 
 def test_a_relative_storage_is_for_a_head_on_this_machine(job):

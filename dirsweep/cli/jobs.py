@@ -29,6 +29,11 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="As `dirsweep jobs list
 
 
 LOOKED = "cluster: "
+STOPPED = {
+    "running": "its trials save their state and end; submit the job again to go on",
+    "waiting": "it was waiting and is cancelled; submit the job again to go on",
+}
+"""What `stop` says of a job that was running or waiting then."""
 
 
 def watch(head: "Head", job_id: str, follow: bool) -> None:
@@ -36,17 +41,18 @@ def watch(head: "Head", job_id: str, follow: bool) -> None:
 
     Status 1 for a job that failed, 2 for one that ended itself so: bad input that only the cluster could see.
     """
+    named = f"{job_id}{head.option}"
     try:
         entry = head.follow(job_id, lambda text: typer.echo(text, nl=False), None if follow else LOOKED)
     except KeyboardInterrupt:
         typer.echo("\nthe job goes on")
-        tell_commands(job_id)
+        tell_commands(named)
         raise typer.Exit(130) from None
     if entry.status in ("FAILED", "STOPPED"):
         typer.echo(f"{job_id}: {entry.status.lower()}: {entry.message}", err=True)
         raise typer.Exit(2 if entry.code == 2 else 1)
     if not follow:
-        tell_commands(job_id)
+        tell_commands(named)
 
 
 def tell_commands(job: str) -> None:
@@ -100,6 +106,7 @@ def list_jobs(to: To = "ray", address: Address = None, namespace: Namespace = No
         if not found:
             typer.echo(
                 f"{head.address}: no job yet; begin one with: dirsweep submit jobs/laptop.yaml --to ray"
+                f"{head.option}"
             )
         for one in found:
             _show(one.id, one.status, one.began, one.ended)
@@ -154,15 +161,12 @@ def stop(job_id: JobId, to: To = "ray", address: Address = None, namespace: Name
     if to == "slurm":
         from dirsweep.cluster import slurm_queue
 
-        runs = slurm_queue.stop(job_id)
+        was = slurm_queue.stop(job_id)
     else:
         from dirsweep.cluster.head import Head
 
-        runs = Head(address).stop(job_id)
-    if runs:
-        typer.echo(f"{job_id}: its trials save their state and end; submit the job again to go on")
-    else:
-        typer.echo(f"{job_id}: had ended already")
+        was = Head(address).stop(job_id)
+    typer.echo(f"{job_id}: {STOPPED.get(was, 'had ended already')}")
 
 
 def _check_given(to: Kind, address: str | None, namespace: str | None) -> None:
@@ -180,7 +184,7 @@ def _show(name: str, status: str, began: float | None, ended: float | None) -> N
 
 
 def _kubectl(namespace: str | None, *words: str) -> None:
-    """Let kubectl do it, if there is one; else say what to run."""
+    """Let kubectl do it. ValueError that says what to run elsewhere if there is none."""
     import shlex
 
     from dirsweep.cluster import kuberay
@@ -188,8 +192,9 @@ def _kubectl(namespace: str | None, *words: str) -> None:
     words = (*words, *(["--namespace", namespace] if namespace else []))
     status = kuberay.kubectl(*words)
     if status is None:
-        typer.echo(f"no kubectl is on the PATH; where there is one, run: {shlex.join(['kubectl', *words])}")
-    elif status:
+        command = shlex.join(["kubectl", *words])
+        raise ValueError(f"no kubectl is on the PATH; where there is one, run: {command}")
+    if status:
         raise typer.Exit(2)  # it has said why
 
 

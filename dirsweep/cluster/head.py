@@ -9,13 +9,14 @@ import asyncio
 import logging
 import os
 import platform
+import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from dirsweep.cluster.job import Job
@@ -60,7 +61,11 @@ class Entry:
 
 
 class Head:
-    """A connection to the head at `address`."""
+    """A connection to the head at `address`.
+
+    option: what further commands need on their line to find the same head: " --address URL", or nothing where
+        the environment names it.
+    """
 
     def __init__(self, address: str | None) -> None:
         """Connect.
@@ -69,6 +74,7 @@ class Head:
             ValueError: no address, no token, no answer, a wrong token, or a head that asks for none.
         """
         self.address = _address(address)
+        self.option = f" --address {shlex.quote(address)}" if address else ""
         _check_token()
         os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported, which reads it then
         with self._explained(), _no_other_address(self.address):
@@ -147,10 +153,12 @@ class Head:
         with self._explained(job_id):
             return str(self._client.get_job_logs(job_id))
 
-    def stop(self, job_id: str) -> bool:
-        """Ask a job to end; False if it had ended. ValueError if there is none of that id."""
+    def stop(self, job_id: str) -> Literal["running", "waiting", "ended"]:
+        """Ask a job to end; what it was doing. ValueError if there is none of that id."""
+        waiting = self.job(job_id).status == "PENDING"
         with self._explained(job_id):
-            return bool(self._client.stop_job(job_id))
+            stops = self._client.stop_job(job_id)
+        return "ended" if not stops else "waiting" if waiting else "running"
 
     def follow(self, job_id: str, show: Callable[[str], object], until: str | None = None) -> Entry:
         """Hand on what a job prints until it ends, or a line begins with `until`; gives the job then."""
@@ -209,7 +217,8 @@ class Head:
         except RuntimeError as error:
             if job_id is not None and "status code 404" in str(error):
                 raise ValueError(
-                    f"{self.address}: there is no job {job_id}; `dirsweep jobs list` shows those there are"
+                    f"{self.address}: there is no job {job_id}; `dirsweep jobs list{self.option}` shows "
+                    "those there are"
                 ) from None
             raise ValueError(f"{self.address}: {error}") from None
 

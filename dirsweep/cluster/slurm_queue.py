@@ -6,11 +6,13 @@ accounting data base. A job that was queued again keeps its id and its log, so f
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 MARK = "dirsweep"
 """Comment of our jobs, by which they are told from the user's others."""
@@ -18,6 +20,8 @@ ENDED = (
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"),
     *("REVOKED", "TIMEOUT"),
 )
+GENTLY = ("--batch", "--signal=USR2")
+"""The script has a trap for it."""
 ASK_SECONDS = 5.0
 """Between two questions to the controller, which all users of a cluster ask."""
 LOOK_SECONDS = 0.5
@@ -124,20 +128,31 @@ def jobs() -> list[Listed]:
     ]
 
 
-def stop(job_id: str) -> bool:
-    """Ask a job to end, once its trials have saved their state; False if it had ended.
+def stop(job_id: str) -> Literal["running", "waiting", "ended"]:
+    """Ask a job to end, once its trials have saved their state; what it was doing.
 
     Raises:
         ValueError: as `ours`, or Slurm refuses.
     """
     found = ours(job_id)
     if found.name in ENDED:
-        return False
-    gently = ("--batch", "--signal=USR2") if found.name == "RUNNING" else ()  # the script has a trap for it
-    done = _run("scancel", *gently, job_id)
+        return "ended"
+    runs = found.name == "RUNNING"
+    done = _run("scancel", *(GENTLY if runs else ()), job_id)
     if done is None or done.returncode:
         raise ValueError(_complaint(done))
-    return True
+    return "running" if runs else "waiting"
+
+
+def what_there_is() -> str:
+    """Slurm's partitions for the end of a message: "; Slurm has batch: 2 nodes of 1 CPUs, 8000 MB"; or ""."""
+    done = _run("sinfo", "--noheader", "--format=%R %D %c %m %G") if shutil.which("sinfo") else None
+    rows = [line.split(maxsplit=4) for line in done.stdout.splitlines()] if done is not None else []
+    found = [
+        f"{name}: {nodes} nodes of {cpus} CPUs, {memory} MB" + (f", {gpus}" if gpus != "(null)" else "")
+        for name, nodes, cpus, memory, gpus in rows
+    ]
+    return f"; Slurm has {'; '.join(found)}" if found else ""
 
 
 def _run(*words: str) -> "subprocess.CompletedProcess[str] | None":
