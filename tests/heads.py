@@ -92,7 +92,7 @@ def running(folder: Path, cpus: int = 2) -> Iterator[Head]:
             try:
                 process.wait(timeout=20)
             finally:
-                _end_group(process.pid)
+                end_group(process.pid)
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
@@ -125,8 +125,8 @@ def _wait_for_node(address: str, token: str, log: Path) -> None:
     raise AssertionError(f"no node at {address} within {SECONDS:g} s: {log.read_text()}")
 
 
-def _end_group(group: int) -> None:
-    """End what a head left of its process group."""
+def end_group(group: int) -> None:
+    """End what is left of a process group."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:

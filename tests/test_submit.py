@@ -22,6 +22,7 @@ import jsonschema
 import pytest
 import tiny
 import yaml
+from sweeping import wait_for
 
 from dirsweep import cli, data, sweep
 from dirsweep.cluster import check, head, inside, kuberay, seen, slurm
@@ -135,6 +136,14 @@ def test_the_page_on_clusters_shows_every_shipped_job_and_what_it_prints(run, mo
         found = steady(run(*command.split()[1:]).out)
         for part in output.split("...\n"):
             assert steady(part) in found, f"{command}: {part}"
+
+
+def test_the_size_that_the_pages_show_is_about_what_is_sent(run):
+    size = r"would send ([\d.]+) MB in (\d+) files"
+    [sent] = re.findall(size, run("submit", JOBS / "laptop.yaml", "--to", "ray", "--dry-run").out)
+    for page in ("README.md", "docs/clusters.md"):
+        [shown] = re.findall(size, (ROOT / page).read_text())
+        assert [float(one) for one in shown] == pytest.approx([float(one) for one in sent], rel=0.05), page
 
 
 # ---- KubeRay
@@ -510,16 +519,51 @@ def test_the_script_of_a_job_has_nothing_for_shellcheck_to_say(job):
         assert shellcheck(text, "sh") == []
 
 
-@pytest.mark.parametrize(("status", "attempts"), [(0, 1), (2, 1), (130, 1), (1, 3), (137, 3)])
-def test_a_ray_job_is_tried_again_unless_that_is_of_no_use(job, tmp_path, status, attempts):
+@pytest.mark.parametrize("fails", ["jobs", "run"])
+@pytest.mark.parametrize(
+    ("status", "tried_again"), [(0, False), (2, False), (130, False), (1, True), (137, True)]
+)
+def test_a_ray_job_is_tried_again_later_unless_that_is_of_no_use(job, tmp_path, fails, status, tried_again):
     program = tmp_path / "dirsweep"
-    program.write_text(f'#!/bin/sh\n[ "$1" = jobs ] && exit 0\necho x >>{tmp_path}/attempts\nexit {status}\n')
+    program.write_text(
+        f'#!/bin/sh\necho "$1" >>{tmp_path}/heard\n[ "$1" = {fails} ] || exit 0\nexit {status}\n'
+    )
+    sleep = tmp_path / "bin" / "sleep"
+    sleep.parent.mkdir()
+    sleep.write_text(f'#!/bin/sh\necho "$1 s" >>{tmp_path}/heard\n')
+    for one in (program, sleep):
+        one.chmod(0o755)
+    file = tmp_path / "job.sh"
+    file.write_text(inside.script(job(), "/sweeps", (str(program),), retries=2))
+    path = f"{sleep.parent}:/usr/bin:/bin"
+    done = subprocess.run(["sh", file], capture_output=True, timeout=30, env={"PATH": path})
+    assert done.returncode == status
+    one = ["jobs"] if fails == "jobs" and status else ["jobs", "run"]
+    again = [*one, "60 s", *one, "120 s", *one]
+    assert (tmp_path / "heard").read_text().splitlines() == (again if tried_again else one)
+
+
+def test_a_ray_job_that_is_stopped_while_it_waits_for_its_next_attempt_ends(job, tmp_path):
+    program = tmp_path / "dirsweep"
+    program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
     file = tmp_path / "job.sh"
     file.write_text(inside.script(job(), "/sweeps", (str(program),), retries=2))
-    done = subprocess.run(["sh", file], capture_output=True, timeout=30)
-    assert done.returncode == status
-    assert (tmp_path / "attempts").read_text().count("x") == attempts
+
+    def it_waits(pid: int) -> bool:
+        """Whether `sleep` runs, not the shell that becomes it, which would not end at the signal."""
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return any(Path(f"/proc/{child}/comm").read_text() == "sleep\n" for child in children)
+
+    with subprocess.Popen(["sh", file], stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "failed with status 1; attempt 1 of 2 to go on, in 60 s\n"
+            wait_for(lambda: it_waits(process.pid), "the pause", seconds=10)
+            os.killpg(process.pid, signal.SIGTERM)  # as Ray does: all of the job's processes
+            assert process.wait(10) == 128 + signal.SIGTERM
+        finally:
+            heads.end_group(process.pid)
 
 
 @pytest.mark.parametrize(("status", "told"), [(0, 0), (2, 2), (1, 1), (130, 0)])
@@ -618,6 +662,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "shared": True,
         "writable": True,
         "why": "",
+        "away": "",
         "lacks": [],
         "versions": seen.versions(),
     }
@@ -627,7 +672,8 @@ def answer(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shared": False}, "n2: does not see storage /data as the head does"),
+        ({"shared": False}, "n2: does not see storage /data as the head does; name a folder"),
+        ({"shared": False, "why": "denied"}, "n2: does not see storage /data as the head does (denied);"),
         ({"writable": False, "why": "Read-only"}, "n2: cannot write in storage /data (Read-only)"),
         ({"lacks": ["/data/wells.csv"]}, "n2: has no /data/wells.csv, which the search space names"),
         (
@@ -647,6 +693,18 @@ def test_a_node_that_cannot_serve_the_job_is_named(changes, message):
 
 def test_a_node_that_can_serve_the_job_gives_no_problem():
     assert check.problems(answer(), Folder("/data"), seen.versions()) == []
+
+
+def test_a_store_that_is_away_is_no_bad_input_on_the_head_or_on_a_node(run, bucket, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    done = run("jobs", "check", "--storage", bucket)
+    assert done.status not in inside.NO_USE  # the job looks around again
+    assert re.search(
+        r"Could not connect to the endpoint URL.*; name a bucket of yours, and set AWS_", done.err
+    )
+    told = seen.seen_here(str(bucket), "mark", [])
+    assert "Could not connect to the endpoint URL" in told["away"]
+    assert check.problems(told, bucket, seen.versions()) == []
 
 
 def test_a_look_around_ends_before_ray_where_the_head_itself_lacks_something(run, monkeypatch, tmp_path):

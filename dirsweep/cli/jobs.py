@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dirsweep.cli.places import reached
 from dirsweep.cli.shared import Cpus, Gpus, Storage, given_resources
 
 if TYPE_CHECKING:
@@ -223,12 +224,13 @@ def check(
     expected = dict(pair.partition("=")[::2] for pair in expect or [])
     if unknown := sorted(set(expected) - set(KINDS)):
         raise ValueError(f"--expect {unknown[0]}: takes {', '.join(KINDS)}, each with =VERSION")
-    told = look_around(
-        storage,
-        given_resources(None, cpus_per_trial, gpus_per_trial),
-        expected=expected,
-        at_least=at_least,
-        variables=variable or [],
-        needs=needs or [],
-    )
+    with reached(storage):
+        told = look_around(
+            storage,
+            given_resources(None, cpus_per_trial, gpus_per_trial),
+            expected=expected,
+            at_least=at_least,
+            variables=variable or [],
+            needs=needs or [],
+        )
     typer.echo(f"{LOOKED}{told}")

@@ -41,6 +41,7 @@ def look_around(
 
     Raises:
         ValueError: one line per problem, with the node and what was found; or as `ray_session`.
+        ConnectionError: an object store, or a node, does not answer; the same again, later, may do.
     """
     lacking = [name for name in variables if not os.environ.get(name)]
     if lacking:
@@ -55,7 +56,7 @@ def look_around(
     mark = uuid.uuid4().hex
     try:
         probes.put(mark, b"")
-    except ConnectionError:  # an outage: the same again, later, may do
+    except ConnectionError:
         raise
     except OSError as error:
         raise ValueError(
@@ -72,6 +73,8 @@ def look_around(
         found.append(f"the job asks for {at_least} trials at once, but the cluster has room for {room}")
     if found:
         raise ValueError("\n".join(found))
+    if away := [f"{answer['node']}: {answer['away']}" for answer in answers if answer["away"]]:
+        raise ConnectionError("\n".join(away))
     nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
     return (
         f"{nodes}, room for {room} trials at once; all see {storage} and run dirsweep {dirsweep.__version__}"
@@ -93,11 +96,12 @@ def _ask_nodes(folder: str, mark: str, needs: list[str]) -> list[dict[str, Any]]
     ]
     try:
         found: list[dict[str, Any]] = ray.get(answers, timeout=PATIENCE)
-    except ray.exceptions.RayError as error:  # too late; a node without dirsweep, or one that was lost
+    except ray.exceptions.RayError as error:
         cause = str(error).strip().splitlines()
-        raise ValueError(
-            f"not every node of the cluster answers: {cause[-1] if cause else error!r}"
-        ) from None
+        said = f"not every node of the cluster answers: {cause[-1] if cause else error!r}"
+        if isinstance(error, ray.exceptions.RayTaskError):  # a node without dirsweep
+            raise ValueError(said) from None
+        raise ConnectionError(said) from None  # too late, or a node was lost
     return found
 
 
@@ -110,12 +114,15 @@ def problems(answer: dict[str, Any], storage: Folder, expected: Mapping[str, str
         for name, wanted in expected.items()
         if found.get(name) != wanted
     ]
-    if not answer["shared"]:
+    known = not answer["away"]  # else whether it sees the storage will show later
+    why = f" ({answer['why']})" if answer["why"] else ""
+    if known and not answer["shared"]:
         wrong.append(
-            f"{node}: does not see storage {storage} as the head does; name a folder that all nodes share"
+            f"{node}: does not see storage {storage} as the head does{why}; name a folder that all nodes "
+            "share"
         )
-    elif not answer["writable"]:
-        wrong.append(f"{node}: cannot write in storage {storage} ({answer['why']})")
+    elif known and not answer["writable"]:
+        wrong.append(f"{node}: cannot write in storage {storage}{why}")
     wrong += [
         f"{node}: has no {place}, which the search space names; put it there" for place in answer["lacks"]
     ]

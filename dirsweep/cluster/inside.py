@@ -20,6 +20,9 @@ NO_USE = (0, 2, STOPPED)
 """Statuses after which another attempt would do the same: done, bad input, stopped.
 
 A store or a server that is away ends with 1."""
+PAUSE = 60
+"""Seconds before the first further attempt, twice as many before the second, and so on: what is away may be
+back then. Slurm and Kubernetes take their own time to begin a job again."""
 
 
 def check_command(job: Job, storage: str, program: tuple[str, ...], at_least: int) -> str:
@@ -58,12 +61,12 @@ def script(
     check = check_command(job, storage, program, at_least or job.resources.at_once)
     sweep = sweep_command(job, storage, program, SPACE)
     lines = ["#!/bin/sh", f"# {job.name}: look around, then begin the sweep or go on with it.", "set -eu"]
-    lines += ['cd "$(dirname "$0")"', check]
+    lines.append('cd "$(dirname "$0")"')
     if retried:
         end = f'[ "$status" = {STOPPED} ] || exit "$status"'
-        return "\n".join([*lines, "status=0", f"{sweep} || status=$?", end, ""])
+        return "\n".join([*lines, check, "status=0", f"{sweep} || status=$?", end, ""])
     if retries == 0:
-        return "\n".join([*lines, f"exec {sweep}", ""])
+        return "\n".join([*lines, check, f"exec {sweep}", ""])
     useless = "|".join(map(str, NO_USE))
     return "\n".join(
         [
@@ -72,11 +75,14 @@ def script(
             "attempt=0",
             "while :; do",
             "  status=0",
-            f"  {sweep} || status=$?",
+            f"  {check} || status=$?",
+            f'  [ "$status" != 0 ] || {sweep} || status=$?',
             f'  case "$status" in {useless}) exit "$status" ;; esac',
             f'  [ "$attempt" -lt {retries} ] || exit "$status"',
             "  attempt=$((attempt + 1))",
-            f'  echo "failed with status $status; attempt $attempt of {retries} to go on"',
+            f"  pause=$(({PAUSE} * attempt))",
+            f'  echo "failed with status $status; attempt $attempt of {retries} to go on, in $pause s"',
+            '  sleep "$pause"',
             "done",
             "",
         ]

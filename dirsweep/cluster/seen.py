@@ -18,21 +18,28 @@ def versions() -> dict[str, str]:
 
 
 def seen_here(folder: str, mark: str, needs: list[str]) -> dict[str, Any]:
-    """A node's name and versions, and whether it sees the mark and can write beside it."""
-    shared, why = False, ""
+    """A node's name and versions, and whether it sees the mark and can write beside it.
+
+    "away" is what was said where an object store did not answer there, which may pass.
+    """
+    shared, writable, why, away = False, False, "", ""
     try:
         probes, own = Folder(folder), f"{mark}-{uuid.uuid4().hex}"
-        shared = writable = probes.exists(mark)
+        shared = probes.exists(mark)
         if shared:
             probes.put(own, b"")
             probes.delete(own)
+            writable = True
+    except ConnectionError as error:
+        away = str(error)
     except (OSError, ValueError) as error:  # the latter where a node cannot speak to an object store
-        writable, why = False, getattr(error, "strerror", None) or str(error)
+        why = getattr(error, "strerror", None) or str(error)
     return {
         "node": socket.gethostname(),
         "shared": shared,
         "writable": writable,
         "why": why,
+        "away": away,
         "lacks": [place for place in needs if not Path(place).exists()],
         "versions": versions(),
     }
