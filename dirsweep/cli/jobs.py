@@ -80,6 +80,26 @@ def watch_slurm(job_id: str) -> None:
     typer.echo(f"job {job_id}: {ended.told}")
 
 
+def watch_kuberay(name: str, namespace: str | None) -> None:
+    """Show a RayJob's states and log to its end; status 1 for one that did not succeed, 2 for bad input."""
+    from dirsweep.cluster.rayjob import follow
+
+    try:
+        ended = follow(name, namespace, lambda text: typer.echo(text, nl=False))
+    except KeyboardInterrupt:
+        typer.echo("\nthe job goes on")
+        tell_commands(on_kuberay(name, namespace))
+        raise typer.Exit(130) from None
+    if ended.exit_code:
+        typer.echo(f"{name}: {ended.told}: {ended.message or ended.status.lower()}", err=True)
+        raise typer.Exit(2 if ended.exit_code == 2 else 1)
+
+
+def on_kuberay(name: str, namespace: str | None) -> str:
+    """A RayJob's name, with what else `dirsweep jobs` needs to find it."""
+    return f"{name} --to kuberay" + (f" --namespace {namespace}" if namespace else "")
+
+
 @jobs.command("list")
 def list_jobs(to: To = "ray", address: Address = None, namespace: Namespace = None) -> None:
     """List the jobs of a Ray cluster, your own in Slurm's queue or KubeRay's, the latest last.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dirsweep.cli.jobs import Address, Kind, tell_commands, watch, watch_slurm
+from dirsweep.cli.jobs import Address, Kind, on_kuberay, tell_commands, watch, watch_kuberay, watch_slurm
 
 if TYPE_CHECKING:
     from dirsweep.cluster.job import Job
@@ -18,9 +18,7 @@ def submit(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="A job, or a search space alone (YAML).")],
     to: Annotated[Kind, typer.Option(help="Which kind of cluster.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be handed over.")] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Print the job's log until it ends (not with kuberay).")
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Print the job's log until it ends.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write the manifest or script, only.")
     ] = None,
@@ -32,10 +30,6 @@ def submit(
     """
     from dirsweep.cluster.job import read_job
 
-    if to == "kuberay" and follow:
-        raise ValueError(
-            "--follow is for --to ray and slurm; once it runs: dirsweep jobs logs NAME --to kuberay --follow"
-        )
     if follow and out is not None:
         raise ValueError("--follow would do nothing beside --out, which only writes; leave one out")
     if to != "ray" and address is not None:
@@ -51,7 +45,7 @@ def submit(
         if to == "ray":
             _to_ray(wanted, address, dry_run=dry_run, follow=follow)
         elif to == "kuberay":
-            _to_kubernetes(wanted, dry_run, out)
+            _to_kubernetes(wanted, dry_run, out, follow)
         else:
             _to_slurm(wanted, dry_run, out, follow)
     except ValueError as error:
@@ -59,7 +53,7 @@ def submit(
         raise ValueError(told if told.startswith(wanted.space) else f"{job}: {told}") from None
 
 
-def _to_kubernetes(job: "Job", dry_run: bool, out: Path | None) -> None:
+def _to_kubernetes(job: "Job", dry_run: bool, out: Path | None, follow: bool) -> None:
     from dirsweep.cluster import kuberay
 
     text = kuberay.manifests(job)
@@ -68,11 +62,16 @@ def _to_kubernetes(job: "Job", dry_run: bool, out: Path | None) -> None:
         return
     said = kuberay.apply(text) if out is None else None
     if said is None:
+        if follow:
+            raise ValueError("--follow: no kubectl is on the PATH; without --follow the manifest is written")
         _written(text, out or Path(f"{job.name}.rayjob.yaml"), "kubectl apply -f")
         return
     typer.echo(said)
-    space = job.kubernetes.namespace if job.kubernetes else None
-    tell_commands(f"{job.name} --to kuberay" + (f" --namespace {space}" if space else ""))
+    namespace = job.kubernetes.namespace if job.kubernetes else None
+    if follow:
+        watch_kuberay(job.name, namespace)
+        return
+    tell_commands(on_kuberay(job.name, namespace))
 
 
 def _to_slurm(job: "Job", dry_run: bool, out: Path | None, follow: bool) -> None:

@@ -18,8 +18,8 @@ from dirsweep.storage import Folder
 from dirsweep.sweep.session import room
 
 MOUNT = "/dirsweep-job"
-KEEP_SECONDS = 3600
-"""How long the finished job's record and logs stay in Kubernetes; its cluster goes at once."""
+KEEP_SECONDS = 60
+"""How long the cluster outlives its job, so that the last of the log is fetched; record and log stay."""
 IDLE_SECONDS = 120
 """How long a worker may be idle before the autoscaler takes it away."""
 PATIENCE = 60  # seconds for kubectl
