@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from dirsweep.cluster.job import Job
 from dirsweep.cluster.package import Package
 from dirsweep.storage import Folder
+from dirsweep.sweep import token
 from dirsweep.sweep.session import room
 
 TIMEOUT = 10.0  # seconds for one request
@@ -201,7 +202,7 @@ class Head:
             yield
         except AuthenticationError:
             raise ValueError(
-                f"{self.address}: the head refuses the token from {_token_source()}; it must be the one "
+                f"{self.address}: the head refuses the token from {token.source()}; it must be the one "
                 "that Ray was started with there"
             ) from None
         except (ConnectionError, requests.exceptions.RequestException, aiohttp.ClientError) as error:
@@ -235,25 +236,16 @@ def _address(given: str | None) -> str:
     return address.rstrip("/")
 
 
-def _token_source() -> str:
-    """Where Ray finds the token, in its own order; "" if nowhere."""
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return "RAY_AUTH_TOKEN"
-    if path := os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return f"RAY_AUTH_TOKEN_PATH ({path})"
-    usual = Path.home() / ".ray" / "auth_token"
-    return str(usual) if usual.exists() else ""
-
-
 def _check_token() -> None:
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if not os.environ.get("RAY_AUTH_TOKEN") and path and not Path(path).is_file():
-        raise ValueError(f"RAY_AUTH_TOKEN_PATH: there is no file {path}")
-    if not _token_source():
+    path = os.environ.get(token.FILE)
+    if not os.environ.get(token.TOKEN) and path and not Path(path).is_file():
+        raise ValueError(f"{token.FILE}: there is no file {path}")
+    if not token.source():
         raise ValueError(
             "no token for the cluster: set RAY_AUTH_TOKEN_PATH to a file that holds it (or "
             "RAY_AUTH_TOKEN, or put it in ~/.ray/auth_token); it is the one that Ray was started with there"
         )
+    token.check_private()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from dirsweep.config import Config
+from dirsweep.sweep import token
 
 WORKER_SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a config are relative to where the user is
@@ -140,13 +141,14 @@ def ray_session(resources: Resources) -> Iterator[int]:
 
 
 def check_tokens() -> None:
-    """Refuse a Ray that takes commands from whoever reaches it."""
+    """Refuse a Ray that takes commands from whoever reaches it, and a token that others can read."""
     mode = os.environ.get("RAY_AUTH_MODE", "token")
     if mode.lower() != "token":
         raise ValueError(
             f"RAY_AUTH_MODE={mode}: such a Ray runs what anyone who reaches it sends, so no sweep starts one "
             "or joins one; unset it, or set it to token"
         )
+    token.check_private()
 
 
 def _start(ray: Any, resources: Resources) -> None:
@@ -158,6 +160,8 @@ def _start(ray: Any, resources: Resources) -> None:
     else:
         where = {"num_cpus": resources.local_workers * resources.cpus_per_trial, "include_dashboard": False}
     try:
+        if "RAY_ADDRESS" not in os.environ:
+            token.ensure()
         ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # a plain one where a node of Ray's starts too slowly
         place = os.environ.get("RAY_ADDRESS", "on this machine")
