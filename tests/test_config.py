@@ -49,6 +49,9 @@ def test_a_config_is_the_same_after_json():
             "stage1.loss.name": st.sampled_from(["l1", "mse", "huber"]),
             "stage1.norm_ordinality.name": st.sampled_from(["none", "kl", "hinge", "rank", "isotonic"]),
             "stage1.weighting.name": st.sampled_from(["none", "inv", "sqinv", "lds"]),
+            "stage1.optimizer.name": st.sampled_from(["adam", "sgd"]),
+            "stage1.optimizer.lr": st.floats(1e-12, 1e3),
+            "encoder.width": st.integers(1, 4096),
             "stage2.norm_weight": st.floats(0, 10),
             "stage2.schedule.lr": st.floats(1e-8, 1),
             "stage2.schedule.decay.name": st.sampled_from(["constant", "cosine", "step"]),
@@ -56,11 +59,11 @@ def test_a_config_is_the_same_after_json():
         },
     )
 )
-def test_any_config_is_the_same_after_yaml(values):
+def test_any_config_is_the_same_after_yaml_and_after_json(values):
     config = TrialConfig().with_overrides(values)
-    assert (
-        TrialConfig.model_validate(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
-    )
+    text = yaml.safe_dump(config.model_dump(mode="json"))
+    assert TrialConfig.model_validate(yaml.safe_load(text)) == config
+    assert TrialConfig.model_validate_json(config.model_dump_json()) == config  # as a worker is told of it
 
 
 def test_a_config_cannot_be_changed_in_place():

@@ -113,6 +113,32 @@ def test_every_bin_is_in_exactly_one_of_many_median_and_few():
     assert (sum(shots.masks[name].astype(int) for name in ("many", "median", "few")) == 1).all()
 
 
+@given(
+    counts=st.lists(st.integers(0, 150), min_size=1, max_size=12).filter(any),
+    few_below=st.integers(0, 60),
+    median=st.integers(0, 60),
+    listed=st.sets(st.integers(0, 11)),
+    seed=st.integers(0, 9),
+)
+def test_each_bin_has_its_training_labels_and_the_region_that_the_rule_or_a_list_gives_it(
+    counts, few_below, median, listed, seed
+):
+    listed = tuple(sorted(bin for bin in listed if bin < len(counts)))
+    label = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)) + 0.5, counts))
+    bins = cut_bins(BinWidth(width=1.0), np.array([0.5, len(counts) - 0.5]))
+    shots = cut_shots(bins, label, few_below + median, few_below, listed)
+    assert shots.counts.tolist() == counts
+    expected = [
+        "few" if n < few_below or bin in listed else "many" if n > few_below + median else "median"
+        for bin, n in enumerate(counts)
+    ]
+    assert shots.names.tolist() == expected
+    for name in ("many", "median", "few"):
+        assert shots.masks[name].tolist() == [region == name for region in expected]
+    assert shots.masks["zero"].tolist() == [n == 0 for n in counts]
+    assert shots.masks["all"].all()
+
+
 def test_an_empty_training_split_is_refused():
     with pytest.raises(ValueError, match="training split is empty"):
         cut_shots(cut_bins(BinWidth(width=1.0), np.zeros(1)), np.array([]), 100, 20)
