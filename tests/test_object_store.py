@@ -28,6 +28,7 @@ from dirsweep.cli.places import check_writable
 from dirsweep.cluster.inside import NO_USE
 from dirsweep.ledger import FILE, Ledger
 from dirsweep.storage import Folder, beats, server
+from dirsweep.storage.bucket import Bucket
 from dirsweep.storage.holder import this_process
 from dirsweep.sweep import lock
 
@@ -546,6 +547,27 @@ def test_a_holder_that_was_cut_off_finds_that_another_took_over(
     found = lock.holder(bucket)
     assert found is not None
     assert found.host == "elsewhere"
+
+
+class Busy(Bucket):
+    """A bucket in which a lock is given back, and taken by another, just before its owner is looked up."""
+
+    def read(self, name: str, first: int | None = None) -> bytes:
+        if name == f"{lock.FILE}/0001.owner" and self.exists(name):
+            self.put(f"{lock.FILE}/0002.owner", super().read(name).replace(b'"pid": 1', b'"pid": 2'))
+            self.delete(name)
+        return super().read(name, first)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lock_that_changes_hands_while_its_owner_is_looked_up_is_looked_at_again(
+    bucket: Folder, caplog: pytest.LogCaptureFixture
+):
+    busy = Busy.named(str(bucket))
+    owner = json.dumps({"pid": 1, "host": "elsewhere", "since": 0.0}).encode()
+    busy.put_if_absent(f"{lock.FILE}/0001.owner", owner)
+    with lock.held(Folder(busy)):
+        assert "held by process 2 on elsewhere" in caplog.text
 
 
 def test_a_wrong_storage_option_is_bad_input():

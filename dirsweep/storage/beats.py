@@ -87,11 +87,14 @@ def _take(objects: Objects, name: str, refusal: Callable[[Holder], str]) -> int:
             if objects.put_if_absent(_named(name, number + 1, "owner"), mine):
                 return number + 1
             continue
-        if seen is None:
-            owner = _owner(objects, name, number)
+        if beat != seen:
+            try:
+                owner = _owner(objects, name, number)
+            except FileNotFoundError:  # another took the lock meanwhile, and removed what was there
+                continue
+            if seen is not None:
+                raise ValueError(refusal(owner))
             log.warning(WAITING, objects, name, owner, PATIENCE)
-        elif beat != seen:
-            raise ValueError(refusal(_owner(objects, name, number)))
         seen = beat
         time.sleep(POLL)
 
