@@ -1,21 +1,36 @@
 """One trial by several processes, as workers of Ray Train: each runs `pipeline.run_trial` with its part.
 
-What they report is read where they leave it, in the trial's folder; Ray Train carries nothing. Nor does it
-start again what failed: whoever called does, as with a trial of one process, and it goes on from its
-checkpoint. All processes of a trial are on one machine, each with CPU cores, and on GPUs a card, of its own.
+What they say comes by a queue of Ray's, as it is said; Ray Train carries nothing. Nor does it start again
+what failed: whoever called does, as with a trial of one process, and it goes on from its checkpoint. All
+processes of a trial are on one machine, each with CPU cores, and on GPUs a card, of its own.
 """
 
+import logging
+import queue
 import tempfile
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, wait
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
 
 from dirsweep.config import TrialConfig
 from dirsweep.storage import Folder, Place, Record
 
+log = logging.getLogger(__name__)
+
 POLL_SECONDS = 0.5
-"""Between two looks for new records."""
+"""Between two looks whether the workers have ended, while they say nothing."""
+
+Message = tuple[Literal["epoch", "alive", "warning"], Any]
+"""What a worker says: an epoch's record, that the trial lives (None), or what is to be heard of (a text)."""
+
+
+class Line(Protocol):
+    """What messages come by: `ray.util.queue.Queue`, or Python's own within a process."""
+
+    def put(self, item: Message) -> None: ...
+    def get(self, block: bool, timeout: float | None) -> Message: ...
 
 
 def train_together(
@@ -24,14 +39,19 @@ def train_together(
     emit: Callable[[Record], None],
     *,
     emitted: int = 0,
-    begin_looking: Callable[[], Callable[[], bool]] | None = None,
+    begin_looking: Callable[[Callable[[], None]], Callable[[], bool]] | None = None,
+    on_alive: Callable[[], None] = lambda: None,
     store: Place,
     per_process: dict[str, float],
 ) -> dict[str, float]:
     """Train one trial by `config.processes` workers inside a Ray session; as `pipeline.run_trial`.
 
+    What a worker warns of is warned of here.
+
     Args:
-        begin_looking: called in a worker; gives what says whether to stop. None: it never does.
+        begin_looking: called in the first worker, with what it is to call as a sign of life; gives what says
+            whether to stop. None: it never does.
+        on_alive: is called for each sign of life.
         store: the folder of stage 1s.
         per_process: "CPU" and "GPU" that each takes.
 
@@ -39,18 +59,22 @@ def train_together(
     """
     from ray.train import RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.util.queue import Queue
 
     from dirsweep.group import BACKENDS, PATIENCE
 
     gpus = per_process["GPU"] > 0
+    line = Queue(actor_options={"num_cpus": 0})
     with tempfile.TemporaryDirectory(prefix="dirsweep-") as place:
         trainer = TorchTrainer(
             _work,
             train_loop_config={
                 "config": config.model_dump_json(),
                 "folder": str(folder.absolute()),
+                "emitted": emitted,
                 "store": str(store),
                 "begin_looking": begin_looking,
+                "line": line,
             },
             torch_config=TorchConfig(backend=BACKENDS if gpus else "gloo", timeout_s=PATIENCE),
             scaling_config=ScalingConfig(
@@ -62,10 +86,14 @@ def train_together(
             run_config=RunConfig(name="trial", storage_path=place),  # its own notes; it keeps no checkpoint
         )
         training = _beside(trainer.fit)
-        while not training.done():
-            wait([training], POLL_SECONDS)
-            emitted = _pass_on(folder, emit, emitted)
-        _pass_on(folder, emit, emitted)  # what came while the last records were passed on
+        for kind, said in _messages(line, training):
+            match kind:
+                case "epoch":
+                    emit(said)
+                case "alive":
+                    on_alive()
+                case "warning":
+                    log.warning("%s", said)
         try:
             metrics: dict[str, float] = training.result().return_value
         except WorkerGroupError as error:
@@ -87,15 +115,22 @@ def _beside(call: Callable[[], Any]) -> Future[Any]:
     return future
 
 
-def _pass_on(folder: Folder, emit: Callable[[Record], None], emitted: int) -> int:
-    """Emit the records that are new; returns the last epoch that was."""
-    from dirsweep.checkpoint import read_records
-
-    for record in read_records(folder):
-        if record["epoch"] > emitted:
-            emit(record)
-            emitted = record["epoch"]
-    return emitted
+def _messages(line: Line, training: Future[Any]) -> Iterator[Message]:
+    """What workers say until they have ended, each warning once: all of them may find the same amiss."""
+    warned = set[str]()
+    while True:
+        over = training.done()  # looked at first: what they said before that is here by now
+        try:
+            kind, said = line.get(not over, POLL_SECONDS)
+        except queue.Empty:
+            if over:
+                return
+            continue
+        if kind == "warning" and said in warned:
+            continue
+        if kind == "warning":
+            warned.add(said)
+        yield kind, said
 
 
 def _cause(error: Any) -> Exception:
@@ -117,12 +152,35 @@ def _work(told: dict[str, Any]) -> dict[str, float]:
     from dirsweep.checkpoint import Store
     from dirsweep.group import joined
 
-    begin_looking = told["begin_looking"]
-    return pipeline.run_trial(
-        TrialConfig.model_validate_json(told["config"]),
-        Folder(told["folder"]),
-        lambda record: None,
-        should_stop=begin_looking() if begin_looking else lambda: False,
-        store=Store(Folder(told["store"])),
-        group=joined(),
-    )
+    group, line, begin_looking = joined(), told["line"], told["begin_looking"]
+    looks = begin_looking is not None and group.leads
+    with hearing(lambda text: line.put(("warning", text))):
+        return pipeline.run_trial(
+            TrialConfig.model_validate_json(told["config"]),
+            Folder(told["folder"]),
+            lambda record: line.put(("epoch", record)),
+            emitted=told["emitted"],
+            should_stop=begin_looking(lambda: line.put(("alive", None))) if looks else lambda: False,
+            store=Store(Folder(told["store"])),
+            group=group,
+        )
+
+
+@contextmanager
+def hearing(hear: Callable[[str], None]) -> Iterator[None]:
+    """Hand on what dirsweep warns of in this process inside the block: Ray would leave it in a file."""
+    handler, logger = _Hearing(hear), logging.getLogger("dirsweep")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Hearing(logging.Handler):
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._hear = hear
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._hear(record.getMessage())

@@ -10,7 +10,6 @@ Importing this brings neither torch nor Ray: the driver names `trial` before Ray
 """
 
 import json
-import logging
 import math
 import time
 import traceback
@@ -21,7 +20,7 @@ from typing import Any, NotRequired, TypedDict
 
 from dirsweep.config import TrialConfig
 from dirsweep.storage import STOP, Folder, Place, Record, refusal
-from dirsweep.together import train_together
+from dirsweep.together import hearing, train_together
 
 POLL_SECONDS = 1.0
 ERROR_FILE = "error.txt"
@@ -65,14 +64,14 @@ def trial(assignment: Assignment) -> None:
 
 def _run(assignment: Assignment, notes: "Notes") -> None:
     from dirsweep import data, pipeline
-    from dirsweep.checkpoint import Store
 
     def say(record: Record) -> None:
         report_epoch(record, notes.take())
 
-    folder, stopped = Folder(assignment["folder"]), poll(assignment)
+    folder = Folder(assignment["folder"])
     try:
         config = TrialConfig.model_validate_json(assignment["config"])
+        train = _together(assignment) if config.processes > 1 else _alone(assignment)
         if (found := data.load(config.dataset).hash) != assignment["data"]:
             reason = (
                 f"trial {assignment['key']}: the data were changed since the sweep began (their hash was "
@@ -80,26 +79,7 @@ def _run(assignment: Assignment, notes: "Notes") -> None:
             )
             report_final("OPEN", {}, reason, notes.take())
             return
-        if config.processes > 1:
-            metrics = train_together(
-                config,
-                folder,
-                say,
-                emitted=assignment["emitted"],
-                begin_looking=partial(stop_check, assignment["sweep"]),
-                store=assignment["store"],
-                per_process=assignment["per_process"],
-            )
-        else:
-            metrics = pipeline.run_trial(
-                config,
-                folder,
-                say,
-                emitted=assignment["emitted"],
-                should_stop=stopped,
-                store=Store(Folder(assignment["store"])),
-                gpu_share=assignment.get("gpu_share", 1.0),
-            )
+        metrics = train(config, folder, say, emitted=assignment["emitted"])
     except pipeline.Stopped:
         return
     except (ValueError, FloatingPointError, pipeline.OutOfMemory) as error:
@@ -114,17 +94,42 @@ def _run(assignment: Assignment, notes: "Notes") -> None:
         report_final("COMPLETE", metrics, notes=notes.take())
 
 
-class Notes(logging.Handler):
-    """Keeps warnings until they are reported."""
+def _alone(assignment: Assignment) -> Callable[..., dict[str, float]]:
+    """Train in this process, which gives its first sign of life here."""
+    from dirsweep import pipeline
+    from dirsweep.checkpoint import Store
+
+    return partial(
+        pipeline.run_trial,
+        should_stop=poll(assignment, alive),
+        store=Store(Folder(assignment["store"])),
+        gpu_share=assignment.get("gpu_share", 1.0),
+    )
+
+
+def _together(assignment: Assignment) -> Callable[..., dict[str, float]]:
+    """Train in processes that Ray Train starts, the first of which gives signs of life."""
+    return partial(
+        train_together,
+        begin_looking=partial(poll, assignment),
+        on_alive=alive,
+        store=assignment["store"],
+        per_process=assignment["per_process"],
+    )
+
+
+class Notes:
+    """Warnings that wait to be reported."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
         self._heard: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self._heard.append(record.getMessage())
+    def hear(self, text: str) -> None:
+        """Keep what was warned of."""
+        self._heard.append(text)
 
     def take(self) -> list[str]:
+        """What was warned of since the last call."""
         heard, self._heard = self._heard, []
         return heard
 
@@ -132,12 +137,9 @@ class Notes(logging.Handler):
 @contextmanager
 def listening() -> Iterator[Notes]:
     """What dirsweep warns of in this process inside the block."""
-    notes, logger = Notes(), logging.getLogger("dirsweep")
-    logger.addHandler(notes)
-    try:
+    notes = Notes()
+    with hearing(notes.hear):
         yield notes
-    finally:
-        logger.removeHandler(notes)
 
 
 def report_epoch(record: Record, notes: Sequence[str] = ()) -> None:
@@ -162,18 +164,23 @@ def said(result: Mapping[str, Any]) -> Record:
     return dict(json.loads(result[REPORT]))
 
 
-def poll(assignment: Assignment) -> Callable[[], bool]:
+def alive() -> None:
+    """Report to Tune that the trial lives."""
+    _report(ALIVE)
+
+
+def poll(assignment: Assignment, alive: Callable[[], None]) -> Callable[[], bool]:
     """What a trial calls again and again while it works: gives signs of life, and looks for the stop mark."""
     stopped, every = stop_check(assignment["sweep"]), assignment.get("alive_every", math.inf)
     said = time.monotonic()
     if every < math.inf:
-        _report(ALIVE)
+        alive()
 
     def look() -> bool:
         nonlocal said
         if time.monotonic() - said >= every:
             said = time.monotonic()
-            _report(ALIVE)
+            alive()
         return stopped()
 
     return look

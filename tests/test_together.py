@@ -1,21 +1,35 @@
 """Trials of several processes in a sweep: workers of Ray Train inside Tune's function."""
 
 import json
+import logging
 import os
+import queue
 import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sweeping
+import tiny
+from torch import distributed
 
-from dirsweep import pipeline, sweep
+from dirsweep import data, pipeline, stage1, sweep, together, trainable
 from dirsweep.checkpoint import read_records
+from dirsweep.checkpoint.lease import lease
 from dirsweep.storage import Folder
 from dirsweep.sweep import Resources
 from dirsweep.sweep.progress import Progress
+from dirsweep.together import Message
+from dirsweep.trainable import Assignment
 
 EPOCHS = 120
 """So many that a trial has a checkpoint long before it ends."""
+DAMAGED = f"{EPOCHS:06d}-00000000-001-0000000000000000.safetensors"
+"""A checkpoint that lies past all others, and is none."""
 
 
 @pytest.mark.slow
@@ -38,6 +52,7 @@ def test_a_sweep_of_trials_of_two_processes_goes_on_from_a_checkpoint_when_one_i
         if any((first / "checkpoints").glob("*")) and not killed:
             killed.append(json.loads((first / "attempts" / "001").read_text())["pid"])
             os.kill(killed[0], signal.SIGKILL)
+            (first / "checkpoints" / DAMAGED).write_bytes(b"damaged")
 
     resources = Resources(workers=1, cpus_per_trial=2)
     outcome = sweep.run(space, folder, resources=resources, tracking=False, on_change=kill_once)
@@ -48,6 +63,8 @@ def test_a_sweep_of_trials_of_two_processes_goes_on_from_a_checkpoint_when_one_i
     assert [record["epoch"] for record in records] == list(range(1, EPOCHS + 1))
     assert [records[0]["attempt"], records[-1]["attempt"]] == [1, 2]
     told = sweeping.trials(folder)
+    [note] = told["default-plain"].notes
+    assert f"checkpoint checkpoints/{DAMAGED} is damaged" in note
     assert [report["epoch"] for report in told["default-plain"].reports] == list(range(1, EPOCHS + 1))
     alone = space.config(told["0"].params).with_overrides({"processes": 1})
     metrics = pipeline.run_trial(alone, Folder(tmp_path / "alone"), lambda record: None)
@@ -62,3 +79,62 @@ def test_processes_that_cannot_share_evenly_what_a_trial_is_given_are_refused(tm
     with pytest.raises(ValueError, match=r"given 4 GPUs, but .* set `processes: 4` in `fixed`"):
         Resources(gpus_per_trial=4).per_process(1)
     assert Resources(cpus_per_trial=8, gpus_per_trial=4).per_process(4) == {"CPU": 2, "GPU": 1.0}
+
+
+@pytest.fixture
+def joined(tmp_path: Path) -> Iterator[None]:
+    """A group of processes, of which this one is all."""
+    meeting = f"file://{tmp_path}/meeting"
+    distributed.init_process_group("gloo", init_method=meeting, rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def heard(line: "queue.Queue[Message]", kind: str) -> list[Any]:
+    """What came by the line so far, of one kind."""
+    return [said for one, said in line.queue if one == kind]
+
+
+def test_a_worker_that_waits_for_a_stage_1_lives_and_all_that_it_says_is_heard(tmp_path: Path, joined: None):
+    config, store, line = tiny.config(tmp_path), Folder(tmp_path / "stage1"), queue.Queue[Message]()
+    assignment = Assignment(
+        key="0",
+        config=config.model_dump_json(),
+        folder=str(tmp_path / "trial"),
+        emitted=1,
+        data="",
+        store=str(store),
+        sweep=str(tmp_path),
+        alive_every=0.2,
+    )
+    told = {name: assignment[name] for name in ("config", "folder", "emitted", "store")}
+    told |= {"begin_looking": partial(trainable.poll, assignment), "line": line}
+    key = stage1.keys(config, data.load(config.dataset))[-1]
+    worker = threading.Thread(target=together._work, args=(told,))
+    with lease(store, key, "another trial", lambda: False, lambda: False):
+        worker.start()
+        sweeping.wait_for(lambda: len(heard(line, "alive")) > 3, "signs of life")
+        assert heard(line, "epoch") == []
+        Folder(tmp_path / "trial").put(f"checkpoints/{DAMAGED}", b"damaged")
+    worker.join()
+    assert [record["epoch"] for record in heard(line, "epoch")] == [2, 3, 4, 5]
+    assert [f"checkpoint checkpoints/{DAMAGED} is damaged" in text for text in heard(line, "warning")] == [
+        True
+    ]
+    assert not logging.getLogger("dirsweep").handlers
+
+
+def test_what_workers_say_is_heard_to_the_end_and_a_warning_of_several_once():
+    line, training = queue.Queue[Message](), Future[None]()
+    said: list[Message] = [
+        ("warning", "a"),
+        ("alive", None),
+        ("warning", "a"),
+        ("warning", "b"),
+        ("epoch", {}),
+    ]
+    for message in said:
+        line.put(message)
+    training.set_result(None)
+    del said[2]
+    assert list(together._messages(line, training)) == said

@@ -127,7 +127,7 @@ def test_what_a_trial_warns_of_goes_with_its_next_report_and_once(
     assert f"{tmp_path / 'trial'}: checkpoint checkpoints/000001-00000000-001-0000000000000000" in said
     assert "is damaged; it is removed, the one before is used" in said
     assert [report["notes"] for report in reports[1:]] == [[]] * 5
-    assert not [one for one in logging.getLogger("dirsweep").handlers if isinstance(one, trainable.Notes)]
+    assert not logging.getLogger("dirsweep").handlers
 
 
 def test_a_trial_does_not_run_on_other_data_than_its_sweep_began_with(
@@ -158,7 +158,7 @@ def test_a_trial_gives_signs_of_life_between_its_epochs(
 ):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    look = trainable.poll({**assignment(tmp_path), "alive_every": 5.0})
+    look = trainable.poll({**assignment(tmp_path), "alive_every": 5.0}, trainable.alive)
     assert reports == [trainable.ALIVE]  # it has begun
     for _ in range(12):
         now += 1.0
