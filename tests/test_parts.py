@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dirsweep import models, pipeline, stage2
 from dirsweep.checkpoint import unpack
 from dirsweep.config import KL, MLP, TrialConfig
-from dirsweep.loop import encoded, part_size
+from dirsweep.loop import encoded, frozen, part_size
 from dirsweep.methods.balanced_mse import bmc
 from dirsweep.methods.norm_ordinality import feature_norm, norm_ordinality
 from dirsweep.methods.ranksim import ranksim
@@ -91,6 +91,25 @@ def test_a_trial_in_parts_ends_as_the_undivided_one_but_for_rounding(tmp_path):
     assert any(not torch.equal(whole[name], parts[name]) for name in whole)
     for name, weight in whole.items():
         torch.testing.assert_close(parts[name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_frozen_layers_take_a_batch_in_parts_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(frozen, "KEPT", 0)  # as where too much would be kept to run them once
+    sizes = set()
+
+    def note(layer: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(layer, nn.Linear) and layer.out_features == 16:  # the encoder's
+            sizes.add(len(output))
+
+    probe = {"epochs": 1, "layers": "head"}
+    config = tiny.config(tmp_path, stage1__epochs=1, stage1__then=[probe], stage1__accumulate=4, stage2=None)
+    hook = nn.modules.module.register_module_forward_hook(note)
+    try:
+        weights(config, tmp_path / "parts")
+    finally:
+        hook.remove()
+    assert 16 in sizes
+    assert 64 not in sizes
 
 
 def test_what_stage_2_takes_without_dropout_is_so_in_parts_and_in_their_second_run():

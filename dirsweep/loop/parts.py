@@ -32,13 +32,27 @@ def encoded(layers: nn.Module, inputs: Rows, size: int | None) -> Tensor:
     if size is None:
         found: Tensor = layers(inputs)
         return found
-    rows = torch.arange(models.count(inputs), device=models.place(inputs))
-    parts = [models.take(inputs, part) for part in batches(rows, size)]
     again = [
         checkpoint(layers, part, use_reentrant=False, context_fn=lambda: (nullcontext(), resting(layers)))
-        for part in parts
+        for part in _parts(inputs, size)
     ]
     return torch.cat(again)
+
+
+def passed(frozen: nn.Module, inputs: Rows, size: int | None) -> Rows:
+    """What frozen layers make of the inputs, `size` samples at a time; None: all at once.
+
+    No gradient goes back through them, so each part is run once.
+    """
+    if size is None or isinstance(frozen, nn.Identity):
+        found: Rows = frozen(inputs)
+        return found
+    return models.join([frozen(part) for part in _parts(inputs, size)])
+
+
+def _parts(inputs: Rows, size: int) -> list[Rows]:
+    rows = torch.arange(models.count(inputs), device=models.place(inputs))
+    return [models.take(inputs, part) for part in batches(rows, size)]
 
 
 @contextmanager

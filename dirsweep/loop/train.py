@@ -20,7 +20,7 @@ from dirsweep.loop.climb import climbed
 from dirsweep.loop.feed import feed, in_order
 from dirsweep.loop.frozen import set_layers, through
 from dirsweep.loop.labels import labels_of
-from dirsweep.loop.parts import encoded
+from dirsweep.loop.parts import encoded, passed
 from dirsweep.loop.phase import Best, Phase, Trial, Work
 from dirsweep.loop.predict import evaluate, precision
 from dirsweep.loop.schedule import batches, order, rate
@@ -154,7 +154,7 @@ def _gradients(
     apart = (*key, group.rank) if group.cuts(count) else key
     with trial.part("forward"), _seeded(trial, seed_of(trial.config.seed, *apart)):
         with precision(trial):
-            inputs = work.frozen(inputs)
+            inputs = passed(work.frozen, inputs, phase.part)
             z = group.gathered(encoded(work.trained, inputs, phase.part), count, phase.views)
             if apart != key:  # what is drawn behind the encoder is the same everywhere
                 torch.manual_seed(seed_of(trial.config.seed, *key))
