@@ -21,6 +21,22 @@ class OutOfMemory(RuntimeError):
     """A trial asked for more memory than its share of the GPU has left; it would again."""
 
 
+def check(config: TrialConfig, processes: int) -> None:
+    """Refuse a trial on GPUs where there are fewer than its processes here, for each has one. ValueError."""
+    import torch
+
+    if config.device != "cuda":
+        return
+    found = torch.cuda.device_count()
+    if not found:
+        raise ValueError("device is cuda, but PyTorch finds no GPU here; set device to cpu")
+    if found < processes:
+        raise ValueError(
+            f"device is cuda and processes is {processes}, but PyTorch finds {found} GPUs here, and each "
+            f"process has one; set processes to {found} or less, or device to cpu"
+        )
+
+
 def set_up(config: TrialConfig, share: float) -> None:
     """Let this process compute as the trial wants it; `share` is its part of a GPU, up to 1."""
     import torch

@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from dirsweep import METHOD_VERSION, data, models, stage1, stage2
+from dirsweep import METHOD_VERSION, data, device, models, stage1, stage2
 from dirsweep.checkpoint import Journal, Stopped, Store, claim, clear, read_records, unpack
 from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, explain, settings
 from dirsweep.config.errors import shown
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
-from dirsweep.device import OutOfMemory, naming_memory, set_up
+from dirsweep.device import OutOfMemory, naming_memory
 from dirsweep.group import ALONE, Group
 from dirsweep.loop import Trial, restore_model, rows_of, train
 from dirsweep.profile import Profile
@@ -68,6 +68,7 @@ def run_trial(
     _check_processes(config, group)
     dataset = data.load(config.dataset)
     check(config, dataset)
+    device.check(config, group.size)
     if group.leads:
         _claim_folder(config, dataset, folder)
     if group.agreed(folder.exists("metrics.json")):
@@ -112,8 +113,6 @@ def check(config: TrialConfig, dataset: Dataset) -> None:
             shot = stage.select.split("/")[1]
             if not dataset.shots.masks[shot][dataset.val.bin].any():
                 raise ValueError(f"{name}.select is {stage.select}, but val has no {shot}-shot samples")
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device is cuda, but PyTorch finds no GPU here; set device to cpu")
 
 
 def _check_integral(config: TrialConfig, dataset: Dataset) -> None:
@@ -198,7 +197,7 @@ def _set_up(
     group: Group = ALONE,
 ) -> Trial:
     """Model and label unit, with the weights of the last checkpoint if there is one."""
-    set_up(config, gpu_share)
+    device.set_up(config, gpu_share)
     unit = target_unit(config.stage1.target_transform, dataset.train.label)
     rows = rows_of(config, dataset, gpu_share)
     model = models.build(config.encoder, rows[dataset.train], config.seed)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from dirsweep import models
+from dirsweep import device, models
 from dirsweep.checkpoint import load_optimizer, optimizer_tensors
 from dirsweep.config import MLP, TrialConfig
 from dirsweep.loop.feed import feed, in_order
@@ -30,6 +30,17 @@ def test_a_precision_that_nobody_named_follows_the_device():
 def test_tf32_is_refused_on_a_cpu():
     with pytest.raises(ValidationError, match="precision tf32 is a GPU's, and device is cpu"):
         TrialConfig.model_validate({"precision": "tf32"})
+
+
+def test_fewer_gpus_than_processes_are_refused(monkeypatch: pytest.MonkeyPatch):
+    config = TrialConfig.model_validate({"device": "cuda", "processes": 2})
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match=r"processes is 2, but PyTorch finds 1 GPUs here.*processes to 1 or"):
+        device.check(config, config.processes)
+    device.check(config, 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ValueError, match="device is cuda, but PyTorch finds no GPU here; set device to cpu"):
+        device.check(config, 1)
 
 
 @pytest.mark.parametrize(("gpus", "share"), [(0.0, 1.0), (0.25, 0.25), (1.0, 1.0), (2.0, 1.0)])

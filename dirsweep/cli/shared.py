@@ -123,12 +123,13 @@ def next_free(parent: Folder, stem: str) -> str:
 
 def checked_trial(path: Path, values: dict[str, Any] | None = None) -> "TrialConfig":
     """The trial in a file, checked against its data too. ValueError that names the file."""
-    from dirsweep import data, pipeline
+    from dirsweep import data, device, pipeline
     from dirsweep.config import explain, read_trial
 
     config = read_trial(path, values)
     try:
         pipeline.check(config, data.load(config.dataset))
+        device.check(config, config.processes)
     except ValueError as error:
         raise ValueError(explain(error, str(path))) from None
     return config

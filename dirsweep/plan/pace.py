@@ -100,12 +100,13 @@ def paces(
 
 def timed(job: Job) -> Pace:
     """Time one configuration here."""
-    from dirsweep import data, pipeline, stage1
+    from dirsweep import data, device, pipeline, stage1
 
     config = TrialConfig.model_validate_json(job.config)
     dataset = data.load(config.dataset)
     try:
         pipeline.check(config, dataset)
+        device.check(config, 1)  # it is timed by one process, however many are to train it
     except ValueError as error:
         return Pace(job.trial, job.params, refused=str(error))
     keys, store = stage1.keys(config, dataset), Store(Folder(job.store))

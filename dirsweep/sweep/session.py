@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from dirsweep.config import Config
+from dirsweep.config import Config, TrialConfig
 from dirsweep.sweep import token
 
 WORKER_SETTINGS = {
@@ -80,6 +80,15 @@ class Resources(Config):
                 f"(--cpus-per-trial), and {processes} GPUs or none (--gpus-per-trial)"
             )
         return {"CPU": self.cpus_per_trial // processes, "GPU": self.gpus_per_trial / processes}
+
+    def check(self, config: TrialConfig) -> None:
+        """Refuse what cannot serve a sweep's trials: as `per_process`, and no GPU for those that want one."""
+        self.per_process(config.processes)
+        if config.device == "cuda" and not self.gpus_per_trial:
+            raise ValueError(
+                f"'fixed.device' is cuda, but a trial is given no GPU; give it {config.processes} "
+                "(--gpus-per-trial), or set the device to cpu"
+            )
 
     @property
     def facts(self) -> dict[str, Any]:

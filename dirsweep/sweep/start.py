@@ -87,7 +87,7 @@ def run(
         uri = _tracking_uri(folder, tracking_uri) if tracking else None
         resources = resources or Resources()
         check_tokens()  # this and the next refuse before anything is written
-        resources.per_process(spec.default_config().processes)
+        resources.check(spec.default_config())
         opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
         warm = gather(spec, opening["data"])
         folder.put(SPEC, content)
@@ -134,7 +134,7 @@ def resume(
             _warm_up(records, gather(spec, records.opening["data"]), spec, on_change)
         resources = resources or Resources()
         check_tokens()
-        resources.per_process(spec.default_config().processes)
+        resources.check(spec.default_config())
         if extra_trials:
             records.write("budget", trials=extra_trials)
         return _drive(spec, folder, records, lost, resources, uri, system_metrics, on_change, trial)
