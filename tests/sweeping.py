@@ -26,6 +26,8 @@ from dirsweep.storage import Folder, Place, Record, beats
 MARK = "DIRSWEEP_TEST_PROCESS"
 PATIENCE = 2.0
 """Seconds after which a dead driver's lock is free in an object store; those who look at it must know."""
+NO_PROCESS = 2**22 + 1
+"""Above the ids of all processes of Linux."""
 
 
 def spec(folder: Path, config: dict[str, Any] | None = None, **fields: Any) -> SweepSpec:

@@ -1,11 +1,15 @@
 import math
+import os
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sweeping import NO_PROCESS
 
 from dirsweep.storage import Folder
+from dirsweep.storage.disk import half_written
 
 
 def test_a_folder_is_made_at_the_first_write(tmp_path: Path):
@@ -43,13 +47,35 @@ def test_a_part_that_a_dead_writer_left_is_not_listed(tmp_path: Path):
 def test_what_a_dead_writer_left_half_written_is_tidied_away(tmp_path: Path):
     folder = Folder(tmp_path)
     folder.put("a", b"1")
+    dead = half_written("a", NO_PROCESS)
     for place in (tmp_path, tmp_path / "below"):
         place.mkdir(exist_ok=True)
-        (place / ".a.99.00000000.part").write_bytes(b"half")
+        (place / dead).write_bytes(b"half")
     folder.tidy()
     left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
-    assert left == {"a", "below/.a.99.00000000.part"}
+    assert left == {"a", f"below/{dead}"}
     (folder / "not there").tidy()
+
+
+def test_what_a_living_process_writes_is_not_tidied_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, sync = Folder(tmp_path), os.fsync
+
+    def tidied(file: int) -> None:
+        sync(file)
+        folder.tidy()  # by another process, just before the file gets its name
+
+    monkeypatch.setattr("os.fsync", tidied)
+    folder.put("a", b"1")
+    assert folder.put_if_absent("b", b"2")
+    assert folder.list() == ["a", "b"]
+
+
+def test_what_another_machine_writes_is_tidied_away_once_it_rests_for_long(tmp_path: Path):
+    for name, minutes in ((".a.elsewhere.99.00000000.part", 70), (".b.elsewhere.99.00000000.part", 50)):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - 60 * minutes,) * 2)
+    Folder(tmp_path).tidy()
+    assert [file.name for file in tmp_path.iterdir()] == [".b.elsewhere.99.00000000.part"]
 
 
 def test_the_first_of_numbered_records_is_written_once(tmp_path: Path):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from sweeping import wait_for
+from sweeping import NO_PROCESS, wait_for
 
 from dirsweep.checkpoint import Stopped, lease
 from dirsweep.checkpoint.prune import prune
 from dirsweep.checkpoint.store import Store
 from dirsweep.storage import Folder
+from dirsweep.storage.disk import half_written
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_pruning_takes_the_oldest_first_and_never_one_whose_lease_is_held(folder
 
 @pytest.mark.usefixtures("quick")
 def test_pruning_takes_what_a_dead_writer_left_half_written(tmp_path: Path):
-    store, half = Store(Folder(tmp_path)), tmp_path / "states" / ".k-0.safetensors.99.00000000.part"
+    store, half = Store(Folder(tmp_path)), tmp_path / "states" / half_written("k-0.safetensors", NO_PROCESS)
     half.parent.mkdir()
     half.write_bytes(b"half")
     with lease.lease(store.folder, "k", "trial", lambda: False, lambda: False):

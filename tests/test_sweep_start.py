@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import sweeping
 import yaml
+from sweeping import NO_PROCESS
 
 from dirsweep import sweep
 from dirsweep.ledger import FILE, Ledger
 from dirsweep.storage import Folder
+from dirsweep.storage.disk import half_written
 from dirsweep.sweep import stopping
 from dirsweep.sweep.session import Resources
 
@@ -39,7 +41,7 @@ def test_a_sweep_whose_driver_died_before_its_first_record_is_begun_by_the_same_
     folder.mkdir()
     tree = spec.model_dump(mode="json", by_alias=True)
     (folder / "spec.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))  # as far as it came
-    (folder / ".ledger.jsonl.99.00000000.part").write_text("half a record")
+    (folder / half_written("ledger.jsonl", NO_PROCESS)).write_text("half a record")
     (tmp_path / "stage1").symlink_to("/proc")  # refused, but later than a folder that is taken
     with pytest.raises(ValueError, match="cannot write in the store of stage 1s"):
         sweep.run(spec, folder, tracking=False)

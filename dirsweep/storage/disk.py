@@ -1,6 +1,8 @@
 """A folder on a disk: files put whole by a link or a rename, records appended, locks of the kernel."""
 
 import os
+import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,11 @@ from dirsweep.storage.record import Record, line, parse
 
 PART = ".part"
 """How the name of a file ends that is being written."""
+HOST = os.uname().nodename.replace(".", "-")
+"""Whose processes are looked up here."""
+WRITER = re.compile(rf"\..+\.(?P<host>[^.]+)\.(?P<process>\d+)\.[0-9a-f]+\{PART}")
+GIVEN_UP = 3600.0
+"""Seconds without a write after which a writer on another machine is dead."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Disk:
 
     def _part(self, name: str, content: bytes) -> tuple[Path, Path]:
         target = self.path / name
-        part = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}{PART}"
+        part = target.parent / half_written(target.name, os.getpid())
         with _named(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -120,9 +127,10 @@ class Disk:
                     yield str((Path(base) / file).relative_to(self.path))
 
     def tidy(self) -> None:
-        """Remove files that were written and never got their name."""
+        """Remove files that never got their name, of which the writer is dead."""
         for part in self.path.glob(f".*{PART}"):
-            part.unlink(missing_ok=True)
+            if _is_left(part):
+                part.unlink(missing_ok=True)
 
     def exists(self, name: str) -> bool:
         """Whether it is a file."""
@@ -154,6 +162,32 @@ class Disk:
     def holder(self, name: str) -> Holder | None:
         """Who has the kernel's lock."""
         return flock.holder(self.path / name)
+
+
+def half_written(name: str, process: int) -> str:
+    """What a file is called while a process of this machine writes it."""
+    return f".{name}.{HOST}.{process}.{os.urandom(4).hex()}{PART}"
+
+
+def _is_left(part: Path) -> bool:
+    """Whether nobody writes the file any more, as far as can be told from here."""
+    writer = WRITER.fullmatch(part.name)
+    if writer and writer["host"] == HOST:
+        return not _is_alive(int(writer["process"]))
+    try:
+        return time.time() - part.stat().st_mtime > GIVEN_UP
+    except FileNotFoundError:  # it has its name by now
+        return False
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 @contextmanager

@@ -138,7 +138,10 @@ class Folder:
         return self.backend.list(prefix)
 
     def tidy(self) -> None:
-        """Remove what dead writers left half written right inside. The write of a living one would fail."""
+        """Remove what dead writers left half written right inside.
+
+        One on another machine counts as dead when it has not written for an hour.
+        """
         self.backend.tidy()
 
     def exists(self, name: str) -> bool:
