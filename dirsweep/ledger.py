@@ -110,9 +110,9 @@ class Ledger:
         """Append one record and return it.
 
         Raises:
-            ValueError: the disk is full, or another driver took the sweep over.
-            OSError: an object store stayed away. Every later write is refused as the one that failed, since
-                what that left behind is known only after the ledger has been read again.
+            ValueError: another driver took the sweep over.
+            OSError: the disk is full, or an object store stayed away. Every later write is refused as the one
+                that failed, since what that left behind is known only after the ledger has been read again.
         """
         with self._lock:
             if self._failure:
@@ -143,12 +143,12 @@ class Ledger:
         """
         return round(self._began + time.clock_gettime(time.CLOCK_BOOTTIME), 3)
 
-    def _refused(self, number: int, error: OSError) -> Exception:
+    def _refused(self, number: int, error: OSError) -> OSError:
         said = f"{self._folder}/{FILE}: record {number} could not be written: {error.strerror or error}"
         if self._folder.path is None:  # an outage: the same again, later, may do
             return OSError(f"{said}; nothing before it is lost")
         remedy = refusal.remedy(error) or "see to the disk"
-        return ValueError(
+        return refusal.Refused(
             f"{said}; {remedy}, then `dirsweep resume {self._folder}`: nothing before this record is lost"
         )
 

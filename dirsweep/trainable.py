@@ -25,6 +25,8 @@ from dirsweep.together import hearing, train_together
 POLL_SECONDS = 1.0
 ERROR_FILE = "error.txt"
 REPORT = "report"
+REFUSED = "REFUSED"
+"""How a trial ends whose disk takes no write."""
 ALIVE: Record = {"alive": True}
 """What a trial says between two epochs, so that a long one is told from a trial that hangs."""
 
@@ -89,7 +91,7 @@ def _run(assignment: Assignment, notes: "Notes") -> None:
         ours = str(error.filename or "").startswith((assignment["sweep"], assignment["store"]))
         if not (remedy := refusal.remedy(error)) or not (ours or remedy == refusal.ROOM):
             raise
-        report_final("OPEN", {}, f"{refusal.told(error)}; {remedy}", notes.take())
+        report_final(REFUSED, {}, f"{refusal.told(error)}; {remedy}", notes.take())
     else:
         report_final("COMPLETE", metrics, notes=notes.take())
 
@@ -148,7 +150,7 @@ def report_epoch(record: Record, notes: Sequence[str] = ()) -> None:
 
 
 def report_final(state: str, metrics: dict[str, float], reason: str = "", notes: Sequence[str] = ()) -> None:
-    """Report how the trial ended; OPEN is an end that is not the trial's own (a full disk, other data)."""
+    """Report how the trial ended; OPEN (the data are others) and REFUSED are ends that are not its own."""
     _report({"final": True, "state": state, "reason": reason, "metrics": metrics, "notes": notes})
 
 

@@ -1,5 +1,6 @@
 """What a verdict compares: controls, ablation, primary comparison, and the space of the tuned base."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -264,3 +265,29 @@ def test_a_knob_that_came_later_leaves_at_its_default_the_hash_that_runs_are_kno
     fds = TrialConfig().with_overrides({"stage1.feature_method.name": "fds"})
     hashes = {Row("7", fds.with_overrides({name: value}), "").hash for name, value in later.items()}
     assert len(hashes | {before, Row("7", fds, "").hash}) == 5
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "said"),
+    [
+        (
+            OSError(28, "No space left on device", "/full/x"),
+            OSError,
+            r"/full/x: No space left on device; make room",
+        ),
+        (
+            RuntimeError("no kernel"),
+            ValueError,
+            r".*/1: no worker gets through this run: no kernel; mend that",
+        ),
+    ],
+)
+def test_a_run_that_no_worker_gets_through_is_told_by_its_cause_and_a_full_disk_by_what_to_do(
+    tmp_path, cause, kind, said
+):
+    from ray.exceptions import RayTaskError
+
+    run = training.Run(None, 1, Folder(tmp_path / "1"))
+    told = training._explained(run, RayTaskError("train", "its traceback", cause))
+    assert isinstance(told, kind)
+    assert re.fullmatch(f"{said}, then the same command goes on, and what is trained is kept", str(told))

@@ -333,10 +333,10 @@ def test_after_a_write_that_the_disk_refused_all_are_refused(tmp_path: Path):
     content = file.read_bytes()
     file.unlink()
     file.mkdir()  # a folder in its place refuses the write, also to root
-    with pytest.raises(ValueError, match=r"ledger\.jsonl: record 1 could not be written: .*dirsweep resume"):
+    with pytest.raises(OSError, match=r"ledger\.jsonl: record 1 could not be written: .*dirsweep resume"):
         book.write("budget", trials=1)
     file.rmdir()
     file.write_bytes(content)
-    with pytest.raises(ValueError, match="record 1 could not be written"):
+    with pytest.raises(OSError, match="record 1 could not be written"):
         book.write("budget", trials=1)
     assert Ledger.open(Folder(tmp_path)).write("budget", trials=1)["n"] == 1

@@ -20,7 +20,7 @@ from dirsweep.sweep.median import Median
 from dirsweep.sweep.progress import Progress, Sums, logged, progress
 from dirsweep.sweep.pruning import Rule
 from dirsweep.sweep.rungs import Rungs
-from dirsweep.trainable import ALIVE, Assignment
+from dirsweep.trainable import ALIVE, REFUSED, Assignment
 
 MAE = "val/all/mae"
 
@@ -357,9 +357,10 @@ def test_a_stop_mark_leaves_trials_open(bench: Bench):
 def test_a_full_disk_ends_the_sweep_and_leaves_the_trial_open(bench: Bench):
     key = bench.take()["key"]
     reason = "x: No space left on device; make room"
-    bench.driver.reported(key, {"final": True, "state": "OPEN", "reason": reason, "metrics": {}})
+    bench.driver.reported(key, {"final": True, "state": REFUSED, "reason": reason, "metrics": {}})
     assert bench.driver.over
     assert bench.driver.gives_up
+    assert isinstance(bench.driver.failure, OSError)
     assert "No space left on device; make room, then `dirsweep resume" in str(bench.driver.failure)
     assert bench.states()[key] == "OPEN"
 

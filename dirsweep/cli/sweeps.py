@@ -166,6 +166,8 @@ def _interruptible(folder: Folder) -> Iterator[None]:
         if folder.has_records("ledger.jsonl"):
             typer.echo(f"stopped; `dirsweep resume {folder}` goes on where it was", err=True)
         raise typer.Exit(130) from None
+    except refusal.Refused:
+        raise
     except OSError as error:
         if folder.path is None:
             raise OSError(
@@ -175,7 +177,7 @@ def _interruptible(folder: Folder) -> Iterator[None]:
         if not remedy or not folder.has_records("ledger.jsonl"):
             raise
         said = f"{refusal.told(error)}; {remedy}, then `dirsweep resume {folder}`: nothing is lost"
-        raise OSError(said) from None
+        raise refusal.Refused(said) from None
 
 
 def _extra(trials: str | None) -> int:

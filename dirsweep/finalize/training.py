@@ -11,7 +11,7 @@ from typing import Any
 
 from dirsweep.config import TrialConfig
 from dirsweep.finalize.plan import Row
-from dirsweep.storage import Folder, Record
+from dirsweep.storage import Folder, Record, refusal
 from dirsweep.sweep import Resources, stopping
 from dirsweep.sweep.session import room
 from dirsweep.together import train_together
@@ -82,6 +82,7 @@ def train(
 
     Raises:
         ValueError: a worker died too often, or failed otherwise; the same call goes on.
+        OSError: a disk takes no write; likewise.
         KeyboardInterrupt: `dirsweep stop` was called; the same call goes on.
     """
     import ray
@@ -119,17 +120,22 @@ def train(
             try:
                 reason = ray.get(reference)
             except ray.exceptions.RayError as error:
-                cause = getattr(error, "cause", None) or str(error).strip().splitlines()[0]
-                raise ValueError(
-                    f"{run.folder}: no worker gets through this run: {cause}; mend that, then the same "
-                    "command goes on, and what is trained is kept"
-                ) from error
+                raise _explained(run, error) from error
             if reason:
                 failed[run] = reason
             said = f"cannot be trained: {reason}" if reason else "is trained"
             place = f"{len(todo) - len(waiting) - len(next_up)} of {len(todo)}"
             on_done(f"run {place}: {run.row.label} with seed {run.seed} {said}")
     return failed
+
+
+def _explained(run: Run, error: Any) -> Exception:
+    """What is wrong with a run that no worker gets through, from what Ray says of it."""
+    cause = getattr(error, "cause", None) or str(error).strip().splitlines()[0]
+    on = "then the same command goes on, and what is trained is kept"
+    if isinstance(cause, OSError) and (remedy := refusal.remedy(cause)):
+        return refusal.Refused(f"{refusal.told(cause)}; {remedy}, {on}")
+    return ValueError(f"{run.folder}: no worker gets through this run: {cause}; mend that, {on}")
 
 
 def _train(config: str, folder: str, store: str, gpu_share: float, per_process: dict[str, float]) -> str:

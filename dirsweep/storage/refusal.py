@@ -1,4 +1,7 @@
-"""A disk that takes no write: full, over a quota, read-only or not this user's."""
+"""A disk that takes no write: full, over a quota, read-only or not this user's.
+
+No bad input: once there is room the same goes well, so a command ends with the status of what may pass.
+"""
 
 import errno
 
@@ -10,6 +13,10 @@ _REMEDIES = {
     errno.EACCES: "give this user access to it",
     errno.EPERM: "give this user access to it",
 }
+
+
+class Refused(OSError):
+    """Says which file was not written, what to do and how to go on."""
 
 
 def remedy(error: OSError) -> str:

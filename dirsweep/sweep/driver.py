@@ -14,13 +14,14 @@ from typing import Any
 
 from dirsweep.ledger import TrialRecord
 from dirsweep.search.best import promising, ranked
+from dirsweep.storage import refusal
 from dirsweep.sweep import controls, stopping
 from dirsweep.sweep.book import Book
 from dirsweep.sweep.progress import OnChange, Progress, outcome, progress, titled
 from dirsweep.sweep.pruning import Pruning, Rule
 from dirsweep.sweep.silence import Silence
 from dirsweep.sweep.waiting import Waiting
-from dirsweep.trainable import ALIVE, ERROR_FILE, Assignment
+from dirsweep.trainable import ALIVE, ERROR_FILE, REFUSED, Assignment
 
 ATTEMPTS = 3
 """A trial that fails this often in one driver's life has failed."""
@@ -240,10 +241,9 @@ class Driver:
 
     def _finish(self, key: str, state: str, metrics: dict[str, float], reason: str) -> None:
         self._release(key)
-        if state == "OPEN":  # the disk is full or the data changed, which is no trial's fault
-            self.failure = ValueError(
-                f"{reason}, then `dirsweep resume {self._book.folder}`: nothing is lost"
-            )
+        if state in ("OPEN", REFUSED):  # the data changed or the disk is full, which is no trial's fault
+            error = refusal.Refused if state == REFUSED else ValueError
+            self.failure = error(f"{reason}, then `dirsweep resume {self._book.folder}`: nothing is lost")
         elif state == "COMPLETE":
             epoch, seconds = int(metrics["epoch"]), metrics["seconds"]
             self._book.tell(key, "COMPLETE", metrics=metrics, epoch=epoch, seconds=seconds)
