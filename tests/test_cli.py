@@ -537,10 +537,9 @@ def test_ctrl_c_while_ray_starts_says_how_to_go_on(tmp_path, capsys):
     assert f"dirsweep resume {tmp_path}" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_run_refuses_a_tracking_server_that_does_not_answer(refused, here):
-    told = refused("run", "space.yaml", "--tracking-uri", "http://127.0.0.1:9")
-    assert "--tracking-uri http://127.0.0.1:9: no MLflow tracking server answers there" in told
+def test_run_refuses_a_tracking_store_of_no_kind_before_there_is_a_folder(refused, here):
+    told = refused("run", "space.yaml", "--tracking-uri", "ftp://127.0.0.1/x")
+    assert "--tracking-uri ftp://127.0.0.1/x: neither an sqlite file nor a server" in told
     assert not (here / "sweeps").exists()
 
 

@@ -1,11 +1,13 @@
-"""An MLflow server that is slow, goes down in the middle and stays down; an sqlite file that is locked.
+"""An MLflow server that is down from the start, dies in the middle, is slow; an sqlite file that is locked.
 
-The server is real, behind a proxy that delays each call or refuses all. No trial waits for it, the ledger
-has everything, and `sync` brings it there later, each run once.
+The server is real, behind a proxy that delays each call or refuses all. No trial waits for it: what trains
+makes no call, and hands over what is to be told in no time. The ledger has everything, and `sync` brings it
+there later, each run once.
 """
 
 import contextlib
 import json
+import math
 import socket
 import socketserver
 import sqlite3
@@ -36,14 +38,17 @@ METHODS = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ")
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Stands before a server on loopback: hands each request on after `delay` seconds, none while `down`."""
+    """Stands before a server on loopback: hands each request on after `delay` seconds, none while `down`.
+
+    It goes down by itself after so many requests as it has `left`.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), Relay)
-        self.behind, self.delay, self.down = ("127.0.0.1", port), 0.0, False
+        self.behind, self.delay, self.down, self.left = ("127.0.0.1", port), 0.0, False, math.inf
         self.uri = f"http://127.0.0.1:{self.server_address[1]}"
 
     def hand_on(self, source: socket.socket, target: socket.socket) -> None:
@@ -52,6 +57,10 @@ class Proxy(socketserver.ThreadingTCPServer):
             while (content := source.recv(65536)) and not self.down:
                 if content.startswith(METHODS):
                     time.sleep(self.delay)
+                    self.left -= 1
+                    if self.left < 0:
+                        self.down = True
+                        break
                 target.sendall(content)
         for end in (source, target):
             with contextlib.suppress(OSError):
@@ -93,7 +102,8 @@ def closed_port() -> int:
 
 
 SWEEP = """
-import json, logging, sys, time
+import json, logging, sys, threading, time
+from collections import Counter
 from pathlib import Path
 import without_ray
 from dirsweep import sweep
@@ -102,7 +112,12 @@ from dirsweep.sweep import start
 from dirsweep.tracking import Tracker
 
 action, folder, uri, start.TRACKING_SECONDS = *sys.argv[1:4], float(sys.argv[4])
-held, add = 0.0, Tracker._add
+held, add, during = 0.0, Tracker._add, Counter()
+calls = Counter()  # to the server, by the thread that makes them
+
+def heard(event, arguments):
+    if event == "http.client.send":
+        calls[threading.current_thread().name] += 1
 
 def timed(tracker, key, owed):  # what the driver spends on tracking
     global held
@@ -110,16 +125,24 @@ def timed(tracker, key, owed):  # what the driver spends on tracking
     add(tracker, key, owed)
     held += time.perf_counter() - begun
 
+def drive(*arguments):  # trials train in here, in this thread
+    before = Counter(calls)
+    without_ray.drive(*arguments)
+    during.update(calls - before)
+
+sys.addaudithook(heard)
 Tracker._add = timed
 without_ray.stand_in()
 logging.basicConfig()  # a trial in this process listens too; what is listened to alone is not printed
+without_ray.tune.drive = drive
 common = {"tracking_uri": uri}
 begun = time.perf_counter()
 if action == "run":
     outcome = sweep.run(read_spec(Path(folder).with_suffix(".yaml")), folder, **common)
 else:
     outcome = sweep.resume(folder, extra_trials=1, **common)
-print(json.dumps({"why": outcome.why, "held": held, "seconds": time.perf_counter() - begun}))
+seconds = time.perf_counter() - begun
+print(json.dumps({"why": outcome.why, "held": held, "seconds": seconds, "calls": during}))
 """
 
 
@@ -144,28 +167,55 @@ def ended(driver: "subprocess.Popen[str]") -> dict[str, Any]:
     return json.loads(said)
 
 
-def test_a_slow_server_and_one_that_is_down_at_the_start_cost_no_time_and_miss_nothing(
+def test_a_server_that_is_down_at_the_start_or_dies_in_the_middle_gets_everything_once_by_sync(
     proxy: Proxy, tmp_path: Path
 ):
     folder = tmp_path / "s"
     sweeping.write(sweeping.spec(tmp_path, budget={"trials": 1}), folder)
+    proxy.down = True
+    check_cost_nothing(ended(driver("run", folder, proxy.uri, 0.5)))
+    told = log_of("run", folder).read_text()
+    assert f"{proxy.uri}: no MLflow tracking server answers there" in told
+    assert f"The sweep goes on: what the server is to be told is kept, and `dirsweep sync {folder}`" in told
+    assert "items did not reach" in told
+    proxy.down, proxy.left = False, 15  # some of the next trial's epochs come through
+    check_cost_nothing(ended(driver("resume", folder, proxy.uri, 5)))
+    assert proxy.down
+    assert "items did not reach" in log_of("resume", folder).read_text()
+    proxy.down, proxy.left = False, math.inf
+    begun = stores.contents(proxy.uri)
+    assert begun.keys() < {"", *sweeping.trials(folder)}
+    assert publish.sync(folder, None).left == []  # into the server, which the ledger names
+    before = check_all_there(folder, proxy.uri)
+    assert publish.sync(folder, None).left == []
+    assert check_all_there(folder, proxy.uri) == before
+
+
+def test_a_slow_server_and_one_that_is_down_for_a_while_cost_no_time_and_miss_nothing(
+    proxy: Proxy, tmp_path: Path
+):
+    folder = tmp_path / "t"
+    sweeping.write(sweeping.spec(tmp_path, budget={"trials": 1}), folder)
     proxy.delay = CALL
-    found = ended(driver("run", folder, proxy.uri, 0.5))
-    assert found["why"] == "finished"
-    assert found["held"] < 0.05 * found["seconds"]
+    check_cost_nothing(ended(driver("run", folder, proxy.uri, 0.5)))
     assert "items did not reach" in log_of("run", folder).read_text()  # so many calls take longer
     proxy.delay, proxy.down = 0.0, True
     resumed, log = driver("resume", folder, proxy.uri, 60), log_of("resume", folder)
     sweeping.wait_for(lambda: "is kept and retried" in log.read_text(), "the refused calls to be told", 200)
     proxy.down = False
-    found = ended(resumed)
-    assert found["why"] == "finished"
-    assert found["held"] < 0.05 * found["seconds"]
+    check_cost_nothing(ended(resumed))
     assert "works again" in log.read_text()
     assert "did not reach" not in log.read_text()
     before = check_all_there(folder, proxy.uri)
-    assert publish.sync(folder, None).left == []  # into the server, which the ledger names
+    assert publish.sync(folder, None).left == []
     assert check_all_there(folder, proxy.uri) == before
+
+
+def check_cost_nothing(found: dict[str, Any]) -> None:
+    """See that the sweep ended well, that what trained made no call, and that it handed over in no time."""
+    assert found["why"] == "finished"
+    assert found["calls"].keys() == {"tracking"}
+    assert found["held"] < 0.05 * found["seconds"]
 
 
 def check_all_there(folder: Path, uri: str) -> set[str]:

@@ -24,7 +24,6 @@ from dirsweep.cli.shared import (
     publish,
     shorter,
     show,
-    store_uri,
     sweep_folder,
 )
 from dirsweep.storage import Folder, refusal
@@ -88,7 +87,7 @@ def run(
     if trials is not None:
         space = with_trials(space, trials)
 
-    from dirsweep import sweep, tracking
+    from dirsweep import sweep
     from dirsweep.cli.live import watching
 
     if or_resume and sweep.is_there(folder):
@@ -104,8 +103,6 @@ def run(
             gpus_per_trial=gpus_per_trial,
         )
         return
-    if not no_tracking:  # before the sweep's folder is made
-        tracking.check(store_uri(tracking_uri, storage))
     with _interruptible(folder), watching() as on_change:
         outcome = sweep.run(
             space,

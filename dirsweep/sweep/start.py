@@ -1,5 +1,6 @@
 """Run a sweep, or go on with one."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from dirsweep.sweep.session import Resources, check_tokens, ray_session
 
 if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
+
+logger = logging.getLogger(__name__)
 
 SPEC = FILE
 BEST = "best.yaml"
@@ -68,13 +71,14 @@ def run(
 
     Raises:
         ValueError: the folder is taken or is a whole bucket, the data do not fit the spec, an earlier sweep
-            to start warm from does not, the store of stage 1s cannot be written, no tracking server answers,
-            Ray cannot start, the disk is full, another driver took the sweep over.
-        OSError: an object store stays away.
+            to start warm from does not, there can be no store of stage 1s, Ray cannot start, another driver
+            took the sweep over.
+        OSError: a disk takes no write, or an object store stays away.
     """
     folder = Folder(folder)
     storage = folder.parent
     content = yaml.safe_dump(spec.model_dump(mode="json", by_alias=True), sort_keys=False).encode()
+    uri = _tracking_uri(folder, tracking_uri) if tracking else None  # before the folder is made
     with lock.held(folder) as lost:
         there = [name for name in folder.list() if name.split("/")[0] != lock.FILE]
         if there and (there != [SPEC] or folder.read(SPEC) != content):  # else its driver died at once
@@ -84,7 +88,6 @@ def run(
             )
         check_data(spec)
         store.check_writable(storage)
-        uri = _tracking_uri(folder, tracking_uri) if tracking else None
         resources = resources or Resources()
         check_tokens()  # this and the next refuse before anything is written
         resources.check(spec.default_config())
@@ -216,7 +219,7 @@ def _drive(
 
 
 def _tracking_uri(folder: Folder, given: str | None, records: Sequence[Record] = ()) -> str:
-    """The store to track in, which answers: unless it is the ledger's own, for days of work wait for none."""
+    """The store to track in. One that does not answer now may later: no work waits for it."""
     from dirsweep import tracking
     from dirsweep.sweep import place
 
@@ -228,9 +231,14 @@ def _tracking_uri(folder: Folder, given: str | None, records: Sequence[Record] =
         )
     try:
         tracking.check(uri)
-    except tracking.Unreachable:
-        if not place.names(records, place.entry(folder, uri)):
-            raise
+    except tracking.Unreachable as error:
+        if not place.names(records, place.entry(folder, uri)):  # of one that did the tracker says enough
+            logger.warning(
+                "%s. The sweep goes on: what the server is to be told is kept, and `dirsweep sync %s` brings "
+                "it what it missed",
+                error,
+                folder,
+            )
     return uri
 
 
