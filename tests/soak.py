@@ -7,6 +7,9 @@ driver, a trial's process, another of Ray's processes and the MLflow server are 
 or a server that died is started again. The folder holds all of it, `soak.log` among it: the same command
 goes on where an earlier one ended, and MINUTES bound each. At its end it prints a table; the status is 1
 where a promise failed.
+
+No driver lives through it. So its memory, first and last, is that of many drivers: it shows what a longer
+ledger costs the one that goes on with it, and not what one driver would lose over days.
 """
 
 import csv
@@ -14,9 +17,11 @@ import os
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -50,13 +55,11 @@ def soak(run: Soak) -> None:
             if run.driver is None or run.driver.poll() is not None:
                 if run.is_finished:
                     return
-                if run.driver is not None:
-                    run.log(f"the driver ended with status {run.driver.returncode}; it is started again")
                 run.start_driver()
             if time.monotonic() > strike:
                 run.kill()
                 strike = time.monotonic() + EVERY
-            if run.driver is not None and time.monotonic() - run.begun > SETTLED:
+            if run.driver and run.driver.poll() is None and time.monotonic() - run.begun > SETTLED:
                 try:
                     samples.writerow([run.told(), psutil.Process(run.driver.pid).memory_info().rss])
                     file.flush()
@@ -67,13 +70,12 @@ def soak(run: Soak) -> None:
 
 
 def stop(run: Soak) -> list[str]:
-    """End what still lives, the server first; what lived on without reason, by its command line."""
-    if run.driver is not None and run.driver.poll() is None:
-        run.driver.send_signal(signal.SIGTERM)
-        run.driver.wait(timeout=60)
-    if run.server is not None:
-        os.killpg(run.server.pid, signal.SIGTERM)
-        run.server.wait(timeout=20)
+    """End what still lives, the driver first; what lived on without reason, by its command line."""
+    for one, end in ((run.driver, os.kill), (run.server, os.killpg)):
+        if one is not None and one.poll() is None:
+            end(one.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):  # it is among those that are left then
+                one.wait(timeout=60)
     time.sleep(10.0)  # Ray's processes see within seconds that their driver is gone
     left = list(run.ours())
     names = [" ".join(one.cmdline())[:100] for one in left]
@@ -86,6 +88,18 @@ def files_left(run: Soak) -> list[str]:
     """Files of the sweep that belong to work in progress."""
     below = [str(file.relative_to(run.folder)) for file in run.folder.rglob("*") if file.is_file()]
     return [name for name in below if name.endswith(".part") or "/checkpoints/" in name or "STOP" in name]
+
+
+def temporary_left(run: Soak) -> tuple[str, list[str]]:
+    """What lies among the temporary files, in words; and what of it is not Ray's or of a driver that died."""
+    ours, sessions = (list(run.temporary.glob(name)) for name in ("dirsweep-*", "ray/session_2*"))
+    files = [file for file in run.temporary.rglob("*") if file.is_file()]
+    known = {"ray", *(folder.name for folder in ours)}
+    more = {file.relative_to(run.temporary).parts[0] for file in files} - known
+    if len(ours) > run.died or len(sessions) > run.died + 1:
+        more.add("folders of drivers that ended well")
+    size = sum(file.stat().st_size for file in files) / 1e6
+    return f"{size:.1f} MB: {len(ours)} folders of drivers that died, {len(sessions)} of Ray", sorted(more)
 
 
 def memory(run: Soak) -> tuple[float, float]:
@@ -133,8 +147,6 @@ def main(folder: Path) -> int:
         left = stop(run)
     run.log(f"killed {dict(run.kills)} in {(time.monotonic() - begun) / 60:.1f} min")
     status = judge(run, left) if run.is_finished else 1
-    temporary = [file.stat().st_size for file in run.temporary.rglob("*") if file.is_file()]
-    run.log(f"what was killed left {len(temporary)} temporary files, {sum(temporary) / 1e6:.1f} MB; removed")
     shutil.rmtree(run.temporary, ignore_errors=True)
     return status
 
@@ -149,6 +161,7 @@ def judge(run: Soak, left: list[str]) -> int:
     reasons = Counter(trial.reason for trial in known.values() if trial.state == "FAIL")
     first, last = memory(run)
     behind, lost = files_left(run), missing_runs(run, known)
+    temporary, more = temporary_left(run)
     promises = {
         "trials asked": (len(asked), len(asked) == TRIALS),
         "told once": (sum(count == 1 for count in tells.values()), set(tells.values()) == {1}),
@@ -158,10 +171,12 @@ def judge(run: Soak, left: list[str]) -> int:
             len(records),
             [record["n"] for record in records] == list(range(len(records))),
         ),
-        "driver's memory, MB, first and last hundred": (f"{first:.0f}, {last:.0f}", last <= GROWTH * first),
+        "memory of drivers, MB, first and last hundred": (f"{first:.0f}, {last:.0f}", last <= GROWTH * first),
         "trials that MLflow lacks or shows otherwise": (lost[:5] or 0, not lost),
         "processes left": (left or 0, not left),
         "files of work in progress left": (behind[:5] or 0, not behind),
+        "temporary files left": (temporary, True),
+        "temporary files of others left": (more[:5] or 0, not more),
     }
     for name, (found, kept) in promises.items():
         run.log(f"{'ok  ' if kept else 'FAIL'}  {name:<46} {found}")

@@ -39,8 +39,12 @@ class Soak:
     server: subprocess.Popen[bytes] | None = None
     begun: float = 0.0
     """When the driver that lives was started."""
+    told_before: int = 0
+    """What the ledger had told then."""
     turns: list[str] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
+    died: int = 0
+    """Drivers that were killed, or ended since a process of their Ray was: they leave temporary files."""
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311 (what is killed next is no secret)
@@ -79,14 +83,16 @@ class Soak:
         self.server = self._started(ui.ui_command(self.folder / store.DATABASE, self.port), "server.txt")
 
     def start_driver(self) -> None:
-        """Start the sweep, or go on with it, once the server answers."""
-        self.wait_for_server()
+        """Start the sweep, or go on with it; the server may be dead meanwhile."""
+        if self.driver is not None:
+            self.died += 1
+            self.log(f"the driver ended with status {self.driver.returncode}; it is started again")
         words = [
             *("run", str(self.folder / f"{NAME}.yaml"), "--name", NAME, "--or-resume"),
             *("--storage", str(self.folder), "--workers", str(self.workers), "--tracking-uri", self.uri),
         ]
         self.driver = self._started([sys.executable, "-m", "dirsweep", *words], "driver.txt")
-        self.begun = time.monotonic()
+        self.begun, self.told_before = time.monotonic(), self.told()
 
     def wait_for_server(self) -> None:
         """Wait until the server answers; start it if it is dead."""
@@ -122,13 +128,14 @@ class Soak:
                 continue
 
     def kill(self) -> None:
-        """Kill what is next."""
+        """Kill what is next; what is not there now is passed over."""
         if not self.turns:
             self.turns = self.chance.sample(KINDS, len(KINDS))
         kind = self.turns.pop()
         victim = self._victim(kind)
         if victim is None:
-            self.log(f"no {kind} to kill now")
+            if self.turns:
+                self.kill()
             return
         self.log(f"kill {kind} {victim} ({self.told()} told)")
         self.kills[kind] += 1
@@ -140,7 +147,8 @@ class Soak:
     def _victim(self, kind: str) -> int | None:
         if kind in ("driver", "server"):
             one = self.driver if kind == "driver" else self.server
-            return one.pid if one is not None and one.poll() is None else None
+            is_ripe = kind == "server" or self.told() > self.told_before  # else a slow machine gets nowhere
+            return one.pid if one is not None and one.poll() is None and is_ripe else None
         trial = kind == "trial"
         mine = {one.pid for one in (self.driver, self.server) if one is not None}
         found = [one.pid for one in self.ours() if one.pid not in mine and _runs_a_trial(one) == trial]
