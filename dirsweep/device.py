@@ -6,10 +6,16 @@ CPU. Convolutions are not timed to choose their algorithm, for another start mig
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dirsweep.config import TrialConfig
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ROOM = 0.4
 """Share of the GPU memory that a trial may take which its inputs may fill; more is brought batch by batch."""
@@ -21,19 +27,31 @@ class OutOfMemory(RuntimeError):
     """A trial asked for more memory than its share of the GPU has left; it would again."""
 
 
+class NotCompiled(ValueError):
+    """PyTorch's compiler cannot do with a trial's layers, or not here."""
+
+
 def check(config: TrialConfig, processes: int) -> None:
-    """Refuse a trial on GPUs where there are fewer than its processes here, for each has one. ValueError."""
+    """Refuse, before anything is trained, a device or a compiler that is not here. ValueError.
+
+    Each process has a GPU of its own.
+    """
     import torch
 
-    if config.device != "cuda":
-        return
-    found = torch.cuda.device_count()
-    if not found:
-        raise ValueError("device is cuda, but PyTorch finds no GPU here; set device to cpu")
-    if found < processes:
+    if config.device == "cuda":
+        found = torch.cuda.device_count()
+        if not found:
+            raise ValueError("device is cuda, but PyTorch finds no GPU here; set device to cpu")
+        if found < processes:
+            raise ValueError(
+                f"device is cuda and processes is {processes}, but PyTorch finds {found} GPUs here, and each "
+                f"process has one; set processes to {found} or less, or device to cpu"
+            )
+    compiler = os.environ.get("CXX", "g++")  # as PyTorch looks for it
+    if config.compiled and config.device == "cpu" and shutil.which(compiler) is None:
         raise ValueError(
-            f"device is cuda and processes is {processes}, but PyTorch finds {found} GPUs here, and each "
-            f"process has one; set processes to {found} or less, or device to cpu"
+            f"compiled is true, but there is no C++ compiler {compiler!r} here; install one, name it in the "
+            "environment variable CXX, or set compiled to false"
         )
 
 
@@ -61,6 +79,39 @@ def set_up(config: TrialConfig, share: float) -> None:
     torch.cuda.set_per_process_memory_fraction(CAP * share if share < 1 else 1.0)
 
 
+def compiled(config: TrialConfig, layers: "nn.Module") -> "nn.Module":
+    """The layers as training runs them: compiled, where the trial wants that; they keep the weights.
+
+    Each shape is compiled for itself, whichever comes first, so that a resumed trial runs the same code as
+    one that was not stopped. Draws are those of the layers uncompiled.
+    """
+    import torch
+
+    if not config.compiled or not any(True for _ in layers.parameters()):
+        return layers
+    _own_caches()
+    torch.compiler.reset()  # what other phases and trials of this process have compiled: it keeps but a few
+    torch._dynamo.config.fail_on_recompile_limit_hit = True  # instead of going on uncompiled
+    if config.device == "cpu":
+        torch._inductor.config.compile_threads = 1  # a trial has a core or two, and leaves no process behind
+    found: nn.Module = torch.compile(layers, dynamic=False, options={"fallback_random": True})
+    return found
+
+
+def _own_caches() -> None:
+    """See that nobody else writes where PyTorch keeps compiled code, which it runs. ValueError."""
+    from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir  # it has no public name
+
+    for folder in (Path(cache_dir()), Path(default_cache_dir())):  # headers lie in the second in any case
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = folder.stat()
+        if kept.st_uid != os.getuid() or kept.st_mode & 0o022:
+            raise ValueError(
+                f"{folder}: compiled code is kept there and run (compiled is true), but others may write to "
+                "it; name folders of your own in the environment variables TORCHINDUCTOR_CACHE_DIR and TMPDIR"
+            )
+
+
 def room(share: float) -> int:
     """Bytes that a trial's inputs may take on a GPU of which it has a share."""
     import torch
@@ -69,17 +120,29 @@ def room(share: float) -> int:
 
 
 @contextmanager
-def naming_memory(config: TrialConfig, share: float) -> Iterator[None]:
-    """Raise OutOfMemory, which says what the trial held, where PyTorch finds no more memory on the GPU."""
+def naming_trouble(config: TrialConfig, share: float) -> Iterator[None]:
+    """Say in the words of a trial what PyTorch cannot do inside the block.
+
+    Raises OutOfMemory, which says what the trial held, where there is no more memory on the GPU, and
+    NotCompiled, with the compiler's reason.
+    """
     import torch
 
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise OutOfMemory(_told(config, share)) from error
+        raise OutOfMemory(_held(config, share)) from error
+    except RuntimeError as error:
+        if not config.compiled or not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            raise
+        said = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise NotCompiled(
+            f"compiled is true, but PyTorch's compiler cannot compile the encoder here ({said:.200}); see "
+            "that a C++ compiler and Python's headers are installed, or set compiled to false"
+        ) from error
 
 
-def _told(config: TrialConfig, share: float) -> str:
+def _held(config: TrialConfig, share: float) -> str:
     import torch
 
     most, (free, total) = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()

@@ -23,7 +23,7 @@ from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, exp
 from dirsweep.config.errors import shown
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
-from dirsweep.device import OutOfMemory, naming_memory
+from dirsweep.device import OutOfMemory, naming_trouble
 from dirsweep.group import ALONE, Group
 from dirsweep.loop import Trial, restore_model, rows_of, train
 from dirsweep.profile import Profile
@@ -75,7 +75,7 @@ def run_trial(
         return _finished(folder, emit, emitted) if group.leads else _read(folder, "metrics.json")
     # before it waits for others: whoever trains this trial still writes no more
     attempt = claim(folder) if group.leads else 0
-    with naming_memory(config, gpu_share):
+    with naming_trouble(config, gpu_share):
         shared = shared_stage1(config, dataset, folder, attempt, store, should_stop)
         with shared if group.leads else nullcontext():
             attempt = group.told(attempt)  # the others wait here until the first has forked, or has the lease

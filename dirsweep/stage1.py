@@ -175,6 +175,7 @@ def _surroundings(config: TrialConfig, dataset: Dataset) -> dict[str, object]:
         "data": dataset.hash,
         "encoder": models.identity(config.encoder),
         **({"batch_norm": config.batch_norm_over} if config.processes > 1 else {}),
+        **({"compiled": True} if config.compiled else {}),
     }
 
 

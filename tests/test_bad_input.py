@@ -22,7 +22,7 @@ READERS = (
     *(f"cluster/{name}.py" for name in ("job", "kuberay", "parts", "slurm")),
     *(f"data/{name}.py" for name in ("csv", "encoding", "image_decoding", "image_store", "images", "inputs")),
     *(f"data/{name}.py" for name in ("labelled", "split", "table", "target")),
-    *("shots.py", "ledger.py", "kinds.py", "pipeline.py", "storage/record.py"),
+    *("shots.py", "ledger.py", "kinds.py", "pipeline.py", "device.py", "storage/record.py"),
     *(f"checkpoint/{name}.py" for name in ("files", "journal", "state", "store")),
     "loop/state.py",
 )
@@ -39,6 +39,8 @@ ELSEWHERE = {
     'ledger.py open: raise ValueError(f"{path}: no such file': "commands look first (test_ledger)",
     "pipeline.py _check_processes": "how a trial was started, which no file says (test_group)",
     "pipeline.py _check_files": "files that changed while a trial was stopped (test_custom_encoder)",
+    "device.py _own_caches": "folders that others may write to (test_compiled)",
+    'device.py check: raise ValueError( f"compiled': "a machine without a compiler (test_compiled)",
     "checkpoint/state.py": "a damaged state is removed and trained again (test_checkpoint)",
 }
 """What refuses something else than a bad file, with what it refuses; the tests named break it."""

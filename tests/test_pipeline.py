@@ -309,6 +309,7 @@ def test_balanced_mse_over_bins_needs_centres_that_have_a_logarithm(tmp_path: Pa
 ELSEWHERE = {
     "device",
     "precision",
+    "compiled",
     "threads",
     "processes",
     "batch_norm",

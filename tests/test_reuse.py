@@ -106,6 +106,7 @@ def test_a_key_is_of_what_decides_stage_1_and_of_nothing_else(tmp_path: Path):
         "seed": 1,
         "threads": 2,
         "precision": "bf16",
+        "compiled": True,
         "encoder.width": 8,
         "stage1.batch_size": 32,
         "stage1.optimizer.lr": 2e-3,

@@ -277,6 +277,7 @@ MEANING = {
     ),
     "the device": (searching(device={"choice": ["cpu"]}), "'searched.device' may not be searched"),
     "the threads": (searching(threads={"int": [1, 2]}), "'searched.threads' may not be searched"),
+    "the compiler": (searching(compiled={"choice": [True]}), "'searched.compiled' may not be searched"),
     "the precision": (searching(precision={"choice": ["bf16"]}), "'searched.precision' may not be searched"),
     "a wrong fixed value": (
         changed(fixed={"stage1": {"epochs": 0}}),

@@ -6,7 +6,7 @@ verdict that was begun, is found again.
 
 from typing import Any
 
-LATER = {"processes": 1, "batch_norm": None, "accumulate": 1, "gather": "after"}
+LATER = {"processes": 1, "batch_norm": None, "accumulate": 1, "gather": "after", "compiled": False}
 """By name, with the default; none is the name of another knob that may have this value."""
 
 

@@ -32,6 +32,9 @@ class TrialConfig(Config):
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """Number format of the forward pass; head, norms and losses are always float32. Left out, images on a GPU
     get bf16. tf32: float32 whose products a GPU rounds to ten bits."""
+    compiled: bool = False
+    """Whether PyTorch's compiler makes one piece of the trained layers: a step is faster, the first of each
+    shape takes seconds to minutes, and the last digits of the numbers differ."""
     threads: PositiveInt = 1
     """CPU threads of a process; part of the config because it can change the numbers."""
     processes: PositiveInt = 1

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dirsweep import models
 from dirsweep.checkpoint.state import Notes, Tensors
 from dirsweep.config import NIG, Adam, BalancedMSE, Loss
+from dirsweep.device import compiled
 from dirsweep.loop.climb import climbed
 from dirsweep.loop.feed import feed, in_order
 from dirsweep.loop.frozen import set_layers, through
@@ -91,7 +92,7 @@ def _prepare(trial: Trial, phase: Phase) -> Work:
         bin=torch.as_tensor(split.bin, device=device),
         labels=labels_of(trial, phase),
         frozen=frozen,
-        trained=trained,
+        trained=compiled(trial.config, trained),
         optimizer=_optimizer(phase, trial.model, own),
         own=own,
         sums=torch.zeros(2, dtype=torch.float64, device=device),

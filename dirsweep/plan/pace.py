@@ -17,7 +17,7 @@ import numpy as np
 from dirsweep.checkpoint import Journal, Store, claim
 from dirsweep.config import TrialConfig, settings
 from dirsweep.data import Dataset, Split
-from dirsweep.device import OutOfMemory, naming_memory, set_up
+from dirsweep.device import NotCompiled, OutOfMemory, naming_trouble, set_up
 from dirsweep.shots import Ints
 from dirsweep.storage import Folder, Record
 
@@ -112,9 +112,9 @@ def timed(job: Job) -> Pace:
     keys, store = stage1.keys(config, dataset), Store(Folder(job.store))
     stored = max((place for place, key in enumerate(keys, 1) if store.has(key)), default=0)
     try:
-        with naming_memory(config, job.gpu_share):
+        with naming_trouble(config, job.gpu_share):
             first, second, weights = _stages(config, dataset, job.gpu_share)
-    except OutOfMemory as error:
+    except (OutOfMemory, NotCompiled) as error:
         return Pace(job.trial, job.params, refused=str(error))
     return Pace(job.trial, job.params, first, second, stored / len(keys), weights, _peak_memory())
 

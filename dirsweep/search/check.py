@@ -21,6 +21,7 @@ NEVER_SEARCHED = {
     "seed": "a search over seeds finds luck",
     "device": "it is one for the whole sweep; set it in `fixed`",
     "precision": "it is one for the whole sweep; set it in `fixed`",
+    "compiled": "it is one for the whole sweep; set it in `fixed`",
     "threads": "it is one for the whole sweep; set it in `fixed`",
     "processes": "it is one for the whole sweep; set it in `fixed`",
     "batch_norm": "it is one for the whole sweep; set it in `fixed`",
