@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dirsweep.config import TrialConfig
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command knows OutOfMemory, and its --help loads no knobs
     from torch import nn
+
+    from dirsweep.config import TrialConfig
 
 ROOM = 0.4
 """Share of the GPU memory that a trial may take which its inputs may fill; more is brought batch by batch."""
@@ -31,7 +31,7 @@ class NotCompiled(ValueError):
     """PyTorch's compiler cannot do with a trial's layers, or not here."""
 
 
-def check(config: TrialConfig, processes: int) -> None:
+def check(config: "TrialConfig", processes: int) -> None:
     """Refuse, before anything is trained, a device or a compiler that is not here. ValueError.
 
     Each process has a GPU of its own.
@@ -55,7 +55,7 @@ def check(config: TrialConfig, processes: int) -> None:
         )
 
 
-def set_up(config: TrialConfig, share: float) -> None:
+def set_up(config: "TrialConfig", share: float) -> None:
     """Let this process compute as the trial wants it; `share` is its part of a GPU, up to 1."""
     import torch
 
@@ -79,7 +79,7 @@ def set_up(config: TrialConfig, share: float) -> None:
     torch.cuda.set_per_process_memory_fraction(CAP * share if share < 1 else 1.0)
 
 
-def compiled(config: TrialConfig, layers: "nn.Module") -> "nn.Module":
+def compiled(config: "TrialConfig", layers: "nn.Module") -> "nn.Module":
     """The layers as training runs them: compiled, where the trial wants that; they keep the weights.
 
     Each shape is compiled for itself, whichever comes first, so that a resumed trial runs the same code as
@@ -120,7 +120,7 @@ def room(share: float) -> int:
 
 
 @contextmanager
-def naming_trouble(config: TrialConfig, share: float) -> Iterator[None]:
+def naming_trouble(config: "TrialConfig", share: float) -> Iterator[None]:
     """Say in the words of a trial what PyTorch cannot do inside the block.
 
     Raises OutOfMemory, which says what the trial held, where there is no more memory on the GPU, and
@@ -142,7 +142,7 @@ def naming_trouble(config: TrialConfig, share: float) -> Iterator[None]:
         ) from error
 
 
-def _held(config: TrialConfig, share: float) -> str:
+def _held(config: "TrialConfig", share: float) -> str:
     import torch
 
     most, (free, total) = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()

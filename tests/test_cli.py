@@ -26,7 +26,7 @@ from dirsweep.profile import PARTS
 from dirsweep.storage import Folder
 from dirsweep.sweep import Progress
 
-HEAVY = {"torch", "ray", "mlflow", "optuna", "pandas"}
+HEAVY = {"torch", "ray", "mlflow", "optuna", "pandas", "pydantic", "numpy"}
 
 TRIAL = """\
 dataset: tiny.dataset.yaml
@@ -116,15 +116,26 @@ def test_every_command_has_help_with_an_example(run, way):
     assert f"Example: dirsweep {' '.join(way)}" in done.out
 
 
-def test_help_loads_nothing_heavy():
+def loaded(*arguments: str) -> str:
+    """What a command prints, and then which heavy modules it has loaded."""
     code = (
         "import sys; from dirsweep import cli\n"
-        "try: cli.main(['--help'])\n"
+        f"try: cli.main({list(arguments)})\n"
         f"finally: print('loaded', sorted({HEAVY} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "loaded []" in done.stdout
-    assert "dirsweep run" in done.stdout
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+
+
+def test_help_loads_nothing_heavy():
+    said = loaded("--help")
+    assert "loaded []" in said
+    assert "dirsweep run" in said
+
+
+def test_to_validate_a_space_on_a_table_loads_no_pytorch():
+    said = loaded("validate", str(Path(__file__).parents[1] / "search_spaces" / "all.yaml"))
+    assert "no problem found" in said
+    assert "loaded ['numpy', 'pandas', 'pydantic']" in said
 
 
 def test_the_version_is_printed(run):

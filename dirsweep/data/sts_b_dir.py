@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
-import pooch
 
 from dirsweep.config import BinEdges, StsBDir
 from dirsweep.data.dataset import Source, by_rows
@@ -99,6 +98,8 @@ def download(folder: Path | None = None, address: str | None = None) -> Path:
         raise ValueError(
             f"--from {address}: give an https:// address; what comes by another way others can change"
         )
+    import pooch  # it takes a while, and whoever has the files does without
+
     folder = folder or cache_folder("sts-b-dir")
     for name, checksum in FILES.values():
         where = f"{(address or ADDRESS).rstrip('/')}/{name}"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from dirsweep.shots import Floats
 
@@ -84,6 +83,8 @@ def _mapped(transform: Transform, label: Floats, knots: Knots) -> Floats:
 def _knots(label: Floats) -> Knots:
     """Distinct labels, and the normal deviate of the middle of each one's ranks."""
     values, counts = np.unique(label, return_counts=True)
+    from scipy.special import ndtri  # takes a while, and the other units do without
+
     deviate = ndtri((np.cumsum(counts) - counts / 2) / counts.sum())
     kept = np.unique(np.linspace(0, len(values) - 1, min(MOST_KNOTS, len(values))).round().astype(int))
     return tuple(values[kept].tolist()), tuple(deviate[kept].tolist())

@@ -4,17 +4,20 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from dirsweep.config import TrialConfig, knobs, parse_yaml, read_yaml, with_dataset_file, with_searched_files
-from dirsweep.config.encoder import BACKBONES
+from dirsweep.config.encoder import BACKBONES, MLP, EncoderConfig
 from dirsweep.search.check import OWN, explain, name_problems, problems, searchable
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.reach import encoders
 from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder
+
+if TYPE_CHECKING:
+    from dirsweep.data import Inputs
 
 __all__ = ["FILE", "SweepSpec", "check_data", "json_schema", "parse_spec", "read_own_spec", "read_spec"]
 
@@ -80,16 +83,15 @@ def check_data(spec: SweepSpec) -> None:
         ValueError: the data or an encoder's files cannot be loaded, the encoder does not suit the data, or
             the top of the threshold's range leaves fewer than two majority bins (the trial's own errors).
     """
-    from dirsweep import models  # not at the top: these take a while, and reading a space needs none
-    from dirsweep.data import load
+    from dirsweep.data import load  # not at the top: it takes a while, and reading a space needs none
 
     name = "stage2.majority_threshold"
     default = spec.default_config()
     data = load(default.dataset)
-    models.check(default.encoder, data.train.inputs)
+    _check_encoder(default.encoder, data.train.inputs)
     for params, encoder in encoders(spec):
         try:
-            models.check(encoder, data.train.inputs)
+            _check_encoder(encoder, data.train.inputs)
         except ValueError as error:
             beside = ", ".join(f"searched.{name} = {value!r}" for name, value in params.items())
             raise ValueError(f"with {beside}: {error}") from None
@@ -105,6 +107,15 @@ def check_data(spec: SweepSpec) -> None:
         check_threshold(data.shots.counts, theta)
     except ValueError as error:
         raise ValueError(f"'{'fixed' if searched is None else 'searched'}.{name}': {error}") from None
+
+
+def _check_encoder(config: EncoderConfig, inputs: "Inputs") -> None:
+    """See that an encoder can be built for such inputs. ValueError."""
+    if isinstance(config, MLP):
+        return  # it reads no files and takes any table, so PyTorch need not be loaded, which takes seconds
+    from dirsweep import models
+
+    models.check(config, inputs)
 
 
 def encoder_files(spec: SweepSpec) -> str:
