@@ -24,7 +24,8 @@ READERS = (
     *(f"data/{name}.py" for name in ("labelled", "split", "table", "target")),
     *("shots.py", "ledger.py", "kinds.py", "pipeline.py", "device.py", "storage/record.py"),
     *(f"checkpoint/{name}.py" for name in ("files", "journal", "state", "store")),
-    "loop/state.py",
+    *("loop/state.py", "search/warm.py", "data/faces.py", "data/sts_b_dir.py", "tables.py"),
+    *(f"models/{name}.py" for name in ("backbone", "custom", "sentence_encoder", "sources", "word_vectors")),
 )
 """Modules that say what a file of the user's, or of a sweep, may hold."""
 ELSEWHERE = {
@@ -42,6 +43,20 @@ ELSEWHERE = {
     "device.py _own_caches": "folders that others may write to (test_compiled)",
     'device.py check: raise ValueError( f"compiled': "a machine without a compiler (test_compiled)",
     "checkpoint/state.py": "a damaged state is removed and trained again (test_checkpoint)",
+    "search/warm.py _take": "a sweep of the same data and method, as they are now (test_warm)",
+    "search/warm.py _check_same": "a whole sweep of other data or of another method (test_warm)",
+    **{
+        f"search/warm.py {why}": "why one trial of an earlier sweep is left out (test_warm)"
+        for why in ("_metrics", "_config", "_here", "_params")
+    },
+    "data/faces.py": "benchmarks that lie where the machine keeps them (test_faces)",
+    "data/sts_b_dir.py": "a benchmark that lies where the machine keeps it, or is fetched (test_sts_b_dir)",
+    "tables.py": "tables that a trial leaves, from which pictures are made (test_pictures, test_report)",
+    "models/custom.py prepare": "sentence pairs that the machine keeps (test_custom_encoder)",
+    "models/custom.py source_hash": "code that changed meanwhile, or is no Python (test_custom_encoder)",
+    "models/sources.py": "a module without a Python file (test_custom_encoder)",
+    "models/sentence_encoder.py": "a model for sentence pairs, or its cache (test_sentence_encoder)",
+    "models/word_vectors.py": "word vectors for sentence pairs (test_bilstm)",
 }
 """What refuses something else than a bad file, with what it refuses; the tests named break it."""
 NEVER = {
@@ -66,6 +81,7 @@ def told(
     return found, broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_bad_file_ends_with_status_2_and_its_message(case, told):
     assert told[0][case.name] == case.expected
@@ -90,6 +106,7 @@ def test_no_file_of_the_corpus_lies_idle():
         assert idle in ([], [transcripts.FILE]), folder.name
 
 
+@pytest.mark.slow
 def test_every_place_that_refuses_has_a_case(told):
     missing = [
         str(place)
@@ -99,6 +116,7 @@ def test_every_place_that_refuses_has_a_case(told):
     assert not missing, "no file in tests/bad_input reaches:\n" + "\n".join(missing)
 
 
+@pytest.mark.slow
 def test_every_limit_of_a_field_has_a_case(told):
     missing = sorted(rules.limits(*ROOTS) - told[1].limits - NEVER.keys())
     assert not missing, "no file in tests/bad_input breaks:\n" + "\n".join(missing)

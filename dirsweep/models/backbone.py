@@ -107,15 +107,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file (encoder.weights)") from None
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        LookupError,
-        UnpicklingError,
-        SafetensorError,
-    ) as error:
+    except UnpicklingError:  # whose text advises to let the file's code run
+        raise ValueError(
+            f"{path}: cannot be read as weights: it is none, or holds more than plain tensors, and so could "
+            "run code; save model.state_dict()"
+        ) from None
+    except (OSError, ValueError, RuntimeError, EOFError, LookupError, SafetensorError) as error:
         raise ValueError(f"{path}: cannot be read as weights: {_first(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"{path}: holds no plain table of weights (a state dict); save model.state_dict()")
