@@ -92,6 +92,7 @@ def test_a_file_in_which_one_thing_is_wrong_is_refused_or_does_no_harm(here, mon
     assert refused > 10
 
 
+@pytest.mark.slow
 def test_a_ledger_in_which_one_thing_is_wrong_is_refused_or_does_no_harm(here, monkeypatch):
     ledgers.write(here / "sweep", 4)
     ledger, rng, refused = here / "sweep" / "ledger.jsonl", mutations.generator(0), 0
@@ -141,6 +142,7 @@ def test_a_trials_folder_with_a_damaged_file_is_refused(stopped, tmp_path, monke
         assert told.message.startswith(f"error: out/{name}: the file is damaged (")
 
 
+@pytest.mark.slow
 def test_a_trials_records_in_which_one_thing_is_wrong_are_refused_or_do_no_harm(
     stopped, tmp_path, monkeypatch
 ):
@@ -155,6 +157,7 @@ def test_a_trials_records_in_which_one_thing_is_wrong_are_refused_or_do_no_harm(
         assert told.status == 0 or told.message.startswith("error: out/records.jsonl: record 0")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_damaged_is_trained_again_and_a_strangers_file_beside_it_is_left_alone(
     stopped, tmp_path, monkeypatch
 ):
