@@ -86,6 +86,7 @@ def run_trial(
         if config.stage2 is not None:
             line = stage2.majority_line(trial, config.stage2, before.norms)
             last = settings(config.stage1)[-1].main
+            stage2.warn_of_doubt(trial, config.stage2, line)
             fine_tune = stage2.phase(trial, config.stage2, last, line, config.stage1.total_epochs)
             after = measure(trial, train(trial, fine_tune).epoch) if fine_tune.epochs else before
         with trial.part("report"):

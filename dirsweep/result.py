@@ -119,7 +119,7 @@ def _fit(trial: Trial, line: MajorityFit) -> dict[str, float]:
         "fit/intercept": line.intercept,
         "fit/floored": line.floored,
         "fit/reach": line.reach,
-        "fit/majority_bins": int(line.majority.sum()),
+        "fit/majority_bins": line.bins,
     }
 
 

@@ -4,6 +4,8 @@ METHOD section 3. The fit is in closed form, so it has no epochs and no luck; th
 training split alone.
 """
 
+import logging
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,18 +15,32 @@ from torchvision.ops import StochasticDepth
 from dirsweep.config import Stage1, Stage2
 from dirsweep.loop import Phase, Term, Trial, encoded, part_size, precision, resting
 from dirsweep.methods import Batch
-from dirsweep.methods.majority_fit import MajorityFit, fit_majority, norm_term
+from dirsweep.methods.majority_fit import LEAST_R2, MajorityFit, fit_majority, norm_term
 from dirsweep.methods.norm_ordinality import feature_norm
 from dirsweep.models import Rows
 
+log = logging.getLogger(__name__)
+
 DROPS = (nn.modules.dropout._DropoutNd, StochasticDepth)
 """Layers that leave out by chance."""
+DOUBTFUL = (
+    "stage 2: the fit of norms on labels has R2 %.2f over the %d majority bins, below %g, so what it pulls "
+    "the other bins to is a guess, which may do harm; train stage 1 for longer or with more norm ordinality, "
+    "or set stage2.norm_weight to 0"
+)
 
 
 def majority_line(trial: Trial, config: Stage2, norms: NDArray[np.float64]) -> MajorityFit:
     """The fit of stage 1's (K,) norms on the bins above theta. ValueError below two such bins."""
     shots = trial.dataset.shots
     return fit_majority(config.fit, config.majority_threshold, shots.bins.centres, shots.counts, norms)
+
+
+def warn_of_doubt(trial: Trial, config: Stage2, fit: MajorityFit) -> None:
+    """Warn of a fit that says nothing, where a fine-tune is about to follow it."""
+    follows = config.norm_weight > 0 and config.schedule.epochs > 0 and trial.journal.stage != "stage2"
+    if trial.group.leads and follows and fit.is_doubtful:
+        log.warning(DOUBTFUL, fit.r2, fit.bins, LEAST_R2)
 
 
 def phase(trial: Trial, config: Stage2, before: Stage1, fit: MajorityFit, first: int) -> Phase:

@@ -141,6 +141,21 @@ def test_r2_of_equal_majority_norms_is_nan():
 # ---- bad input
 
 
+@pytest.mark.parametrize(("bend", "r2"), [(0.9, 2 / (2 + 1.62)), (1.1, 2 / (2 + 2.42))])
+def test_a_fit_is_doubtful_where_it_leaves_more_unexplained_than_it_explains(bend, r2):
+    """Squares over the three bins: 2 along the line, 2 * bend^2 beside it."""
+    bent = bend * np.array([-1, 2, -1]) / math.sqrt(3)
+    fit = fit_majority(Fit(), 10, CENTRES[:3], np.array([50, 40, 30]), 5 + np.array([-1, 0, 1]) + bent)
+    assert fit.r2 == pytest.approx(r2)
+    assert fit.is_doubtful == (bend > 1)
+
+
+def test_two_majority_bins_are_no_cause_for_doubt_and_equal_norms_are():
+    counts = np.array([50, 40])
+    assert not fit_majority(Fit(), 10, CENTRES[:2], counts, np.array([3.0, 1.0])).is_doubtful
+    assert fit_majority(Fit(), 10, CENTRES[:2], counts, np.array([2.0, 2.0])).is_doubtful
+
+
 def test_a_threshold_that_leaves_one_majority_bin_is_refused_with_the_largest_that_leaves_two():
     with pytest.raises(
         ValueError, match=r"majority_threshold 40 leaves fewer than two majority bins"

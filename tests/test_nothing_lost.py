@@ -69,6 +69,11 @@ def half_written(folder: Path) -> set[str]:
     return {part.parent.name for part in folder.parent.rglob("*.part")}
 
 
+def of_damage(folder: Path) -> list[str]:
+    """What a report says is damaged; trials also say that their fit has too few bins here."""
+    return [said for said in report.damage(report.load(folder)) if "the fit of norms on labels" not in said]
+
+
 def assert_as_if_nothing_happened(folder: Path, whole: Path) -> None:
     found, wanted = sweeping.told(folder), sweeping.told(whole)
     for what in wanted:
@@ -135,7 +140,7 @@ def test_a_flipped_bit_in_a_checkpoint_or_a_stored_stage_1_is_found_and_said(who
     assert_as_if_nothing_happened(folder, whole)
     again = [record["epoch"] for record in read_records(Folder(trained)) if record["attempt"] == 2]
     assert again[0] == int(before.name.split("-")[0]) + 1
-    of_checkpoint, of_entry = report.damage(report.load(folder))
+    of_checkpoint, of_entry = of_damage(folder)
     assert of_checkpoint.startswith(
         f"default-mu0: {trained}: checkpoint checkpoints/{last.name} is damaged; it is"
     )
@@ -152,7 +157,7 @@ def test_a_ledger_that_is_cut_in_a_record_goes_on_from_the_one_before_and_says_s
         folder = tmp_path / str(cut) / "sweep"
         shutil.copytree(whole.parent, folder.parent)
         (folder / "ledger.jsonl").write_bytes(b"".join(lines[:cut]) + lines[cut][: len(lines[cut]) // 2])
-        [said] = report.damage(report.load(folder))
+        [said] = of_damage(folder)
         assert said.startswith(
             f"{folder}/ledger.jsonl: 1 record(s) were cut short or damaged and are passed over;"
         )

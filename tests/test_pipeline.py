@@ -501,6 +501,20 @@ def test_fine_tuning_reads_the_training_split_alone(tmp_path: Path):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_a_stage_2_along_a_line_that_says_nothing_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    config = tiny.config(tmp_path)
+    found = run(config, tmp_path / "trial")
+    [said] = caplog.messages
+    assert f"has R2 {found['fit/r2']:.2f} over the 6 majority bins, below 0.5, so what" in said
+    caplog.clear()
+    run(config, tmp_path / "trial")  # it is finished
+    for values in ({"stage2__norm_weight": 0.0}, {"stage2__schedule__epochs": 0}, {"stage1__epochs": 15}):
+        run(tiny.config(tmp_path, **values), tmp_path / str(values))
+    assert caplog.messages == []
+
+
 def test_golden_numbers_of_this_method_version(tmp_path: Path):
     """If these change on purpose, METHOD_VERSION goes up with them; processors differ in the last digits."""
     found = run(tiny.config(tmp_path), tmp_path / "trial")

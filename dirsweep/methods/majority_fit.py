@@ -20,6 +20,8 @@ from dirsweep.shots import check_threshold
 Floats = NDArray[np.float64]
 MOST_LOG = 80.0
 """Largest log F^ that float32, the unit of the targets in training, can hold."""
+LEAST_R2 = 0.5
+"""Below, the fit leaves more of the norms' spread over M unexplained than it explains."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,16 @@ class MajorityFit:
         """How far the fit extrapolates: the farthest bin outside M's label range, in units of that range."""
         (low, high), (lowest, highest) = self.majority_range, self.label_range
         return max(low - lowest, highest - high) / (high - low)
+
+    @property
+    def bins(self) -> int:
+        """How many bins M has."""
+        return int(self.majority.sum())
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the fit says too little to be followed beyond M: `r2` below LEAST_R2, or NaN."""
+        return not self.r2 >= LEAST_R2
 
 
 def fit_majority(
