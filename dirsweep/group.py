@@ -9,7 +9,7 @@ Whoever starts the processes has them joined, by torch.distributed; here nothing
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +27,10 @@ PATIENCE = 7 * 24 * 3600
 """Seconds that a process waits for the others: the first may wait for a stage 1 that another trial trains."""
 
 Said = TypeVar("Said")
+
+
+class Told(ValueError):
+    """What the first process found wrong, on the others: it is the one to say so."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,24 @@ class Group:
         distributed.broadcast_object_list(box, 0, device=torch.device("cpu"))
         found: Said = box[0]
         return found
+
+    def first(self, find: Callable[[], Said]) -> Said:
+        """What the first process finds, on all of them; where it raises ValueError the others raise Told."""
+        if self.size == 1:
+            return find()
+        found, wrong = None, None
+        if self.leads:
+            try:
+                found = find()
+            except ValueError as error:
+                wrong = error
+        box: Any = self.told((found, None if wrong is None else str(wrong)))
+        if wrong is not None:
+            raise wrong
+        if box[1] is not None:
+            raise Told(box[1])
+        said: Said = box[0]
+        return said
 
 
 ALONE = Group()

@@ -69,10 +69,9 @@ def run_trial(
     dataset = data.load(config.dataset)
     check(config, dataset)
     device.check(config, group.size)
-    if group.leads:
-        _claim_folder(config, dataset, folder)
+    group.first(lambda: _claim_folder(config, dataset, folder))
     if group.agreed(folder.exists("metrics.json")):
-        return _finished(folder, emit, emitted) if group.leads else _read(folder, "metrics.json")
+        return group.first(lambda: _finished(folder, emit, emitted))
     # before it waits for others: whoever trains this trial still writes no more
     attempt = claim(folder) if group.leads else 0
     with naming_trouble(config, gpu_share):

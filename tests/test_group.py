@@ -1,5 +1,6 @@
 """Several processes that train one trial, each its part of every batch, against one that has all of it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tasks = [task(name, config.with_overrides({"processes": 2})) for name, config in trials.items()]
     tasks += [task("whole", mixed), *(task("stopped", mixed, looks=looks) for looks in (3, 12, None))]
     tasks += [task("donor", mixed, store=store), task("fork", other, store=store), task("own", other)]
-    with together.training(folder, tasks):
+    other_threshold = small(folder, processes=2, **{"stage2.majority_threshold": 5})
+    bad = folder / "bad.yaml"
+    bad.write_text(json.dumps({"seed": "x"}))
+    (folder / "good.yaml").write_text(json.dumps(other_threshold.model_dump(mode="json")))
+    taken = str(folder / "two" / "whole")
+    commands = [["train", str(bad)], ["train", str(folder / "good.yaml"), "--out", taken]]
+    with together.training(folder, tasks, commands):
         for name, config in trials.items():
             alone(config, folder / "one" / name)
     return folder
@@ -122,6 +129,19 @@ def test_the_first_process_alone_writes(both: Path):
     records = Folder(both / "two" / "plain").records("records.jsonl")[0]
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert [place.name for place in (both / "two" / "plain" / "attempts").iterdir()] == ["001"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(0, "bad.yaml: 'seed': input should be a valid integer"), (1, "this folder holds another trial")],
+)
+def test_of_two_processes_the_first_alone_says_what_is_wrong_and_fails(both: Path, number: int, message: str):
+    first, second = ((both / f"said-{number}-{rank}").read_text() for rank in (0, 1))
+    assert message in first
+    assert first.endswith("status 2")
+    assert "Traceback" not in first
+    assert second == "status 0"  # at a failure torchrun would kill the first before it has said so
 
 
 def test_the_parts_of_a_batch_differ_by_one_sample_and_a_small_batch_stays_whole():

@@ -16,6 +16,7 @@ from dirsweep.cli.shared import SWEEPS, checked_trial, here, next_free, show
 from dirsweep.storage import Folder
 
 if TYPE_CHECKING:
+    from dirsweep.config import TrialConfig
     from dirsweep.group import Group
     from dirsweep.profile import Profile
 
@@ -45,32 +46,48 @@ def train(
 
     Example: dirsweep train sweeps/all-1/best.yaml --set stage2.norm_weight=0.5
     """
-    wanted = dict(map(parsed, values or []))
     folder = out or TRIALS / next_free(Folder(TRIALS), Path(config).stem)
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        _train(config, wanted, folder, profiled, None)
+        _train(config, values or [], folder, profiled, None)
         return
-    from dirsweep.group import by_torchrun
+    from dirsweep.group import Told, by_torchrun
 
     with by_torchrun() as group, nullcontext() if group.leads else _silence():
-        _train(config, wanted, group.told(folder), profiled and group.leads, group)
+        try:
+            _train(config, values or [], group.told(folder), profiled and group.leads, group)
+        except (Told, FloatingPointError):  # what all of them know
+            if group.leads:
+                raise
+            # the others end well: at the first that fails torchrun kills all, and the first is to say why
 
 
-def _train(config: str, wanted: dict[str, Any], folder: Path, profiled: bool, group: "Group | None") -> None:
+def _prepared(config: str, values: list[str], folder: Path) -> tuple["TrialConfig", int]:
+    """The trial, and how many epochs of it are in its folder. ValueError for what is wrong with either."""
+    wanted = dict(map(parsed, values))
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder}: a file, not a folder; name another place")
     typer.echo(f"training {config} in {folder}")
     with _as_file(config) as file:
         trial = checked_trial(file, wanted)
 
+    from dirsweep.checkpoint import read_records
+
+    return trial, max((record["epoch"] for record in read_records(Folder(folder))), default=0)
+
+
+def _train(config: str, values: list[str], folder: Path, profiled: bool, group: "Group | None") -> None:
+    def prepare() -> tuple["TrialConfig", int]:
+        return _prepared(config, values, folder)
+
+    trial, known = prepare() if group is None else group.first(prepare)
+
     from dirsweep import pipeline, report
-    from dirsweep.checkpoint import Superseded, read_records
+    from dirsweep.checkpoint import Superseded
     from dirsweep.profile import Profile
 
     def show_epoch(record: dict[str, Any]) -> None:
         typer.echo(report.epoch_line(record, trial.dataset.metrics[0]))
 
-    known = max((record["epoch"] for record in read_records(Folder(folder))), default=0)
     if known:
         typer.echo(f"{known} epochs of it are there already")
     profile = Profile(trial.device) if profiled else None
