@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:  # the command knows OutOfMemory, and its --help loads no knobs
     from torch import nn
@@ -94,8 +94,8 @@ def compiled(config: "TrialConfig", layers: "nn.Module") -> "nn.Module":
     torch._dynamo.config.fail_on_recompile_limit_hit = True  # instead of going on uncompiled
     if config.device == "cpu":
         torch._inductor.config.compile_threads = 1  # a trial has a core or two, and leaves no process behind
-    found: nn.Module = torch.compile(layers, dynamic=False, options={"fallback_random": True})
-    return found
+    # of a module PyTorch makes a module, of which its types know only that it can be called
+    return cast("nn.Module", torch.compile(layers, dynamic=False, options={"fallback_random": True}))
 
 
 def _own_caches() -> None:
