@@ -29,6 +29,7 @@ mkdir -m 1777 /run/postgresql /run/lock
 for secret in $SERVICE_SECRETS; do
   cp "$WORLD/secrets/$secret" /run/secrets/
 done
+chown -R 1000 /run/secrets # they belong to whoever made them, not to the container's user
 touch /run/mlflow.ini
 mount --bind "$DOCKER/mlflow.ini" /run/mlflow.ini
 mount --bind "$WORLD/srv" /srv
@@ -253,12 +254,12 @@ class World:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
 
     def stop(self) -> None:
-        """End all containers by the signals that Docker would send; those that stay after 10 s by force."""
+        """End all containers by the signals that Docker would send; those that stay after 3 s by force."""
         for name in self.containers.keys() & self.running.keys():
             with contextlib.suppress(AssertionError, ProcessLookupError):  # it ended, or did not begin
                 first = int(self._first(name))
                 os.kill(first, signal.SIGINT if name in ("postgres", "s3") else signal.SIGTERM)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 3
         for process in self.running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(until - time.monotonic(), 0.01))
