@@ -23,7 +23,7 @@ SUBNET = "10.78.3"
 NODES = ("n1", "n2")
 HUB = "hub"
 MEMORY = 8000  # MB that a node says it has
-KILL_WAIT = 20  # seconds from SIGTERM to SIGKILL; Slurm's default is 30
+KILL_WAIT = 10  # seconds from SIGTERM to SIGKILL, which always pass; Slurm's default is 30
 NEEDED = {
     "ip": "iproute2",
     "setpriv": "util-linux",

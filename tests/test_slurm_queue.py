@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from dirsweep import cli
-from dirsweep.cluster import slurm_queue
+from dirsweep.cluster import slurm_nodes, slurm_queue
+from dirsweep.cluster.job import read_job
+from dirsweep.cluster.parts import Slurm
 
 LINE = (
     "JobId=7 JobName=mine UserId=me(1000) GroupId=me(1000) MCS_label=N/A Priority=4294901759 Nice=0 "
@@ -140,19 +142,51 @@ def test_a_controller_that_stays_silent_ends_the_following(answers, monkeypatch)
         slurm_queue.follow("7", print)
 
 
-def test_a_job_that_slurm_refuses_is_told_with_what_slurm_has(put, run):
-    put(
-        "sbatch",
-        "cat >/dev/null; echo 'sbatch: error: Requested node configuration is not available' >&2; exit 1",
-    )
-    job = str(Path(__file__).parents[1] / "jobs" / "slurm2.yaml")
-    refused = (
-        f"error: {job}: sbatch refused the job: sbatch: error: Requested node configuration is not available"
-    )
-    assert run("submit", job, "--to", "slurm") == (2, "", f"{refused}\n")
-    put("sinfo", "printf '%s\\n' 'batch 2 8 16000 (null)' 'gpu 4 64 512000+ gpu:a100:8'")
-    has = "; Slurm has batch: 2 nodes of 8 CPUs, 16000 MB; gpu: 4 nodes of 64 CPUs, 512000+ MB, gpu:a100:8\n"
-    assert run("submit", job, "--to", "slurm") == (2, "", refused + has)
+SINFO = (
+    "batch*|2|32|64000|(null)",
+    "batch*|4|32|256000|(null)",
+    "gpu|3|64|512000|gpu:a100:8(S:0-1),shard:64",
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "partition", "told"),
+    [
+        (SINFO, "batch", ""),
+        (SINFO, "gpu,batch", ""),
+        (SINFO, "hidden", ""),  # sbatch knows
+        ((), None, ""),  # no answer: sbatch decides
+        (("batch*|1|1|2G|(null)",), None, ""),  # another Slurm's rows
+        (
+            ("batch*|1|32|256000|(null)", "long|9|32|256000|(null)"),
+            None,
+            "batch: 1 node of 32 CPUs, 256000 MB; ask for fewer nodes, or smaller ones",
+        ),
+        (("batch|9|16|256000|(null)",), "batch", "batch: 9 nodes of 16 CPUs, 256000 MB; ask"),
+        (("batch|9|32|64000|(null)",), "batch", "batch: 9 nodes of 32 CPUs, 64000 MB; ask"),
+        (
+            ("batch|1|32|70000|(null)", "gpu|1|32|70000|gpu:2"),
+            "batch,gpu",
+            "70000 MB; gpu: 1 node of 32 CPUs, 70000",
+        ),
+    ],
+)
+def test_a_job_that_slurm_can_never_serve_is_refused_with_what_it_has(put, tmp_path, rows, partition, told):
+    put("sinfo", f"printf '%s\\n' {' '.join(repr(row) for row in rows)}" if rows else "exit 1")
+    job = read_job(Path(__file__).parents[1] / "jobs" / "slurm2.yaml")
+    job = job.model_copy(update={"slurm": Slurm(partition=partition)})
+    if not told:
+        slurm_nodes.check(job)
+        return
+    with pytest.raises(ValueError, match=re.escape(told)) as refused:
+        slurm_nodes.check(job)
+    assert "the job asks for 2 nodes of 32 CPUs, 65536 MB, but Slurm has " in str(refused.value)
+
+
+def test_gpus_are_counted_as_slurm_writes_them(put):
+    put("sinfo", f"printf '%s\\n' {' '.join(repr(row) for row in (*SINFO, 'one|1|8|1000|gpu:2,tmp:9'))}")
+    assert [one.gpus for one in slurm_nodes.nodes()] == [0, 0, 8, 2]
+    assert slurm_nodes.nodes()[2].told == "gpu: 3 nodes of 64 CPUs, 512000 MB, 8 GPUs"
 
 
 def test_the_jobs_in_the_queue_are_those_of_dirsweep(put, run):

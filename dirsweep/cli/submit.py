@@ -75,12 +75,14 @@ def _to_kubernetes(job: "Job", dry_run: bool, out: Path | None, follow: bool) ->
 
 
 def _to_slurm(job: "Job", dry_run: bool, out: Path | None, follow: bool) -> None:
-    from dirsweep.cluster import slurm
+    from dirsweep.cluster import slurm, slurm_nodes
 
     text = slurm.script(job)
     if dry_run:
         typer.echo(text, nl=False)
         return
+    if out is None:
+        slurm_nodes.check(job)
     job_id = slurm.submit(text) if out is None else None
     if job_id is None:
         if follow:

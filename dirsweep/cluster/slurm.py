@@ -12,8 +12,9 @@ import shlex
 import shutil
 import subprocess
 
-from dirsweep.cluster import inside, slurm_queue
+from dirsweep.cluster import inside
 from dirsweep.cluster.job import Job, space_text
+from dirsweep.cluster.slurm_queue import MARK
 from dirsweep.storage import Folder
 
 PATIENCE = 60  # seconds for sbatch
@@ -68,8 +69,7 @@ def submit(text: str) -> str | None:
     except subprocess.TimeoutExpired:
         raise ValueError(f"sbatch did not answer within {PATIENCE} s; is slurmctld up?") from None
     if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip()
-        raise ValueError(f"sbatch refused the job: {said}{slurm_queue.what_there_is()}")
+        raise ValueError(f"sbatch refused the job: {done.stderr.strip() or done.stdout.strip()}")
     found = re.search(r"job (\d+)", done.stdout)
     if found is None:
         raise ValueError(f"sbatch gave no id of the job: {done.stdout.strip()}")
@@ -78,7 +78,7 @@ def submit(text: str) -> str | None:
 
 def _options(job: Job) -> list[str]:
     resources, wanted = job.resources, job.slurm
-    options = [f"job-name={job.name}", f"comment={slurm_queue.MARK}"]
+    options = [f"job-name={job.name}", f"comment={MARK}"]
     options += [f"nodes={resources.nodes}", "ntasks-per-node=1", "exclusive"]
     options.append(f"cpus-per-task={resources.cpus_per_node}")
     options += [f"gpus-per-node={resources.gpus_per_node}"] if resources.gpus_per_node else []

@@ -6,7 +6,6 @@ accounting data base. A job that was queued again keeps its id and its log, so f
 
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -87,7 +86,7 @@ def parse(text: str) -> State:
 
 def state(job_id: str) -> State | None:
     """A job's state; None if the controller does not answer. ValueError if it knows no such job."""
-    done = _run("scontrol", "--oneliner", "show", "job", job_id)
+    done = asked("scontrol", "--oneliner", "show", "job", job_id)
     if done is not None and "Invalid job id" in done.stderr:
         raise ValueError(
             f"Slurm does not know job {job_id}, or no longer (`sacct --jobs {job_id}` may); its log is "
@@ -112,7 +111,7 @@ def jobs() -> list[Listed]:
     Raises:
         ValueError: no Slurm is here, or its controller does not answer.
     """
-    done = _run("squeue", "--me", "--states=all", "--noheader", "--sort=i", "--format=%k|%i|%j|%T|%S|%e")
+    done = asked("squeue", "--me", "--states=all", "--noheader", "--sort=i", "--format=%k|%i|%j|%T|%S|%e")
     if done is None or done.returncode:
         raise ValueError(f"{_complaint(done)}; is slurmctld up?")
     rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith(f"{MARK}|")]
@@ -138,24 +137,13 @@ def stop(job_id: str) -> Literal["running", "waiting", "ended"]:
     if found.name in ENDED:
         return "ended"
     runs = found.name == "RUNNING"
-    done = _run("scancel", *(GENTLY if runs else ()), job_id)
+    done = asked("scancel", *(GENTLY if runs else ()), job_id)
     if done is None or done.returncode:
         raise ValueError(_complaint(done))
     return "running" if runs else "waiting"
 
 
-def what_there_is() -> str:
-    """Slurm's partitions for the end of a message: "; Slurm has batch: 2 nodes of 1 CPUs, 8000 MB"; or ""."""
-    done = _run("sinfo", "--noheader", "--format=%R %D %c %m %G") if shutil.which("sinfo") else None
-    rows = [line.split(maxsplit=4) for line in done.stdout.splitlines()] if done is not None else []
-    found = [
-        f"{name}: {nodes} nodes of {cpus} CPUs, {memory} MB" + (f", {gpus}" if gpus != "(null)" else "")
-        for name, nodes, cpus, memory, gpus in rows
-    ]
-    return f"; Slurm has {'; '.join(found)}" if found else ""
-
-
-def _run(*words: str) -> "subprocess.CompletedProcess[str] | None":
+def asked(*words: str) -> "subprocess.CompletedProcess[str] | None":
     """What a command of Slurm's says; None if the controller does not answer. ValueError if there is none."""
     environment = os.environ | {"SLURM_TIME_FORMAT": "%s"}
     try:
