@@ -29,6 +29,7 @@ from dirsweep.config import (
 from dirsweep.config.encoder import BACKBONES
 from dirsweep.data import ImageInputs
 from dirsweep.loop.frozen import set_layers, through
+from dirsweep.models import shifted
 from dirsweep.models.backbone import BackboneEncoder, _misfit
 from dirsweep.models.on_images import Augment, Scale
 from dirsweep.search.spec import check_data, parse_spec
@@ -97,6 +98,28 @@ def test_a_crop_is_the_padded_image_from_some_place_on():
     for one, whole in zip(found, padded, strict=True):
         crops = [whole[:, top : top + 6, left : left + 6] for top in range(5) for left in range(5)]
         assert any(torch.equal(one, crop) for crop in crops)
+
+
+@pytest.mark.parametrize(("channels", "pad"), [(3, 2), (1, 2), (3, 7)])
+def test_images_shifted_one_by_one_are_those_shifted_all_at_once(channels, pad):
+    """By as much as the whole side too, and in the same order in memory, which decides how a layer adds."""
+    pixels = torch.randint(1, 256, (40, channels, 5, 6), dtype=torch.uint8)
+    turned, (top, left) = torch.rand(40) < 0.5, torch.randint(0, 2 * pad + 1, (2, 40))
+    found = shifted.one_by_one(pixels, turned, top, left, pad)
+    whole = shifted.at_once(pixels, turned, top, left, pad)
+    assert torch.equal(found, whole)
+    assert found.stride() == whole.stride()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_scaled_images_are_those_of_the_plain_formula_to_the_last_bit(layout):
+    pixels = torch.randint(0, 256, (4, 3, 5, 6), dtype=torch.uint8).contiguous(memory_format=layout)
+    scale = Scale((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    plain = (pixels.float() - scale.mean) / scale.std
+    kept = pixels.clone()
+    assert torch.equal(scale(pixels), plain)
+    assert scale(pixels).stride() == plain.stride()
+    assert torch.equal(pixels, kept)
 
 
 def test_a_resized_crop_is_a_part_of_its_own_of_each_image_at_full_size():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from dirsweep.config import Augmentation, CropFlip, NoAugmentation, ResizedCrop
-from dirsweep.models import many_crops
+from dirsweep.models import many_crops, shifted
 
 Pair = tuple[Tensor, Tensor]
 
@@ -52,7 +52,18 @@ class Scale(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 1 or C, H, W) bytes to (B, C, H, W)."""
-        return (pixels.float() - self.mean) / self.std
+        if pixels.is_cuda or pixels.shape[1] < len(self.mean):
+            return (pixels.float() - self.mean) / self.std
+        # the same numbers, for a CPU: along channels, which may lie last, it would work on three at a time
+        mean, std = (_spread(part, pixels) for part in (self.mean, self.std))
+        return pixels.to(torch.float32, copy=True).sub_(mean).div_(std)
+
+
+def _spread(channels: Tensor, pixels: Tensor) -> Tensor:
+    """(C, 1, 1) to (1, C, H, W), laid out in memory as each of the images is."""
+    last = pixels.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format
+    return channels.expand(1, *pixels.shape[1:]).contiguous(memory_format=layout)
 
 
 class Augment(nn.Module):
@@ -80,19 +91,15 @@ class Augment(nn.Module):
 
 def _crop_flip(config: CropFlip, pixels: Tensor) -> Tensor:
     """Flip left and right every other time, pad by some pixels and crop back at a random place."""
+    count, device = len(pixels), pixels.device
+    turned = torch.zeros(count, dtype=torch.bool, device=device)
     if config.flip:
-        turned = torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < 0.5
-        pixels = torch.where(turned, pixels.flip(3), pixels)
+        turned = torch.rand(count, device=device) < 0.5
     if config.pad == 0:
-        return pixels
-    count, _, height, width = pixels.shape
-    padded = nn.functional.pad(pixels, (config.pad,) * 4)
-    top, left = torch.randint(0, 2 * config.pad + 1, (2, count, 1), device=pixels.device)
-    rows = top + torch.arange(height, device=pixels.device)  # (B, H)
-    columns = left + torch.arange(width, device=pixels.device)  # (B, W)
-    sample = torch.arange(count, device=pixels.device)[:, None, None]
-    # the channels last: indexing apart from one another puts the others in front
-    return padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        return torch.where(turned[:, None, None, None], pixels.flip(3), pixels)
+    top, left = torch.randint(0, 2 * config.pad + 1, (2, count), device=device)
+    moved = shifted.at_once if pixels.is_cuda else shifted.one_by_one
+    return moved(pixels, turned, top, left, config.pad)
 
 
 def _resized_crop(config: ResizedCrop, pixels: Tensor) -> Tensor:
