@@ -5,11 +5,9 @@ the same config and seed give the same numbers, twice and when stopped and resum
 processes train a trial each of them calls it; the first one writes the folder, and hands on what comes out.
 """
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from dirsweep import METHOD_VERSION, data, device, models, stage1, stage2
+from dirsweep import data, device, models, stage1, stage2
 from dirsweep.checkpoint import Journal, Stopped, Store, claim, clear, read_records, unpack
-from dirsweep.config import PLACES, BalancedMSE, EncoderConfig, TrialConfig, explain, settings
-from dirsweep.config.errors import shown
+from dirsweep.config import BalancedMSE, TrialConfig, explain, settings
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
 from dirsweep.device import OutOfMemory, naming_trouble
@@ -31,6 +28,7 @@ from dirsweep.result import Measured, finish, keep_measured, measure, read_measu
 from dirsweep.reuse import MEASURED, deposit, shared_stage1
 from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder, Record
+from dirsweep.trial_folder import claim_folder, naming_damaged, read_json
 
 __all__ = ["ALONE", "OutOfMemory", "Stopped", "check", "predict", "predict_encoded", "run_trial"]
 
@@ -69,7 +67,7 @@ def run_trial(
     dataset = data.load(config.dataset)
     check(config, dataset)
     device.check(config, group.size)
-    group.first(lambda: _claim_folder(config, dataset, folder))
+    group.first(lambda: claim_folder(config, dataset, folder))
     if group.agreed(folder.exists("metrics.json")):
         return group.first(lambda: _finished(folder, emit, emitted))
     # before it waits for others: whoever trains this trial still writes no more
@@ -125,67 +123,6 @@ def _check_integral(config: TrialConfig, dataset: Dataset) -> None:
             "loss balanced_mse with integral bni and target_transform log needs bin centres above 0, but "
             f"one is {low:g}; cut the bins otherwise, or choose integral bmc"
         )
-
-
-def _claim_folder(config: TrialConfig, dataset: Dataset, folder: Folder) -> None:
-    """Write config.json and facts.json, or find that the folder is this trial's already.
-
-    Where a CSV lies is of no account: facts.json holds the hash of its content, and of the encoder's files.
-    """
-    facts: dict[str, Any] = {"data": dataset.hash, "method_version": METHOD_VERSION}
-    facts |= {"encoder": models.contents(config.encoder)}
-    for name, mine in (("config.json", config.model_dump(mode="json")), ("facts.json", facts)):
-        if not folder.put_if_absent(name, json.dumps(mine, indent=1).encode()):
-            theirs = _read(folder, name)
-            if name == "config.json":
-                theirs = _as_now(theirs)
-            for tree in (theirs, mine):
-                _without_places(tree)
-            if name == "facts.json":
-                theirs.setdefault("encoder", facts["encoder"])  # begun before that was kept
-                _check_files(config.encoder, theirs["encoder"], facts["encoder"], folder)
-            if theirs != mine:
-                raise ValueError(
-                    f"{folder}/{name}: this folder holds another trial ({_difference(theirs, mine)}); "
-                    "choose another folder"
-                )
-
-
-def _check_files(
-    encoder: EncoderConfig, theirs: dict[str, str], mine: dict[str, str], folder: Folder
-) -> None:
-    """Refuse to go on with other files of the encoder than the trial began with. ValueError."""
-    for key, found in mine.items():
-        if theirs.get(key) != found:
-            knob = "path" if key == "source" else key
-            raise ValueError(
-                f"encoder.{knob} {getattr(encoder, knob)!r}: what it names has changed since the trial in "
-                f"{folder} began; put it back, or choose another folder"
-            )
-
-
-def _as_now(kept: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with the knobs that have come since it was kept; as it is if it is none any more."""
-    try:
-        return TrialConfig.model_validate(kept).model_dump(mode="json")
-    except ValueError:
-        return kept
-
-
-def _without_places(tree: dict[str, Any]) -> None:
-    for key in PLACES:
-        tree.get("dataset", {}).pop(key, None)
-
-
-def _difference(theirs: dict[str, object], mine: dict[str, object]) -> str:
-    """The first place where two nested mappings differ."""
-    for key in mine:
-        if theirs.get(key) != mine[key]:
-            left, right = theirs.get(key), mine[key]
-            if isinstance(left, dict) and isinstance(right, dict):
-                return f"{key}.{_difference(left, right)}"
-            return f"{key} is {shown(left)} there and {shown(right)} here"
-    return "it has further keys"
 
 
 def _set_up(
@@ -245,7 +182,7 @@ def _finished(folder: Folder, emit: Callable[[Record], None], emitted: int) -> d
         if record["epoch"] > emitted:
             emit(record)
     clear(folder)  # it may have died just before it did so itself
-    return _read(folder, "metrics.json")
+    return read_json(folder, "metrics.json")
 
 
 def predict(folder: Folder, frame: pd.DataFrame, images: Path = Path()) -> NDArray[np.float64]:
@@ -257,28 +194,28 @@ def predict(folder: Folder, frame: pd.DataFrame, images: Path = Path()) -> NDArr
     if not folder.exists("metrics.json"):
         raise ValueError(f"{folder}: no finished trial (it has no metrics.json)")
     try:
-        config = TrialConfig.model_validate(_read(folder, "config.json"))
+        config = TrialConfig.model_validate(read_json(folder, "config.json"))
     except ValidationError as error:
         raise ValueError(explain(error, f"{folder}/config.json")) from None
-    with _naming_damaged(folder, "inputs.json"):
-        encoding = data.read_encoding(_read(folder, "inputs.json")["encoding"], images)
+    with naming_damaged(folder, "inputs.json"):
+        encoding = data.read_encoding(read_json(folder, "inputs.json")["encoding"], images)
     return predict_encoded(folder, config, encoding.encode(frame))
 
 
 def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDArray[np.float64]:
     """Predictions (N,) in label units for N encoded inputs, by the finished trial of `config`."""
-    kept = _read(folder, "inputs.json")
+    kept = read_json(folder, "inputs.json")
     encoder = models.trained(config.encoder)
     if kept.get("encoder") != models.identity(encoder):
         raise ValueError(
             f"{folder}: what encoder {encoder.name} reads (its model, word vectors or code) is not what "
             "it was when the trial was trained; put it back, or train the trial again in another folder"
         )
-    with _naming_damaged(folder, "inputs.json"):
+    with naming_damaged(folder, "inputs.json"):
         unit = TargetUnit(**kept["unit"])
     rows = models.prepare(encoder, inputs)
     model = models.build(encoder, rows, config.seed)
-    with _naming_damaged(folder, "model.safetensors"):
+    with naming_damaged(folder, "model.safetensors"):
         weights, _ = unpack(folder.read("model.safetensors"))
         model.load_state_dict(weights)
     model.eval()
@@ -286,33 +223,3 @@ def predict_encoded(folder: Folder, config: TrialConfig, inputs: Inputs) -> NDAr
         parts = models.split(rows, model.encoder.evaluation_batch)
         prediction = torch.cat([model(part)[1] for part in parts])
     return unit.to_label(prediction.double().numpy())
-
-
-def _read(folder: Folder, name: str) -> dict[str, Any]:
-    """A JSON file of a trial. ValueError that names it if it is damaged."""
-    with _naming_damaged(folder, name):
-        found = json.loads(folder.read(name))
-        if not isinstance(found, dict):
-            raise ValueError(f"expected names and values, found {found!r:.40}")
-        return found
-
-
-class _Named(ValueError):
-    """Says already which file is damaged."""
-
-
-@contextmanager
-def _naming_damaged(folder: Folder, name: str) -> Iterator[None]:
-    """Whatever reading a file of ours into its form makes of one that was damaged or written by another."""
-    try:
-        yield
-    except _Named:
-        raise
-    except FileNotFoundError:
-        raise _Named(f"{folder}/{name}: no such file; train the trial again in another folder") from None
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise _Named(
-            f"{folder}/{name}: the file is damaged ({' '.join(said.split())}); train the trial again in "
-            "another folder"
-        ) from None
