@@ -20,42 +20,63 @@ from torch import distributed
 from dirsweep import data, pipeline, stage1, sweep, together, trainable
 from dirsweep.checkpoint import read_records
 from dirsweep.checkpoint.lease import lease
+from dirsweep.finalize import training
+from dirsweep.finalize.plan import Row
 from dirsweep.storage import Folder
 from dirsweep.sweep import Resources
 from dirsweep.sweep.progress import Progress
+from dirsweep.sweep.session import ray_session
 from dirsweep.together import Message
 from dirsweep.trainable import Assignment
 
-EPOCHS = 120
+EPOCHS = 60
 """So many that a trial has a checkpoint long before it ends."""
 DAMAGED = f"{EPOCHS:06d}-00000000-001-0000000000000000.safetensors"
 """A checkpoint that lies past all others, and is none."""
 
 
+RESOURCES = Resources(workers=1, cpus_per_trial=2)
+FIXED = {
+    "processes": 2,
+    "stage1.epochs": EPOCHS,
+    "stage1.batch_size": 16,
+    "stage1.norm_ordinality.name": "none",
+    "stage2": None,
+}
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[None]:
+    """A Ray that the tests share, for it takes seconds to start."""
+    with ray_session(RESOURCES):
+        yield
+
+
+def kill_first_process(trial: Path) -> bool:
+    """Kill the process of a trial that writes, if it has a checkpoint by now; whether it had."""
+    if not any((trial / "checkpoints").glob("*")):
+        return False
+    os.kill(json.loads((trial / "attempts" / "001").read_text())["pid"], signal.SIGKILL)
+    return True
+
+
 @pytest.mark.slow
-def test_a_sweep_of_trials_of_two_processes_goes_on_from_a_checkpoint_when_one_is_killed(tmp_path: Path):
-    fixed = {
-        "processes": 2,
-        "stage1.epochs": EPOCHS,
-        "stage1.batch_size": 16,
-        "stage1.norm_ordinality.name": "none",
-        "stage2": None,
-    }
+def test_a_sweep_of_trials_of_two_processes_goes_on_from_a_checkpoint_when_one_is_killed(
+    tmp_path: Path, session: None
+):
     searched = {"stage1.epochs": {"choice": [2]}}
-    space = sweeping.spec(tmp_path, fixed, searched=searched, budget={"trials": 1})
+    space = sweeping.spec(tmp_path, FIXED, searched=searched, budget={"trials": 1})
     folder = tmp_path / "sweep"
     first = folder / "trials" / "default-plain"
     messages, killed = [], []
 
     def kill_once(progress: Progress) -> None:
         messages.append(progress.message)
-        if any((first / "checkpoints").glob("*")) and not killed:
-            killed.append(json.loads((first / "attempts" / "001").read_text())["pid"])
-            os.kill(killed[0], signal.SIGKILL)
+        if not killed and kill_first_process(first):
+            killed.append(True)
             (first / "checkpoints" / DAMAGED).write_bytes(b"damaged")
 
-    resources = Resources(workers=1, cpus_per_trial=2)
-    outcome = sweep.run(space, folder, resources=resources, tracking=False, on_change=kill_once)
+    outcome = sweep.run(space, folder, resources=RESOURCES, tracking=False, on_change=kill_once)
 
     assert outcome.why == "finished"
     assert [text for text in messages if "attempt 1 of 3 failed" in text]
@@ -69,6 +90,25 @@ def test_a_sweep_of_trials_of_two_processes_goes_on_from_a_checkpoint_when_one_i
     alone = space.config(told["0"].params).with_overrides({"processes": 1})
     metrics = pipeline.run_trial(alone, Folder(tmp_path / "alone"), lambda record: None)
     assert told["0"].metrics["val/all/mae"] == pytest.approx(metrics["val/all/mae"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_run_of_a_verdict_goes_on_when_one_of_its_two_processes_is_killed(tmp_path: Path, session: None):
+    row = Row("plain", tiny.config(tmp_path).with_overrides(FIXED), "")
+    [run] = training.runs([row], [1], Folder(tmp_path))
+    folder = Path(str(run.folder))
+
+    def kill() -> None:
+        sweeping.wait_for(lambda: kill_first_process(folder), "a checkpoint")
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    failed = training.train([run], Folder(tmp_path), Folder(tmp_path / "store"), RESOURCES, lambda line: None)
+    killer.join()
+    assert failed == {}
+    assert run.done
+    records = read_records(run.folder)
+    assert [records[0]["attempt"], records[-1]["attempt"]] == [1, 2]
 
 
 def test_processes_that_cannot_share_evenly_what_a_trial_is_given_are_refused(tmp_path: Path):

@@ -20,7 +20,7 @@ FOLDER = "finalize/runs"
 FRESH = 1_000_000
 """Added to the sweep's seed and 1, 2 ... for the seeds of a verdict: none that a search has seen."""
 RETRIES = 2
-"""How often Ray tries a run again whose worker died."""
+"""How often Ray tries a run again whose worker died, or one of whose several processes was lost."""
 LOOK_SECONDS = 1.0
 
 OnDone = Callable[[str], None]
@@ -86,6 +86,7 @@ def train(
         KeyboardInterrupt: `dirsweep stop` was called; the same call goes on.
     """
     import ray
+    from ray.train import TrainingFailedError
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     alone = {"num_cpus": resources.cpus_per_trial, "num_gpus": resources.gpus_per_trial}
@@ -95,7 +96,7 @@ def train(
         takes = alone if run.config.processes == 1 else together
         return (
             ray.remote(_train)
-            .options(**takes, max_retries=RETRIES)
+            .options(**takes, max_retries=RETRIES, retry_exceptions=[TrainingFailedError])
             .remote(
                 run.config.model_dump_json(),
                 str(run.folder.absolute()),
