@@ -7,7 +7,6 @@ processes of a trial are on one machine, each with CPU cores, and on GPUs a card
 
 import logging
 import queue
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -57,6 +56,8 @@ def train_together(
 
     Raises what `run_trial` raises in a worker, and ray.train.TrainingFailedError where one was lost.
     """
+    from fsspec.implementations.memory import MemoryFileSystem
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
     from ray.train import RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.util.queue import Queue
@@ -65,39 +66,43 @@ def train_together(
 
     gpus = per_process["GPU"] > 0
     line = Queue(actor_options={"num_cpus": 0})
-    with tempfile.TemporaryDirectory(prefix="dirsweep-") as place:
-        trainer = TorchTrainer(
-            _work,
-            train_loop_config={
-                "config": config.model_dump_json(),
-                "folder": str(folder.absolute()),
-                "emitted": emitted,
-                "store": str(store),
-                "begin_looking": begin_looking,
-                "line": line,
-            },
-            torch_config=TorchConfig(backend=BACKENDS if gpus else "gloo", timeout_s=PATIENCE),
-            scaling_config=ScalingConfig(
-                num_workers=config.processes,
-                use_gpu=gpus,
-                resources_per_worker={name: each for name, each in per_process.items() if each},
-                placement_strategy="STRICT_PACK",
-            ),
-            run_config=RunConfig(name="trial", storage_path=place),  # its own notes; it keeps no checkpoint
-        )
-        training = _beside(trainer.fit)
-        for kind, said in _messages(line, training):
-            match kind:
-                case "epoch":
-                    emit(said)
-                case "alive":
-                    on_alive()
-                case "warning":
-                    log.warning("%s", said)
-        try:
-            metrics: dict[str, float] = training.result().return_value
-        except WorkerGroupError as error:
-            raise _cause(error) from error
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={
+            "config": config.model_dump_json(),
+            "folder": str(folder.absolute()),
+            "emitted": emitted,
+            "store": str(store),
+            "begin_looking": begin_looking,
+            "line": line,
+        },
+        torch_config=TorchConfig(backend=BACKENDS if gpus else "gloo", timeout_s=PATIENCE),
+        scaling_config=ScalingConfig(
+            num_workers=config.processes,
+            use_gpu=gpus,
+            resources_per_worker={name: each for name, each in per_process.items() if each},
+            placement_strategy="STRICT_PACK",
+        ),
+        # its own notes, for it keeps no checkpoint: in memory, where nothing is left of a killed process
+        run_config=RunConfig(
+            name="trial",
+            storage_path="dirsweep",
+            storage_filesystem=PyFileSystem(FSSpecHandler(MemoryFileSystem())),
+        ),
+    )
+    training = _beside(trainer.fit)
+    for kind, said in _messages(line, training):
+        match kind:
+            case "epoch":
+                emit(said)
+            case "alive":
+                on_alive()
+            case "warning":
+                log.warning("%s", said)
+    try:
+        metrics: dict[str, float] = training.result().return_value
+    except WorkerGroupError as error:
+        raise _cause(error) from error
     return metrics
 
 
