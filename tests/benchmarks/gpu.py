@@ -61,16 +61,16 @@ def draw(job: tuple[str, int, float]) -> None:
     Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(name, quality=90)
 
 
-def faces(place: Path) -> tuple[dict[str, Any], list[str], np.ndarray]:
+def faces(place: Path, train: int = TRAIN) -> tuple[dict[str, Any], list[str], np.ndarray]:
     """A prepared dataset of drawn faces with ages as AgeDB-DIR has them, roughly; its files and labels."""
     rng = np.random.default_rng(0)
-    label = np.clip(rng.normal(45, 17, TRAIN + VAL).round(), 0, 100)
+    label = np.clip(rng.normal(45, 17, train + VAL).round(), 0, 100)
     (place / "pictures").mkdir(parents=True)
     names = [f"{number}.jpg" for number in range(len(label))]
     jobs = [(str(place / "pictures" / name), n, label[n]) for n, name in enumerate(names)]
     with multiprocessing.get_context("spawn").Pool(cores()) as pool:
         pool.map(draw, jobs, chunksize=64)
-    side = ["train"] * TRAIN + ["val"] * VAL
+    side = ["train"] * train + ["val"] * VAL
     pd.DataFrame({"name": names, "age": label, "split": side}).to_csv(place / "labels.csv", index=False)
     dataset = {
         "name": "images",
@@ -86,7 +86,7 @@ def faces(place: Path) -> tuple[dict[str, Any], list[str], np.ndarray]:
     }
     config = TrialConfig.model_validate({"dataset": dataset, "encoder": "resnet50"})
     images.prepare(config.dataset, lambda done, total: None)
-    return dataset, [job[0] for job in jobs[:TRAIN]], label[:TRAIN]
+    return dataset, [job[0] for job in jobs[:train]], label[:train]
 
 
 def cores() -> int:
