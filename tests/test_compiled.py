@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from torch import nn
 
 from dirsweep import device, pipeline
 from dirsweep.checkpoint import journal, unpack
+from dirsweep.config import CropFlip
+from dirsweep.models.on_images import Augment, Fuse, OnPixels, Scale
 from dirsweep.storage import Folder
 
 
@@ -59,6 +62,20 @@ def test_a_compiled_trial_ends_as_the_plain_one_but_for_rounding(
     }
     again = run(config, tmp_path / "again")
     assert all(torch.equal(again[name], weight) for name, weight in found.items())
+
+
+@pytest.mark.slow
+def test_the_crop_and_what_stands_behind_it_are_compiled_as_one_piece():
+    """As PyTorch takes the layers apart, without its compiler of what comes out."""
+    stem = OnPixels(Augment(CropFlip()), Scale((0.5,) * 3, (0.5,) * 3), nn.Conv2d(3, 4, 3))
+    layers = nn.Sequential(stem, Fuse(nn.AdaptiveAvgPool2d(1), nn.Flatten())).train()
+    whole = torch.compile(layers, dynamic=False, fullgraph=True, backend="eager")
+    for count in (16, 9, 16):
+        pair = torch.randint(0, 256, (count, 3, 12, 12), dtype=torch.uint8), torch.zeros(count, 0)
+        torch.manual_seed(count)
+        usual = layers(pair)
+        torch.manual_seed(count)
+        assert torch.equal(whole(pair), usual)
 
 
 def test_without_a_compiler_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -98,7 +98,8 @@ def _crop_flip(config: CropFlip, pixels: Tensor) -> Tensor:
     if config.pad == 0:
         return torch.where(turned[:, None, None, None], pixels.flip(3), pixels)
     top, left = torch.randint(0, 2 * config.pad + 1, (2, count), device=device)
-    moved = shifted.at_once if pixels.is_cuda else shifted.one_by_one
+    few = pixels.is_cuda or torch.compiler.is_compiling()  # which knows no numbers that are drawn in a step
+    moved = shifted.at_once if few else shifted.one_by_one
     return moved(pixels, turned, top, left, config.pad)
 
 
