@@ -110,14 +110,19 @@ class Process:
 
     def left_behind(self) -> list[str]:
         """Command lines of processes that it started and that still live."""
-        found = []
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                if f"{MARK}={self.mark}".encode() in (place / "environ").read_bytes():
-                    found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:  # it ended meanwhile, or is not ours to look at
-                continue
-        return found
+        return left_behind(self.mark)
+
+
+def left_behind(mark: str) -> list[str]:
+    """Command lines of processes that live and have MARK in their environment."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}={mark}".encode() in (place / "environ").read_bytes():
+                found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # it ended meanwhile, or is not ours to look at
+            continue
+    return found
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
