@@ -114,7 +114,7 @@ def test_a_full_disk_is_no_failure_of_the_trial(
 
     monkeypatch.setattr("os.fsync", full)
     trainable.trial(assignment(tmp_path))
-    assert (reports[-1]["state"], reports[-1]["final"]) == ("OPEN", True)
+    assert (reports[-1]["state"], reports[-1]["final"]) == (trainable.REFUSED, True)
     assert "No space left on device" in reports[-1]["reason"]
 
 
