@@ -65,6 +65,7 @@ def main() -> None:
         print(f"{name:40} {took:6.2f} s (at most {most:g})")
     print(f"            a trial in training              {trained:6.2f} s")
     print(f"            in all                           {whole:6.2f} s")
+    print(f"            wall / (trainer-seconds / workers) {1 + beside / trained:.2f}")
     if any(took > most for _, took, most in found):
         sys.exit(1)
 
