@@ -1,9 +1,15 @@
 """What Tune is told, where it needs no Ray that runs."""
 
+from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sweeping
+
+from dirsweep.ledger import Ledger
+from dirsweep.storage import Folder
 
 pytestmark = pytest.mark.slow  # importing Tune takes over a second
 
@@ -63,3 +69,29 @@ def test_workers_are_handed_no_keys_for_ray_would_write_them_on_a_command_line(m
     assert handed["env_vars"]
     tunes = _ActorClassCache().get(Trainable)._default_options["runtime_env"]
     assert "kret" in str(tunes), "Tune hands on none by itself: what keeps them can go"
+
+
+def test_a_ray_without_a_node_ends_the_sweep_for_tune_would_wait_for_one_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import ray
+
+    from dirsweep.sweep import tune
+    from dirsweep.sweep.book import Book
+    from dirsweep.sweep.driver import Driver
+
+    spec, folder = sweeping.spec(tmp_path), Folder(tmp_path / "sweep")
+    hashes = {"spec": spec.hash, "data": "abc", "constraints": "", "git": ""}
+    book = Book(spec, folder, Ledger.create(folder, **hashes, method_version=1, trials=4), None, ())
+    driver = Driver(book, None, 1, lambda progress: None, Event())
+    steps, nodes = tune._Steps(driver, {}), [{"Alive": False}, {"Alive": True}]
+    monkeypatch.setattr(tune, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    assert not steps.stop_all()
+    nodes.pop()
+    assert steps.stop_all()
+    book.close()
+    assert isinstance(driver.failure, OSError)
+    assert str(driver.failure).startswith(
+        "Ray has died: none of its nodes lives. Go on with `dirsweep resume`"
+    )

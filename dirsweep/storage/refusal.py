@@ -16,7 +16,7 @@ _REMEDIES = {
 
 
 class Refused(OSError):
-    """Says which file was not written, what to do and how to go on."""
+    """Something that may pass is in the way: says what, what to do and how to go on."""
 
 
 def remedy(error: OSError) -> str:

@@ -8,6 +8,7 @@ state at home, for no pickle is ever read.
 """
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,12 +24,16 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from dirsweep.storage import refusal
 from dirsweep.sweep.driver import Driver
 from dirsweep.sweep.session import Resources
 from dirsweep.trainable import said
 
 NOTHING = {"memory": 1.0}
 """A byte: Tune knows no trial that takes nothing at all."""
+
+LOOK_SECONDS = 5.0
+"""Between two looks whether Ray has a node left."""
 
 Trainable = Callable[[Any], None]
 Result = TypeVar("Result")
@@ -114,6 +119,7 @@ class _Steps(_Link, Stopper):
     def __init__(self, driver: Driver, held: dict[str, Trial]) -> None:
         self.driver, self.held = driver, held
         self.started: set[str] = set()
+        self.looked = time.monotonic()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
@@ -131,10 +137,20 @@ class _Steps(_Link, Stopper):
             elif trial.status == Trial.RUNNING and self.driver.hangs(trial.config["key"]):
                 _kill(trial)
         self.guarded(self.driver.step, otherwise=None)
+        self.guarded(self._look_for_nodes, otherwise=None)
         if self.driver.gives_up:
             for trial in self.held.values():
                 _kill(trial)
         return self.driver.gives_up
+
+    def _look_for_nodes(self) -> None:
+        """See that Ray has a node left; without one Tune would wait for the next without end."""
+        if time.monotonic() - self.looked >= LOOK_SECONDS:
+            self.looked = time.monotonic()
+            if not any(node["Alive"] for node in ray.nodes()):
+                raise refusal.Refused(
+                    "Ray has died: none of its nodes lives. Go on with `dirsweep resume`: nothing is lost"
+                )
 
 
 def _kill(trial: Trial) -> None:
