@@ -19,20 +19,22 @@ import stores
 import sweeping
 import torch
 import yaml
-from traps import SPRUNG, TRAPS
+from traps import SPRUNG, TRAPS, opened
 
-from dirsweep import data, pipeline, publish, report, tracking
+from dirsweep import data, pictures, pipeline, publish, report, reuse, tracking
 from dirsweep.checkpoint import Store, latest, read_records
 from dirsweep.cluster.job import read_job
-from dirsweep.config import read_trial, read_yaml, with_dataset_file
+from dirsweep.config import TrialConfig, read_trial, read_yaml, with_dataset_file
 from dirsweep.data.image_decoding import read_image
 from dirsweep.data.image_store import read_manifest
 from dirsweep.ledger import Ledger
 from dirsweep.models import word_vectors
 from dirsweep.models.backbone import read_weights
+from dirsweep.report import verdict
+from dirsweep.result import read_measured
 from dirsweep.search.spec import read_spec
 from dirsweep.storage import Folder
-from dirsweep.tracking.record import read_run
+from dirsweep.tracking.record import FILES, read_run
 
 
 @pytest.fixture(autouse=True)
@@ -103,24 +105,57 @@ def parsed_dataset(path: Path) -> object:
 def test_files_that_a_user_names_run_nothing(tmp_path, trap, name, read):
     (tmp_path / "vectors.txt").write_text("word\n")
     (tmp_path / name).write_bytes(TRAPS[trap])
-    with suppress(ValueError, OSError):
+    with opened() as files, suppress(ValueError, OSError):
         read(tmp_path / name)
+    assert str(tmp_path / name) in files or name.endswith(".safetensors")  # which is opened by Rust code
+
+
+def predicted(trial: Folder) -> object:
+    return pipeline.predict(trial, pd.read_csv(trial.path.parent / "tiny.csv", dtype="str"))
+
+
+def trained_again(trial: Folder) -> object:
+    config = TrialConfig.model_validate_json((trial.path.parent / "config.json").read_text())
+    return pipeline.run_trial(config, trial, lambda record: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trap", TRAPS)
+@pytest.mark.parametrize(
+    ("read", "names"),
+    [
+        (predicted, ("config.json", "inputs.json", "model.safetensors")),
+        (trained_again, ("config.json", "facts.json", "metrics.json")),
+        (
+            lambda trial: pictures.draw(trial, "title"),
+            ("bins.csv", "val_predictions.csv", "records.jsonl", "metrics.json", "inputs.json"),
+        ),
+        (lambda trial: read_measured(trial, reuse.MEASURED), (reuse.MEASURED,)),
+        (reuse.reused_seconds, (reuse.FORK,)),
+    ],
+    ids=("predict", "train", "draw", "measured", "fork"),
+)
+def test_the_files_of_a_finished_trial_run_nothing(tmp_path, finished_sweep, read, names, trap):
+    shutil.copy(finished_sweep.parent / "tiny.csv", tmp_path)
+    shutil.copy(finished_sweep / "trials" / "0" / "config.json", tmp_path)
+    for name in names:
+        trial = Path(shutil.copytree(finished_sweep / "trials" / "0", tmp_path / "trial", dirs_exist_ok=True))
+        (trial / name).write_bytes(TRAPS[trap])
+        with opened() as files, suppress(ValueError, KeyError):
+            read(Folder(trial))
+        assert str(trial / name) in files
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trap", TRAPS)
 def test_the_files_of_a_finished_sweep_run_nothing(tmp_path, finished_sweep, trap):
-    names = ("model.safetensors", "inputs.json", "metrics.json", "config.json", "facts.json", "bins.csv")
-    for name in names:
-        trial = Path(shutil.copytree(finished_sweep / "trials" / "0", tmp_path / "trial", dirs_exist_ok=True))
-        (trial / name).write_bytes(TRAPS[trap])
-        with suppress(ValueError):
-            pipeline.predict(Folder(trial), pd.read_csv(finished_sweep.parent / "tiny.csv", dtype="str"))
-    for name in ("spec.yaml", "ledger.jsonl"):
-        sweep = stores.copied(finished_sweep, tmp_path, f"with-{name}")
+    for name in ("spec.yaml", "ledger.jsonl", "finalize/verdict.json"):
+        sweep = stores.copied(finished_sweep, tmp_path, f"with-{name.replace('/', '-')}")
+        (sweep / name).parent.mkdir(exist_ok=True)
         (sweep / name).write_bytes(TRAPS[trap])
-        with suppress(ValueError):
-            report.load(sweep)
+        with opened() as files, suppress(ValueError):
+            verdict.read(report.load(sweep))
+        assert str(sweep / name) in files
 
 
 @pytest.mark.slow
@@ -133,6 +168,7 @@ def test_the_files_of_a_tracked_run_and_of_a_registered_model_run_nothing(tmp_pa
         for file in files:
             file.write_bytes(trap)
         stores.forget_places()
-        with suppress(ValueError):
+        with opened() as read, suppress(ValueError):
             read_run(tracking.default_uri(tmp_path), runs["0"])
+        assert {Path(file).name for file in read if "mlartifacts" in file} >= set(FILES)
     publish.sync(sweep, None)
