@@ -132,7 +132,7 @@ def main(folder: Path) -> int:
     tiny.write_table(run.folder / "tiny.csv", rows=6000)
     space = sweeping.spec(
         run.folder,
-        {"stage1.epochs": 12, "stage1.batch_size": 16, "stage2.schedule.epochs": 4},
+        {"stage1.epochs": 12, "stage1.batch_size": 64, "stage2.schedule.epochs": 4},
         budget={"trials": TRIALS},
     )
     sweeping.write(space, run.sweep)
