@@ -49,6 +49,7 @@ ELSEWHERE = {
     "pipeline.py _check_processes": "how a trial was started, which no file says (test_group)",
     "trial_folder.py _check_files": "files that changed while a trial was stopped (test_custom_encoder)",
     "device.py _own_caches": "folders that others may write to (test_compiled)",
+    'device.py check: raise ValueError( f"device is cuda and': "a machine with too few GPUs (test_device)",
     'device.py check: raise ValueError( f"compiled': "a machine without a compiler (test_compiled)",
     "checkpoint/state.py": "a damaged state is removed and trained again (test_checkpoint)",
     "search/warm.py _take": "a sweep of the same data and method, as they are now (test_warm)",
