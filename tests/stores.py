@@ -12,10 +12,14 @@ from dirsweep.storage import Folder, Record
 from dirsweep.tracking import store
 
 
-def contents(uri: str, *, times: bool = True) -> dict[str, dict[str, Any]]:
-    """Every run of a store by its tag `trial`, "" for the sweep; with `times`, also when things happened."""
+def contents(uri: str, *, times: bool = True, sweep: str = "") -> dict[str, dict[str, Any]]:
+    """Every run of a store by its tag `trial`, "" for the sweep; with `times`, also when things happened.
+
+    sweep: which one, where the store has several.
+    """
     client = store.open_client(uri)
-    experiments = [one.experiment_id for one in client.search_experiments() if one.name != "Default"]
+    there = [one for one in client.search_experiments() if one.name != "Default"]
+    experiments = [one.experiment_id for one in there if sweep in ("", one.name)]
     runs = client.search_runs(experiments, max_results=1000)
     found = {run.data.tags.get("trial", ""): _content(client, run, times) for run in runs}
     assert len(found) == len(runs), "a run is there twice"

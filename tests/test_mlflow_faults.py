@@ -183,7 +183,7 @@ def test_a_server_that_is_down_at_the_start_or_dies_in_the_middle_gets_everythin
     assert proxy.down
     assert "items did not reach" in log_of("resume", folder).read_text()
     proxy.down, proxy.left = False, math.inf
-    begun = stores.contents(proxy.uri)
+    begun = stores.contents(proxy.uri, sweep=folder.name)
     assert begun.keys() < {"", *sweeping.trials(folder)}
     assert publish.sync(folder, None).left == []  # into the server, which the ledger names
     before = check_all_there(folder, proxy.uri)
@@ -220,7 +220,7 @@ def check_cost_nothing(found: dict[str, Any]) -> None:
 
 def check_all_there(folder: Path, uri: str) -> set[str]:
     """See that a store has every trial of the ledger once, with each epoch once; the names of the runs."""
-    runs, trials = stores.contents(uri), sweeping.trials(folder)
+    runs, trials = stores.contents(uri, sweep=folder.name), sweeping.trials(folder)
     assert runs.keys() == {"", *trials}
     for key, trial in trials.items():
         assert (runs[key]["status"], runs[key]["tags"]["status"]) == ("FINISHED", "COMPLETE")
