@@ -98,8 +98,9 @@ def test_sigterm_and_sigint_in_a_long_epoch_leave_a_checkpoint_of_its_middle(her
         assert (int(epoch), int(writer)) == (0, attempt)
         assert int(step) > reached  # the second went on from the first
         reached = int(step)
-        assert (folder.exists("STOP"), sweeping.records(folder)[-1]["kind"]) == (True, "end")
-        assert sweeping.records(folder)[-1]["why"] == "stopped"
+        assert folder.exists("STOP")
+        told = [record for record in sweeping.records(folder) if record["kind"] != "run"]
+        assert (told[-1]["kind"], told[-1]["why"]) == ("end", "stopped")  # ids of MLflow's runs may follow
         run = stores.contents(tracking.default_uri(folder.parent))["default-plain"]
         assert (run["status"], run["tags"]["status"]) == ("SCHEDULED", "OPEN")
         print(f"{number.name}: ended in {taken:.1f} s")

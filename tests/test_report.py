@@ -177,6 +177,20 @@ def test_reasons_of_failures_are_named_once_each_and_not_without_end(tmp_path):
     assert "Failed for 2 other reasons too, which --html and --json name." in lines
 
 
+def test_notes_that_differ_in_numbers_alone_are_told_once_and_hide_no_other(tmp_path):
+    ledger = begun(tmp_path / "a")
+    for trial in range(9):
+        ledger.write("ask", trial=str(trial), params={})
+        ledger.write("note", trial=str(trial), text=f"R2 is 0.{trial}, below 0.5")
+    ledger.write("note", trial="8", text="checkpoint 7 is damaged")
+    ledger.write("note", trial="8", text="checkpoint 8 is damaged")
+    assert report.damage(report.load(tmp_path / "a")) == [
+        "0, 1, 2, 3, 4, 4 more: R2 is 0.0, below 0.5 (the numbers are those of 0)",
+        "8: checkpoint 7 is damaged",
+        "8: checkpoint 8 is damaged",
+    ]
+
+
 def test_a_sweep_without_a_result_says_why(tmp_path):
     ledger = begun(tmp_path / "a")
     assert "No winner yet: no trial is complete." in shown(report.leaderboard(report.load(tmp_path / "a")))

@@ -1,6 +1,8 @@
 """Read a sweep's folder: its spec, its trials and controls, and who leads."""
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dirsweep.ledger import FILE, Ledger, TrialRecord, budget, of_drivers, trials
@@ -14,7 +16,7 @@ from dirsweep.storage import Folder, Place
 
 DEFAULT = "default"
 NOTES = 5
-"""So many notes of trials are said; all are in the ledger."""
+"""So many notes of trials are said, and so many names of those that say the same; all are in the ledger."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def load(folder: Place) -> SweepReport:
 
 def damage(report: SweepReport) -> list[str]:
     """What the sweep went on without, a sentence each: damaged records, and what its trials warned of."""
-    said = [f"{trial.trial}: {note}" for trial in report.trials.values() for note in trial.notes]
+    said = _warned_of(report.trials.values())
     if len(said) > NOTES:
         said[NOTES:] = [f"... and {len(said) - NOTES} more notes of trials, in {report.folder}/{FILE}"]
     if report.dropped:
@@ -96,3 +98,24 @@ def damage(report: SweepReport) -> list[str]:
         )
         said.insert(0, f"{dropped} over; what they said is asked or reported again")
     return said
+
+
+def _warned_of(trials: Iterable[TrialRecord]) -> list[str]:
+    """What trials warned of; what several say alike, but for numbers, is told once."""
+    alike = dict[tuple[str, int], dict[str, str]]()
+    for trial in trials:
+        said = Counter[str]()
+        for note in trial.notes:
+            kind = re.sub(r"[0-9.]+", "", note)
+            said[kind] += 1
+            alike.setdefault((kind, said[kind]), {})[trial.trial] = note
+    return [_told(notes) for notes in alike.values()]
+
+
+def _told(notes: dict[str, str]) -> str:
+    """The first of some notes, behind the trials that say it."""
+    names = list(notes)
+    if len(names) > NOTES:
+        names[NOTES:] = [f"{len(names) - NOTES} more"]
+    whose = f" (the numbers are those of {names[0]})" if len(set(notes.values())) > 1 else ""
+    return f"{', '.join(names)}: {notes[names[0]]}{whose}"
