@@ -134,8 +134,8 @@ def test_a_control_that_did_not_run_has_the_rows_of_the_same_configuration(finis
 def test_an_unfinished_sweep_has_what_there_is(finished_sweep: Path, tmp_path: Path):
     folder = shutil.copytree(finished_sweep, tmp_path / "tiny-1")
     lines = (folder / FILE).read_bytes().splitlines(keepends=True)
-    reported = [b'"kind":"report","trial":"2"' in line for line in lines]
-    (folder / FILE).write_bytes(b"".join(lines[: reported.index(True) + 2]))  # in the midst of trial 2
+    reported = [place for place, line in enumerate(lines) if b'"kind":"report","trial":"2"' in line]
+    (folder / FILE).write_bytes(b"".join(lines[: reported[1] + 1]))  # in the midst of trial 2
     shutil.rmtree(folder / "trials" / "2")
     found = dirsweep.load_sweep(folder)
     trials = found.trials.set_index("trial")
