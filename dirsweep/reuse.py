@@ -48,7 +48,7 @@ def shared_stage1(
         yield
         return
     keys = stage1.keys(config, dataset)
-    trial = str(folder.absolute())
+    trial = checkpoint.identity(folder)
     with lease(store.folder, keys[-1], trial, lambda: store.has(keys[-1]), gives_up):
         _fork(config, folder, attempt, store, keys)
         yield

@@ -171,3 +171,19 @@ def test_a_stop_saves_the_state_first(folder: Folder, monkeypatch: pytest.Monkey
     found = checkpoint.latest(folder)
     assert found is not None
     assert (found.epoch, found.step) == (5, 3)
+
+
+def test_a_trial_is_known_by_its_first_attempt_wherever_its_folder_lies(tmp_path: Path):
+    one, other = Folder(tmp_path / "1"), Folder(tmp_path / "2")
+    for folder in (one, other, one):
+        checkpoint.claim(folder)
+    known = checkpoint.identity(one)
+    (tmp_path / "1").rename(tmp_path / "moved")
+    assert checkpoint.identity(Folder(tmp_path / "moved")) == known
+    assert checkpoint.identity(other) != known
+
+
+def test_a_trial_whose_first_attempt_was_removed_is_known_by_its_folder(tmp_path: Path):
+    checkpoint.claim(Folder(tmp_path))
+    (tmp_path / "attempts" / "001").unlink()
+    assert checkpoint.identity(Folder(tmp_path)) == str(tmp_path)

@@ -11,6 +11,7 @@ from dirsweep.checkpoint.files import (
     claim,
     clear,
     discard,
+    identity,
     latest,
     save,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "claim",
     "clear",
     "discard",
+    "identity",
     "latest",
     "load_optimizer",
     "optimizer_tensors",

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import socket
+import uuid
 from dataclasses import dataclass
 
 from dirsweep.checkpoint.state import Notes, Tensors, pack, unpack
@@ -40,13 +41,21 @@ class Checkpoint:
 
 def claim(folder: Folder) -> int:
     """Take the next attempt number of the trial in `folder`; what earlier ones left half written goes."""
-    who = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+    who = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex}).encode()
     attempt = _highest_attempt(folder) + 1
     while not folder.put_if_absent(f"attempts/{attempt:03d}", who):
         attempt += 1
     for place in (folder, folder / "attempts", folder / "checkpoints"):
         place.tidy()
     return attempt
+
+
+def identity(folder: Folder) -> str:
+    """What tells the trial in `folder` from all others, also once the folder has moved: its first attempt."""
+    try:
+        return folder.read("attempts/001").decode(errors="replace")
+    except FileNotFoundError:  # someone removed it
+        return str(folder.absolute())
 
 
 def check_current(folder: Folder, attempt: int) -> None:
