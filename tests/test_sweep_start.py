@@ -1,6 +1,10 @@
 """What a sweep refuses before Ray starts, and what other terminals see of it."""
 
+import os
 import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +164,23 @@ def test_a_ray_without_tokens_is_refused_before_anything_is_written(tmp_path, mo
         sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", tracking=False)
     assert not sweep.is_there(tmp_path / "sweep")
     assert not (tmp_path / "sweep" / "spec.yaml").exists()
+
+
+ALONE = "from dirsweep.sweep.session import *\nwith ray_session(Resources(workers=3)) as held: print(held)"
+
+
+@pytest.mark.slow
+def test_a_sweep_without_an_address_has_a_ray_of_its_own_beside_one_of_ray_start(tmp_path: Path):
+    with tempfile.TemporaryDirectory(prefix="ray-") as short:  # for Ray's sockets
+        for place in (Path(short), Path(short) / "ray"):
+            place.mkdir(exist_ok=True)
+            (place / "ray_current_cluster").write_text("127.0.0.1:9")  # as `ray start` leaves it
+        env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        done = subprocess.run(
+            [sys.executable, "-c", ALONE],
+            env=env | {"RAY_TMPDIR": short},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr

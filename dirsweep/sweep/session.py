@@ -167,7 +167,9 @@ def _start(ray: Any, resources: Resources) -> None:
             raise ValueError("workers is for a sweep on one machine; with RAY_ADDRESS set leave it out")
         where = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
     else:
-        where = {"num_cpus": resources.local_workers * resources.cpus_per_trial, "include_dashboard": False}
+        cpus = resources.local_workers * resources.cpus_per_trial
+        # local: without an address Ray would join the one that `ray start` may have left on this machine
+        where = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     try:
         if "RAY_ADDRESS" not in os.environ:
             token.ensure()
