@@ -28,9 +28,10 @@ SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Head:
-    """Where a head is, and the file with its token."""
+    """Where a head is, for jobs (its dashboard) and for drivers, and the file with its token."""
 
     address: str
+    driver_address: str
     token_file: Path
     log: Path
 
@@ -86,7 +87,7 @@ def running(folder: Path, cpus: int = 2) -> Iterator[Head]:
         try:
             _wait(process, address, log)
             _wait_for_node(address, token.read_text(), log)
-            yield Head(address, token, log)
+            yield Head(address, f"127.0.0.1:{ports['port']}", token, log)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

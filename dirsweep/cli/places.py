@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dirsweep.storage import Folder
+from dirsweep.storage import Folder, refusal
 
 PROBE = ".probe"
 
@@ -41,12 +41,12 @@ def reached(folder: Folder, before: str = "") -> Iterator[None]:
     """Say how to reach an object store, `before` first, if it fails in the block.
 
     ConnectionError if it does not answer, which may pass, else ValueError. Of a folder on a disk what the
-    system says goes on as it is.
+    system says goes on as it is, and so does what was refused with its own remedy.
     """
     try:
         yield
     except OSError as error:
-        if folder.path is not None:
+        if folder.path is not None or isinstance(error, refusal.Refused):
             raise
         said = (
             f"{before}{error}; name a bucket of yours, and set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and "

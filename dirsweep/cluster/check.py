@@ -41,6 +41,7 @@ def look_around(
 
     Raises:
         ValueError: one line per problem, with the node and what was found; or as `ray_session`.
+        refusal.Refused: as `ray_session`.
         ConnectionError: an object store, or a node, does not answer; the same again, later, may do.
     """
     lacking = [name for name in variables if not os.environ.get(name)]

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from dirsweep.config import Config, TrialConfig
+from dirsweep.storage import refusal
 from dirsweep.sweep import token
 
 WORKER_SETTINGS = {
@@ -107,7 +108,7 @@ def at_once(resources: Resources) -> int:
     """How many trials a sweep would run at once: here, or on the cluster at RAY_ADDRESS, which is asked.
 
     Raises:
-        ValueError: as `ray_session`.
+        ValueError, refusal.Refused: as `ray_session`.
     """
     if "RAY_ADDRESS" in os.environ:
         with ray_session(resources) as workers:
@@ -126,7 +127,9 @@ def ray_session(resources: Resources) -> Iterator[int]:
     """Start Ray, or join the one at RAY_ADDRESS or in this process; gives how many trials run at once.
 
     Raises:
-        ValueError: Ray cannot start, is to start without tokens, or has no room for even one trial.
+        ValueError: Ray is to start without tokens, has no room for even one trial, or is not one of this
+            address, token and version.
+        refusal.Refused: Ray does not start, or none answers at RAY_ADDRESS; the same again, later, may do.
     """
     check_tokens()
     ours = {name: value for name, value in SETTINGS.items() if name not in os.environ}
@@ -170,15 +173,26 @@ def _start(ray: Any, resources: Resources) -> None:
         cpus = resources.local_workers * resources.cpus_per_trial
         # local: without an address Ray would join the one that `ray start` may have left on this machine
         where = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        token.ensure()
     try:
-        if "RAY_ADDRESS" not in os.environ:
-            token.ensure()
         ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # a plain one where a node of Ray's starts too slowly
-        place = os.environ.get("RAY_ADDRESS", "on this machine")
-        raise ValueError(
-            f"Ray cannot start ({place}): {error}; nothing is lost, `dirsweep resume` goes on from here"
-        ) from error
+        raise _explained(ray, error) from error
+
+
+def _explained(ray: Any, error: Exception) -> Exception:
+    """Why there is no Ray: ValueError for a wrong address, token or version, else what may pass."""
+    address = os.environ.get("RAY_ADDRESS")
+    said = f"Ray cannot start ({address or 'on this machine'}): {' '.join(str(error).split())}"
+    if "InvalidAuthToken" in str(error.__cause__):  # Ray itself says no more than that there is no connection
+        return ValueError(
+            f"{address}: the Ray there refuses the token from {token.source()}; it must be the one that it "
+            "was started with"
+        )
+    wrong_cluster = address and (isinstance(error, ValueError) or "Version mismatch" in said)
+    if wrong_cluster or isinstance(error, ray.exceptions.AuthenticationError):
+        return ValueError(said)
+    return refusal.Refused(f"{said}; nothing is lost, `dirsweep resume` goes on from here")
 
 
 def room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:

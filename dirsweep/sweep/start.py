@@ -71,9 +71,9 @@ def run(
 
     Raises:
         ValueError: the folder is taken or is a whole bucket, the data do not fit the spec, an earlier sweep
-            to start warm from does not, there can be no store of stage 1s, Ray cannot start, another driver
-            took the sweep over.
-        OSError: a disk takes no write, or an object store stays away.
+            to start warm from does not, there can be no store of stage 1s, RAY_ADDRESS names no Ray that
+            serves, another driver took the sweep over.
+        OSError: Ray cannot start, a disk takes no write, or an object store stays away.
     """
     folder = Folder(folder)
     storage = folder.parent

@@ -1,0 +1,72 @@
+"""Why there is no Ray: what another try may mend, and what only the user can."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import heads
+import pytest
+
+from dirsweep.storage import Folder
+
+SETTINGS = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_NUM_REDIS_GET_RETRIES": "1",
+    "RAY_gcs_rpc_server_connect_timeout_s": "1",
+    "RAY_py_gcs_connect_timeout_s": "1",
+}
+"""The last three: else Ray waits a quarter of an hour for a head that does not answer."""
+OTHER_VERSION = "import ray; ray.__version__ = '2.0.0'; "
+"""A driver of another Ray."""
+
+
+def look_around(storage: object, before: str = "", **environment: str) -> tuple[int, str]:
+    """A job's first command, which joins or starts a Ray: its status, and its last line."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", f"{before}from dirsweep import cli; cli.main()"),
+            *("jobs", "check", "--storage", str(storage)),
+        ],
+        env=kept | SETTINGS | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_ray_that_does_not_start_or_answer_may_do_so_later(tmp_path: Path, bucket: Folder):
+    status, told = look_around(bucket, RAY_TMPDIR="/proc/nowhere")  # not root either writes there
+    assert status == 1
+    assert told.startswith("error: Ray cannot start (on this machine): ")
+    assert told.endswith("; nothing is lost, `dirsweep resume` goes on from here")
+    [port] = heads.free_ports(1)
+    status, told = look_around(tmp_path, RAY_ADDRESS=f"127.0.0.1:{port}", RAY_AUTH_TOKEN="0" * 64)
+    assert status == 1
+    assert told.startswith(f"error: Ray cannot start (127.0.0.1:{port}): Failed to connect to Ray cluster")
+
+
+@pytest.mark.slow
+def test_an_address_or_a_token_that_is_none_is_bad_input(tmp_path: Path):
+    status, told = look_around(tmp_path, RAY_ADDRESS="nonsense", RAY_AUTH_TOKEN="0" * 64)
+    assert status == 2
+    assert told == "error: Ray cannot start (nonsense): Invalid address format: nonsense"
+    status, told = look_around(tmp_path, RAY_AUTH_TOKEN_PATH=str(tmp_path / "none"))
+    assert status == 2
+    assert "RAY_AUTH_TOKEN_PATH is set but file cannot be opened or is empty" in told
+
+
+@pytest.mark.slow
+def test_a_ray_of_another_token_or_version_is_bad_input(tmp_path: Path):
+    with heads.running(tmp_path) as head:
+        there = {"RAY_ADDRESS": head.driver_address, "RAY_AUTH_TOKEN": head.token_file.read_text()}
+        status, told = look_around(tmp_path, **there | {"RAY_AUTH_TOKEN": "0" * 64})
+        assert status == 2
+        refused = f"error: {head.driver_address}: the Ray there refuses the token from RAY_AUTH_TOKEN; "
+        assert told == f"{refused}it must be the one that it was started with"
+        status, told = look_around(tmp_path, OTHER_VERSION, **there)
+        assert status == 2
+        assert told.startswith(f"error: Ray cannot start ({head.driver_address}): Version mismatch: ")
