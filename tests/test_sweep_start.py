@@ -1,6 +1,7 @@
 """What a sweep refuses before Ray starts, and what other terminals see of it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,18 +41,61 @@ def test_a_folder_that_exists_is_refused(tmp_path: Path):
         sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep")
 
 
-def test_a_sweep_whose_driver_died_before_its_first_record_is_begun_by_the_same_command(tmp_path: Path):
+@pytest.mark.slow
+def test_a_sweep_whose_driver_died_before_its_first_record_is_begun_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     folder, spec = tmp_path / "sweep", sweeping.spec(tmp_path)
     folder.mkdir()
     tree = spec.model_dump(mode="json", by_alias=True)
     (folder / "spec.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))  # as far as it came
     (folder / half_written("ledger.jsonl", NO_PROCESS)).write_text("half a record")
-    (tmp_path / "stage1").symlink_to("/proc")  # refused, but later than a folder that is taken
-    with pytest.raises(ValueError, match="cannot write in the store of stage 1s"):
-        sweep.run(spec, folder, tracking=False)
-    assert {file.name for file in folder.iterdir()} == {"spec.yaml", "driver.lock"}
     with pytest.raises(ValueError, match="there is something already"):
         sweep.run(sweeping.spec(tmp_path, budget={"trials": 9}), folder, tracking=False)
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")  # refused, but later than a folder that is taken
+    with pytest.raises(ValueError, match="Invalid address format"):
+        sweep.run(spec, folder, tracking=False)
+    assert {file.name for file in folder.iterdir()} == {"spec.yaml", "driver.lock", "ledger.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "message"),
+    [
+        (0, "'fixed.device' is cuda, but a trial is given no GPU"),
+        (1, "a trial asks for 1 CPUs and 1 GPUs on one machine, but there are .* and 0 GPUs"),
+        (2, "set `processes: 2` in `fixed`, or give it one GPU"),
+    ],
+)
+def test_a_run_that_is_refused_leaves_nothing_that_would_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, message: str
+):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    spec, storage = sweeping.spec(tmp_path, {"device": "cuda"}), tmp_path / "sweeps"
+    with pytest.raises(ValueError, match=message):
+        sweep.run(spec, storage / "cuda-1", resources=Resources(gpus_per_trial=gpus))
+    assert not storage.exists()
+
+
+def test_workers_are_refused_for_a_cluster_before_there_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(ValueError, match="with RAY_ADDRESS set leave it out"):
+        sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", resources=Resources(workers=2), tracking=False)
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.slow
+def test_of_two_drivers_that_begin_one_sweep_at_once_the_lock_lets_one(tmp_path: Path):
+    folder = tmp_path / "sweep"
+    sweeping.write(sweeping.spec(tmp_path, budget={"trials": 1}), folder)
+    with sweeping.Process("run", folder, 1) as one, sweeping.Process("run", folder, 1) as other:
+        finished, refused = sorted([one.wait(), other.wait()])
+    assert finished.startswith("finished")
+    assert re.match(
+        f"refused: {folder}: (another driver runs this sweep|there is something already)", refused
+    )
+    assert [record["kind"] for record in Ledger.open(Folder(folder)).records].count("open") == 1
 
 
 def test_a_store_that_cannot_be_written_is_refused_before_anything_begins(tmp_path: Path):
@@ -60,7 +104,7 @@ def test_a_store_that_cannot_be_written_is_refused_before_anything_begins(tmp_pa
         ValueError, match=r"stage1: cannot write in the store of stage 1s .*another --storage"
     ):
         sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", tracking=False)
-    assert [file.name for file in (tmp_path / "sweep").iterdir()] == ["driver.lock"]
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_resume_refuses_a_folder_without_a_sweep(tmp_path: Path):
@@ -162,8 +206,7 @@ def test_a_ray_without_tokens_is_refused_before_anything_is_written(tmp_path, mo
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(ValueError, match=r"^RAY_AUTH_MODE=disabled: .* set it to token$"):
         sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", tracking=False)
-    assert not sweep.is_there(tmp_path / "sweep")
-    assert not (tmp_path / "sweep" / "spec.yaml").exists()
+    assert not (tmp_path / "sweep").exists()
 
 
 ALONE = "from dirsweep.sweep.session import *\nwith ray_session(Resources(workers=3)) as held: print(held)"

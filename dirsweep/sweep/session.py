@@ -131,7 +131,7 @@ def ray_session(resources: Resources) -> Iterator[int]:
             address, token and version.
         refusal.Refused: Ray does not start, or none answers at RAY_ADDRESS; the same again, later, may do.
     """
-    check_tokens()
+    check(resources)
     ours = {name: value for name, value in SETTINGS.items() if name not in os.environ}
     if "ray" in sys.modules:
         # Ray has read its mode at its import: set now, it would reach Ray's processes and not this one. A
@@ -152,6 +152,17 @@ def ray_session(resources: Resources) -> Iterator[int]:
             del os.environ[name]
 
 
+def check(resources: Resources) -> None:
+    """Refuse what can be known before Ray starts: no tokens, `workers` for a cluster, no room here."""
+    check_tokens()
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():  # the size of that one decides
+        return
+    if "RAY_ADDRESS" not in os.environ:
+        at_once(resources)
+    elif resources.workers is not None:
+        raise ValueError("workers is for a sweep on one machine; with RAY_ADDRESS set leave it out")
+
+
 def check_tokens() -> None:
     """Refuse a Ray that takes commands from whoever reaches it, and a token that others can read."""
     mode = os.environ.get("RAY_AUTH_MODE", "token")
@@ -166,8 +177,6 @@ def check_tokens() -> None:
 def _start(ray: Any, resources: Resources) -> None:
     where: dict[str, Any]
     if "RAY_ADDRESS" in os.environ:
-        if resources.workers is not None:
-            raise ValueError("workers is for a sweep on one machine; with RAY_ADDRESS set leave it out")
         where = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
     else:
         cpus = resources.local_workers * resources.cpus_per_trial

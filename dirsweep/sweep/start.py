@@ -16,9 +16,9 @@ from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import FILE, check_data, encoder_files, read_own_spec
 from dirsweep.search.warm import Warm, gather
 from dirsweep.storage import File, Folder, Place, Record
-from dirsweep.sweep import lock, provenance, pruning, stopping, store, told
+from dirsweep.sweep import lock, provenance, pruning, session, stopping, store, told
 from dirsweep.sweep.progress import OnChange, Progress, Sums, progress
-from dirsweep.sweep.session import Resources, check_tokens, ray_session
+from dirsweep.sweep.session import Resources, ray_session
 
 if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
@@ -78,25 +78,32 @@ def run(
     folder = Folder(folder)
     storage = folder.parent
     content = yaml.safe_dump(spec.model_dump(mode="json", by_alias=True), sort_keys=False).encode()
-    uri = _tracking_uri(folder, tracking_uri) if tracking else None  # before the folder is made
+    uri = _tracking_uri(folder, tracking_uri) if tracking else None
+    resources = resources or Resources()
+    # all that can refuse comes before the first file: a folder with a lock in it would take the name
+    _check_free(folder, content)
+    resources.check(spec.default_config())
+    session.check(resources)
+    check_data(spec)
+    opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
+    warm = gather(spec, opening["data"])
+    store.check_writable(storage)
     with lock.held(folder) as lost:
-        there = [name for name in folder.list() if name.split("/")[0] != lock.FILE]
-        if there and (there != [SPEC] or folder.read(SPEC) != content):  # else its driver died at once
-            raise ValueError(
-                f"{folder}: there is something already; `dirsweep resume {folder}` goes on with a sweep, "
-                "another --name begins a new one"
-            )
-        check_data(spec)
-        store.check_writable(storage)
-        resources = resources or Resources()
-        check_tokens()  # this and the next refuse before anything is written
-        resources.check(spec.default_config())
-        opening = provenance.opening(spec, data.load(spec.default_config().dataset), resources)
-        warm = gather(spec, opening["data"])
+        _check_free(folder, content)  # of another driver, which was here in the meantime
         folder.put(SPEC, content)
         records = Ledger.create(folder, name=folder.absolute().name, **opening)
         _warm_up(records, warm, spec, on_change)
         return _drive(spec, folder, records, lost, resources, uri, system_metrics, on_change, trial)
+
+
+def _check_free(folder: Folder, content: bytes) -> None:
+    """Refuse a folder that holds more than this sweep's own spec, as a driver leaves it that died at once."""
+    there = [name for name in folder.list() if name.split("/")[0] != lock.FILE]
+    if there and (there != [SPEC] or folder.read(SPEC) != content):
+        raise ValueError(
+            f"{folder}: there is something already; `dirsweep resume {folder}` goes on with a sweep, "
+            "another --name begins a new one"
+        )
 
 
 def resume(
@@ -136,8 +143,8 @@ def resume(
             # its first driver died before it wrote what it took
             _warm_up(records, gather(spec, records.opening["data"]), spec, on_change)
         resources = resources or Resources()
-        check_tokens()
         resources.check(spec.default_config())
+        session.check(resources)
         if extra_trials:
             records.write("budget", trials=extra_trials)
         return _drive(spec, folder, records, lost, resources, uri, system_metrics, on_change, trial)
