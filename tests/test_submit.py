@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def stand_in(tmp_path):
         file = tmp_path / "bin" / name
         file.write_text(
             f'#!/bin/sh\necho "$@" >{tmp_path}/{name}.arguments\n/bin/cat >{tmp_path}/{name}.input\n'
-            f"echo '{says}' {'>&2' if status else ''}\nexit {status}\n"
+            f"echo {shlex.quote(says)} {'>&2' if status else ''}\nexit {status}\n"
         )
         file.chmod(0o755)
 
@@ -330,8 +331,47 @@ def test_kubectl_lists_reads_and_stops_jobs_and_without_it_its_command_is_told(
         f"error: no kubectl is on the PATH; where there is one, run: kubectl {handed}\n",
     )
     stand_in("kubectl", "not found", status=1)
-    assert run("jobs", *words.split(), "--to", "kuberay").status == 2
+    done = run("jobs", *words.split(), "--to", "kuberay")
+    assert (done.status, done.err) == (2, "error: kubectl: not found\n")
     assert (tmp_path / "kubectl.arguments").read_text() == f"{handed}\n"
+
+
+LOGGED = """\
+E1126 12:00:00.000101     265 memcache.go:265] couldn't get current server API group list: Get "https://10.0.0.1"
+E1126 12:00:00.000202     265 memcache.go:265] couldn't get current server API group list: Get "https://10.0.0.1"
+"""
+REFUSED = "The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port?"
+REACH = "see that the cluster is up, and is the one that `kubectl config current-context` names"
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (f"{LOGGED}{REFUSED}", f"{REFUSED}; {REACH}"),
+        (f"{LOGGED}Error from server (Forbidden): no", "Error from server (Forbidden): no"),
+        (LOGGED, 'couldn\'t get current server API group list: Get "https://10.0.0.1"'),
+        ("", "it ended with status 1"),
+    ],
+)
+def test_of_a_kubectl_that_fails_its_words_are_shown_and_not_its_log(run, stand_in, says, told):
+    stand_in("kubectl", says, status=1)
+    for words in ("list", "logs mine", "stop mine"):
+        done = run("jobs", *words.split(), "--to", "kuberay")
+        assert (done.status, done.out, done.err) == (2, "", f"error: kubectl: {told}\n")
+    if says.startswith(LOGGED):
+        done = run("submit", JOBS / "kuberay.yaml", "--to", "kuberay")
+        assert done.err == f"error: {JOBS / 'kuberay.yaml'}: kubectl refused the job: {told}\n"
+
+
+def test_what_kubectl_says_beside_its_answer_is_shown_too(capfd, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    file = tmp_path / "kubectl"
+    file.write_text("#!/bin/sh\necho the answer; echo No resources found >&2\n")
+    file.chmod(0o755)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["jobs", "list", "--to", "kuberay"])
+    assert ended.value.code == 0
+    assert capfd.readouterr() == ("the answer\n", "No resources found\n")
 
 
 # ---- Slurm

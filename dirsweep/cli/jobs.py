@@ -205,18 +205,18 @@ def _show(name: str, status: str, began: float | None, ended: float | None) -> N
 
 
 def _kubectl(namespace: str | None, *words: str) -> None:
-    """Let kubectl do it. ValueError that says what to run elsewhere if there is none."""
+    """Let kubectl do it. ValueError that says why it did not, or what to run elsewhere if there is none."""
     import shlex
 
-    from dirsweep.cluster import kuberay
+    from dirsweep.cluster import kubectl
 
     words = (*words, *(["--namespace", namespace] if namespace else []))
-    status = kuberay.kubectl(*words)
-    if status is None:
+    said = kubectl.run(*words)
+    if said is None:
         command = shlex.join(["kubectl", *words])
         raise ValueError(f"no kubectl is on the PATH; where there is one, run: {command}")
-    if status:
-        raise typer.Exit(2)  # it has said why
+    if said:
+        typer.echo(said, err=True)  # no failure: "No resources found in default namespace."
 
 
 @jobs.command()

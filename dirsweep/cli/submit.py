@@ -54,13 +54,13 @@ def submit(
 
 
 def _to_kubernetes(job: "Job", dry_run: bool, out: Path | None, follow: bool) -> None:
-    from dirsweep.cluster import kuberay
+    from dirsweep.cluster import kubectl, kuberay
 
     text = kuberay.manifests(job)
     if dry_run:
         typer.echo(text, nl=False)
         return
-    said = kuberay.apply(text) if out is None else None
+    said = kubectl.apply(text) if out is None else None
     if said is None:
         if follow:
             raise ValueError("--follow: no kubectl is on the PATH; without --follow the manifest is written")

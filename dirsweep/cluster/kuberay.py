@@ -4,8 +4,6 @@ The cluster is made for the job and goes with it. Its token is made by KubeRay (
 token`), and secrets are named, never held. No trial runs on the head: it has the driver.
 """
 
-import shutil
-import subprocess
 from importlib.metadata import version
 from typing import Any
 
@@ -22,7 +20,6 @@ KEEP_SECONDS = 60
 """How long the cluster outlives its job, so that the last of the log is fetched; record and log stay."""
 IDLE_SECONDS = 120
 """How long a worker may be idle before the autoscaler takes it away."""
-PATIENCE = 60  # seconds for kubectl
 
 
 def manifests(job: Job) -> str:
@@ -63,31 +60,6 @@ def manifests(job: Job) -> str:
         "spec": {**spec, "rayClusterSpec": cluster},
     }
     return yaml.dump_all([config, ray_job], Dumper=_Dumper, sort_keys=False, width=110)
-
-
-def apply(text: str) -> str | None:
-    """Hand manifests to kubectl, if there is one; what it said, or None.
-
-    Raises:
-        ValueError: it refused them, or did not answer.
-    """
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        return None
-    command = [kubectl, "apply", "-f", "-"]
-    try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"kubectl did not answer within {PATIENCE} s; is its cluster reachable?") from None
-    if done.returncode:
-        raise ValueError(f"kubectl refused the job: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout.strip()
-
-
-def kubectl(*words: str) -> int | None:
-    """Let kubectl do it, and say what it says; its exit status, or None if there is no kubectl."""
-    program = shutil.which("kubectl")
-    return None if program is None else subprocess.run([program, *words]).returncode
 
 
 def _checked(job: Job) -> tuple[Kubernetes, list[WorkerGroup]]:
