@@ -7,7 +7,6 @@ given reports as text, and a temporary folder. It pickles what it is given: thes
 state at home, for no pickle is ever read.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from ray.tune.search import Searcher
 
 from dirsweep.storage import refusal
 from dirsweep.sweep.driver import Driver
+from dirsweep.sweep.scratch import EXPERIMENT, scratch
 from dirsweep.sweep.session import Resources
 from dirsweep.trainable import said
 
@@ -192,7 +192,7 @@ def drive(driver: Driver, trainable: Trainable, resources: Resources) -> None:
     """Trials that Tune has, by Tune's id."""
     alone = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     per_trial = alone if driver.processes == 1 else NOTHING  # of several, each process takes its own
-    with tempfile.TemporaryDirectory(prefix="dirsweep-") as folder, _keys_out_of_sight():
+    with scratch() as folder, _keys_out_of_sight():
         tuner = tune.Tuner(
             tune.with_resources(trainable, per_trial),
             tune_config=tune.TuneConfig(
@@ -205,8 +205,8 @@ def drive(driver: Driver, trainable: Trainable, resources: Resources) -> None:
                 trial_dirname_creator=_name,
             ),
             run_config=tune.RunConfig(
-                name="sweep",
-                storage_path=str(Path(folder)),
+                name=EXPERIMENT,
+                storage_path=str(folder),
                 stop=_Steps(driver, held),
                 failure_config=tune.FailureConfig(max_failures=0),
                 verbose=0,
