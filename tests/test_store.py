@@ -139,17 +139,15 @@ def test_a_lease_beats_on_after_a_failed_write_and_its_end_hides_no_error(
     assert "the lease is not given back" in caplog.text
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_lease_that_was_given_up_is_free_at_once(folder: Folder):
     with (
         pytest.raises(RuntimeError, match="training failed"),
         lease.lease(folder, "k", "a trial", lambda: False, lambda: False),
     ):
         raise RuntimeError("training failed")
-    begun = time.monotonic()
-    with lease.lease(folder, "k", "a trial", lambda: False, lambda: False) as mine:
+    # another, for a trial has its own lease back anyway; one that would have to wait is stopped
+    with lease.lease(folder, "k", "another", lambda: False, lambda: True) as mine:
         assert mine
-    assert time.monotonic() - begun < 0.3
 
 
 @pytest.mark.usefixtures("quick")
