@@ -7,6 +7,7 @@ dead driver can report to it. With RAY_ADDRESS the cluster there is used and lef
 import logging
 import math
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ SETTINGS = WORKER_SETTINGS | {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # they go to the ledger and the trial's folder
 }
 """Settings of the driver, where the user's environment does not say otherwise."""
+CONNECT_SECONDS = 10.0
+"""For a head to take a connection."""
 FINEST = 10_000
 """Into how many parts Ray divides a GPU at most."""
 
@@ -177,6 +180,7 @@ def check_tokens() -> None:
 def _start(ray: Any, resources: Resources) -> None:
     where: dict[str, Any]
     if "RAY_ADDRESS" in os.environ:
+        _reach(os.environ["RAY_ADDRESS"])
         where = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
     else:
         cpus = resources.local_workers * resources.cpus_per_trial
@@ -187,6 +191,23 @@ def _start(ray: Any, resources: Resources) -> None:
         ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # a plain one where a node of Ray's starts too slowly
         raise _explained(ray, error) from error
+
+
+def _reach(address: str) -> None:
+    """See that something listens at HOST:PORT, for Ray itself tries for a quarter of an hour in silence.
+
+    Of an address of another form Ray is the judge. Raises refusal.Refused.
+    """
+    host, _, port = address.rpartition(":")
+    if "/" in host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise refusal.Refused(
+            f"RAY_ADDRESS={address}: no Ray answers there ({error}); see that its head is up and that this "
+            "machine reaches it. Nothing is lost, `dirsweep resume` goes on from here"
+        ) from error
 
 
 def _explained(ray: Any, error: Exception) -> Exception:
