@@ -6,6 +6,8 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 
 SCALE ?= small
+# Files of tests that run at a time: on two cores one waits while the other works
+TESTERS ?= 2
 
 # The composed cluster; make up CUDA=1 gives its worker the machine's GPUs
 JOB ?= docker/demo.yaml
@@ -20,8 +22,8 @@ help:  ## list the targets
 sweep: .venv/installed  ## install, sweep the two-stage method on the diamonds table, print the leaderboard
 	@$(BIN)/dirsweep run search_spaces/all.yaml
 
-test: .venv/installed-test  ## run all tests
-	$(BIN)/python -m pytest
+test: .venv/installed-test  ## run all tests, TESTERS=2 files at a time
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed-test  ## lint, format, types, layers; changes nothing
 	$(BIN)/ruff check .

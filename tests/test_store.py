@@ -185,6 +185,7 @@ def test_pruning_takes_what_a_dead_writer_left_half_written(tmp_path: Path):
     assert not half.exists()
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_lease_of_a_dead_owner_keeps_nothing_from_pruning(folder: Folder):
     store = Store(folder)
     store.put("k", {"x": torch.ones(8)}, {"time": time.time() - 100})

@@ -23,6 +23,7 @@ import jsonschema
 import pytest
 import tiny
 import yaml
+from ray._raylet import AuthenticationTokenLoader
 from sweeping import wait_for
 
 from dirsweep import cli, data, sweep
@@ -43,6 +44,13 @@ question: Which weight?
 searched: {stage2.norm_weight: {uniform: [0.0, 2.0]}}
 budget: {trials: 3}
 """
+
+
+@pytest.fixture(autouse=True)
+def forget_tokens():
+    """Let Ray forget the token of a test: in one process it looks for one but once."""
+    yield
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @pytest.fixture
