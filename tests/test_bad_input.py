@@ -24,7 +24,7 @@ READERS = (
     *(f"data/{name}.py" for name in ("labelled", "split", "table", "target")),
     *(
         "shots.py",
-        "ledger.py",
+        "ledger/file.py",
         "kinds.py",
         "pipeline.py",
         "trial_folder.py",
@@ -37,15 +37,14 @@ READERS = (
 )
 """Modules that say what a file of the user's, or of a sweep, may hold."""
 ELSEWHERE = {
-    "cluster/kuberay.py apply": "the answer of kubectl (test_submit)",
     "cluster/slurm.py submit": "the answer of sbatch (test_submit)",
     "data/image_decoding.py _append": "a store that shrank while it was made (test_image_store)",
     "data/image_store.py check_bytes": "test is opened by finalize alone (test_images)",
     "data/inputs.py encode": "rows to predict for (test_image_encoders, test_sentence_encoder)",
     "shots.py index": "labels that were not checked before (test_shots)",
     "shots.py cut_shots": "a split without training rows, refused where it is cut (test_shots)",
-    "ledger.py create": "a sweep that is there already (test_ledger)",
-    'ledger.py open: raise ValueError(f"{path}: no such file': "commands look first (test_ledger)",
+    "ledger/file.py create": "a sweep that is there already (test_ledger)",
+    'ledger/file.py open: raise ValueError(f"{path}: no such file': "commands look first (test_ledger)",
     "pipeline.py _check_processes": "how a trial was started, which no file says (test_group)",
     "trial_folder.py _check_files": "files that changed while a trial was stopped (test_custom_encoder)",
     "device.py _own_caches": "folders that others may write to (test_compiled)",

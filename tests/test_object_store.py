@@ -23,10 +23,10 @@ import sweeping
 import typer
 from objects import BUCKET
 
-from dirsweep import cli, ledger, sweep
+from dirsweep import cli, sweep
 from dirsweep.cli.places import check_writable
 from dirsweep.cluster.inside import NO_USE
-from dirsweep.ledger import FILE, Ledger
+from dirsweep.ledger import FILE, Ledger, file
 from dirsweep.storage import Folder, beats, server
 from dirsweep.storage.bucket import Bucket
 from dirsweep.storage.holder import this_process
@@ -406,7 +406,7 @@ def packs(folder: Folder) -> list[str]:
 
 @pytest.fixture
 def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "PACK", 5)
+    monkeypatch.setattr(file, "PACK", 5)
 
 
 @pytest.mark.usefixtures("small_packs")
