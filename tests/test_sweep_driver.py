@@ -41,11 +41,17 @@ class Bench:
         self.driver = Driver(self.book, rule, 2, self.shown.append, self.taken_over)
 
     def take(self) -> Assignment:
-        """The next trial, taken up by a worker."""
-        assignment = self.driver.next()
-        assert assignment is not None
-        self.driver.started(assignment["key"])
-        return assignment
+        """The next trial, taken up by a worker; the sampler may take longer over it than a driver waits."""
+        found: list[Assignment] = []
+
+        def is_there() -> bool:
+            assignment = self.driver.next()
+            found.extend([assignment] if assignment else [])
+            return bool(found)
+
+        sweeping.wait_for(is_there, "a trial")
+        self.driver.started(found[0]["key"])
+        return found[0]
 
     def report(self, key: str, epoch: int, mae: float, of: int = 4) -> bool:
         numbers = {"epoch": epoch, "of": of, "fraction": epoch / of, "stage": "stage1", "seconds": 0.5}

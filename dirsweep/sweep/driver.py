@@ -8,15 +8,15 @@ of them are told, further seeds of the promising ones and then the best trial's 
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from threading import Event
 from typing import Any
 
 from dirsweep.ledger import TrialRecord
-from dirsweep.search.best import promising, ranked
 from dirsweep.storage import refusal
-from dirsweep.sweep import controls, stopping
+from dirsweep.sweep import stopping
 from dirsweep.sweep.book import Book
+from dirsweep.sweep.due import Due
 from dirsweep.sweep.progress import OnChange, Progress, outcome, progress, titled
 from dirsweep.sweep.pruning import Pruning, Rule
 from dirsweep.sweep.silence import Silence
@@ -57,6 +57,7 @@ class Driver:
         self._failures: dict[str, int] = {}
         self._news = 0
         self._waiting = Waiting(book.config)
+        self._due = Due(book, self._waiting)
         self._exhausted = False
         self._heard = self._alive = False
         """Whether any trial reported, and whether any said that it lives."""
@@ -86,7 +87,9 @@ class Driver:
             elif self._handed:
                 return None
             else:
-                self._queue_last_controls()
+                self._settle(wait=True)
+                self._due.once_all_is_told()
+                self._settle(wait=True)
                 self._exhausted = not self._waiting
         return None
 
@@ -108,41 +111,6 @@ class Driver:
             return False
         relative = any(constraint.of is not None for constraint in self._book.spec.constraints)
         return not (relative and self._book.records["default-plain"].state == "OPEN")
-
-    def _queue_last_controls(self) -> None:
-        """Queue the controls that are due once nothing is open."""
-        self._settle(wait=True)
-        self._queue_default_controls()
-        spec, records = self._book.spec, self._book.records
-        if not self._waiting:
-            for trial in promising(spec, records):
-                self._queue_controls(controls.repeats(trial, spec.repeats.seeds, records))
-        best = ranked(spec, records)
-        if best and not self._waiting:
-            self._queue_controls(controls.due(best[0].trial, best[0].params, records))
-        self._settle(wait=True)
-
-    def _queue_default_controls(self) -> None:
-        self._queue_controls(controls.due(controls.DEFAULT, {}, self._book.records))
-
-    def _queue_controls(self, due: Sequence[controls.Control]) -> None:
-        """Queue controls that are due; one whose very configuration was run takes its numbers."""
-        spec, records = self._book.spec, self._book.records
-        for control in due:
-            config = controls.trial_config(spec, control.of, control.control, control.params)
-            open_now = [record.trial for record in records.values() if record.state == "OPEN"]
-            if any(self._book.config(key) == config for key in open_now):
-                continue  # its numbers are on their way: it comes up again when nothing is open
-            self._book.add_control(control)
-            self._queue_control(control.key)
-
-    def _queue_control(self, key: str) -> None:
-        twin = controls.same_config(self._book.spec, self._book.config(key), self._book.records.values())
-        if twin is None:
-            self._waiting.append(key)
-        else:
-            reason = f"same configuration as {twin.trial}"
-            self._book.tell(key, "COMPLETE", reason, metrics=twin.metrics, epoch=twin.epoch)
 
     def _hand_out(self, key: str) -> Assignment | None:
         try:
@@ -315,12 +283,12 @@ class Driver:
         """Rebuild the pruning rule and the queue from the ledger."""
         records = self._book.records
         behind = self._pruning.replay(self._book.ledger.records, records)
-        self._queue_default_controls()
+        self._due.of_default()
         for record in list(records.values()):
             if record.state == "OPEN" and record.trial not in self._waiting:
                 if record.trial in behind:  # the driver died between the decision and the tell
                     self._prune(record)
                 elif record.kind == "control" and not record.attempts:  # or it died before it copied a twin's
-                    self._queue_control(record.trial)
+                    self._due.take_up(record.trial)
                 else:
                     self._waiting.append(record.trial)
