@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 from dirsweep.config import TrialConfig
+from dirsweep.leftover import Memory
 from dirsweep.storage import STOP, Folder, Place, Record, refusal
 from dirsweep.together import hearing, train_together
 
@@ -29,6 +30,8 @@ REFUSED = "REFUSED"
 """How a trial ends whose disk takes no write."""
 ALIVE: Record = {"alive": True}
 """What a trial says between two epochs, so that a long one is told from a trial that hangs."""
+MEMORY = Memory()
+"""Of this process, whatever trials it runs."""
 
 
 class Assignment(TypedDict):
@@ -56,10 +59,14 @@ class Assignment(TypedDict):
     """"CPU" and "GPU" of each of its processes, where it has several."""
 
 
-def trial(assignment: Assignment) -> None:
-    """Run one trial and report to Tune; the function that a sweep hands to Tune."""
+def trial(assignment: Assignment, memory: Memory = MEMORY) -> None:
+    """Run one trial and report to Tune; the function that a sweep hands to Tune.
+
+    Raises Leftover, before anything of the trial has begun, where the process is no longer fit for one.
+    """
     if Folder(assignment["sweep"]).exists(STOP):
         return
+    memory.check()
     with listening() as notes:
         _run(assignment, notes)
 

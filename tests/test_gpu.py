@@ -19,6 +19,7 @@ from dirsweep import checkpoint, data, device, models, pipeline, stage1
 from dirsweep.checkpoint import Journal, Store
 from dirsweep.checkpoint import journal as journals
 from dirsweep.config import Images, TrialConfig, settings
+from dirsweep.leftover import TOLERATED, Leftover, Memory
 from dirsweep.loop.feed import feed
 from dirsweep.methods.conr import conr
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
@@ -288,6 +289,21 @@ def test_a_trial_that_finds_no_memory_says_what_it_took_and_others_go_on(colours
     assert torch.cuda.memory_allocated() < 2**28  # nothing holds what the trial had
     small = on_gpu(colours, encoder={"name": "small_cnn"})
     assert run(small, tmp_path / "shared", gpu_share=0.01) == run(small, tmp_path / "alone")
+
+
+def test_trials_leave_nothing_behind_and_a_process_that_something_was_left_in_begins_no_other(
+    colours, tmp_path
+):
+    memory = Memory()
+    memory.check()
+    for number, layers in enumerate(("all", "last_block")):
+        run(on_gpu(colours, **RESNET, **{"stage2.layers": layers}), tmp_path / str(number))
+        memory.check()
+    left = torch.empty(2 * TOLERATED, dtype=torch.uint8, device="cuda")
+    with pytest.raises(Leftover, match=r"its process holds 5\d\d MiB of GPU memory, \d+ MiB when it first"):
+        memory.check()
+    del left
+    memory.check()
 
 
 def test_a_model_trained_on_a_gpu_predicts_on_a_cpu(colours, tmp_path):

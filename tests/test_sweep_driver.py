@@ -221,6 +221,20 @@ def test_a_trial_that_fails_three_times_has_failed_and_says_why(bench: Bench):
     assert "File somewhere" in (bench.book.folder / "trials" / "0").read("error.txt").decode()
 
 
+def test_workers_that_are_given_up_before_a_trial_begins_cost_it_no_attempt(bench: Bench):
+    error = "Traceback\n  File somewhere\ndirsweep.leftover.Leftover: its process holds 512 MiB of GPU memory"
+    for _ in range(4):
+        assert bench.take()["key"] == "default-plain"
+        bench.driver.failed("default-plain", error)
+    assert not bench.driver.over
+    told = "worker was given up before it began (its process holds 512 MiB of GPU memory), another takes the"
+    assert told in bench.shown[-1].message
+    assert not bench.book.trial_folder("default-plain").exists("error.txt")
+    bench.take()
+    bench.finish("default-plain", 9.0)
+    assert bench.states() == {"default-plain": "COMPLETE", "default-mu0": "OPEN"}
+
+
 def test_a_trial_that_ends_without_a_result_is_handed_out_again(bench: Bench):
     bench.run_controls()
     bench.take()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from threading import Event
 from typing import Any
 
+from dirsweep import leftover
 from dirsweep.ledger import TrialRecord
 from dirsweep.storage import refusal
 from dirsweep.sweep import stopping
@@ -180,6 +181,8 @@ class Driver:
     def failed(self, key: str, error: str, *, died: bool = False) -> None:
         """An attempt at the trial failed; it is handed out again unless that was the last one.
 
+        One at which its worker found itself unfit (`leftover`) does not count: the trial had not begun.
+
         died: its process was lost, and nothing was raised in it. Once it lived that is no sign of workers
         that cannot train at all.
         """
@@ -188,10 +191,13 @@ class Driver:
         self._look_for_stop(at_once=True)  # a trial may have seen the mark first
         if self.over:
             return
-        self._failures[key] = self._failures.get(key, 0) + 1
         reason = next(
             (line.strip() for line in reversed(error.splitlines()) if line.strip()), "no reason given"
         )
+        if said := leftover.told(reason):
+            self._again(key, f"a worker was given up before it began ({said}), another takes the trial")
+            return
+        self._failures[key] = self._failures.get(key, 0) + 1
         self._book.trial_folder(key).put(ERROR_FILE, error.encode())
         if self._failures[key] >= ATTEMPTS and not (self._heard or (died and self._alive)):
             self.failure = ValueError(
@@ -200,12 +206,16 @@ class Driver:
                 f"`dirsweep resume {self._book.folder}`: nothing is lost"
             )
         elif self._failures[key] < ATTEMPTS:
-            self._waiting.appendleft(key)
-            self._news += 1
             attempt = f"attempt {self._failures[key]} of {ATTEMPTS}"
-            self._changed(f"{titled(self._book.records[key])}: {attempt} failed ({reason}), trying again")
+            self._again(key, f"{attempt} failed ({reason}), trying again")
         else:
             self._book.tell(key, "FAIL", reason)
+
+    def _again(self, key: str, why: str) -> None:
+        """Hand the trial out again, before all others."""
+        self._waiting.appendleft(key)
+        self._news += 1
+        self._changed(f"{titled(self._book.records[key])}: {why}")
 
     def _finish(self, key: str, state: str, metrics: dict[str, float], reason: str) -> None:
         self._release(key)

@@ -55,7 +55,7 @@ class Resources(Config):
     (RAY_ADDRESS) its size decides, and this is refused."""
     reuse_actors: bool | None = None
     """Let a worker process run one trial after another: by default on CPU, and on GPU not, so that each
-    trial starts with a clean device."""
+    trial starts with a clean device. If set there, a worker that trials left memory in is replaced."""
 
     @property
     def local_workers(self) -> int:
