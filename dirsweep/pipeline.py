@@ -30,7 +30,7 @@ from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder, Record
 from dirsweep.trial_folder import claim_folder, naming_damaged, read_json
 
-__all__ = ["ALONE", "OutOfMemory", "Stopped", "check", "predict", "predict_encoded", "run_trial"]
+__all__ = ["ALONE", "OutOfMemory", "Stopped", "check", "predict", "predict_encoded", "run_trial", "set_up"]
 
 
 def run_trial(
@@ -77,7 +77,7 @@ def run_trial(
         with shared if group.leads else nullcontext():
             attempt = group.told(attempt)  # the others wait here until the first has forked, or has the lease
             journal = Journal(folder, attempt, emit, emitted, should_stop, group)
-            trial = _set_up(config, dataset, journal, gpu_share, profile, group)
+            trial = set_up(config, dataset, journal, gpu_share, profile, group)
             before = after = _pretrain(trial, store)
         line = None
         if config.stage2 is not None:
@@ -125,7 +125,7 @@ def _check_integral(config: TrialConfig, dataset: Dataset) -> None:
         )
 
 
-def _set_up(
+def set_up(
     config: TrialConfig,
     dataset: Dataset,
     journal: Journal,

@@ -3,6 +3,7 @@
 import gc
 import importlib
 import re
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import tiny
 import torch
 from test_norm_ordinality import KINDS, random_case
 
-from dirsweep import checkpoint, data, device, models, pipeline, stage1
+from dirsweep import checkpoint, data, device, models, pipeline, sharing, stage1
 from dirsweep.checkpoint import Journal, Store
 from dirsweep.checkpoint import journal as journals
 from dirsweep.config import Images, TrialConfig, settings
@@ -62,7 +63,7 @@ def set_up(config: TrialConfig, folder: Path) -> tuple[Any, Any, Any]:
     dataset = data.load(config.dataset)
     own = Folder(folder)
     journal = Journal(own, checkpoint.claim(own), lambda record: None, 0, lambda: False)
-    trial = pipeline._set_up(config, dataset, journal, 1.0)
+    trial = pipeline.set_up(config, dataset, journal, 1.0)
     phase = stage1.phase(trial, settings(config.stage1)[0], 0, last=True)
     return trial, phase, steps._prepare(trial, phase)
 
@@ -304,6 +305,15 @@ def test_trials_leave_nothing_behind_and_a_process_that_something_was_left_in_be
         memory.check()
     del left
     memory.check()
+
+
+def test_trials_that_share_the_gpu_are_timed_side_by_side(tmp_path):
+    config = tiny.config(tmp_path).with_overrides({"device": "cuda"})
+    for count in (1, 2):
+        found = sharing.at_once(config, count, time.monotonic() + 120)
+        assert found.refused == ""
+        assert found.each > 10
+        assert 0 < found.memory < 2**33
 
 
 def test_a_model_trained_on_a_gpu_predicts_on_a_cpu(colours, tmp_path):

@@ -11,10 +11,11 @@ import pytest
 import tiny
 import torch
 
-from dirsweep import data, models, pipeline
-from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig, Unweighted
+from dirsweep import data, models, pipeline, stage1
+from dirsweep.checkpoint import Journal, claim
+from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig, Unweighted, settings
+from dirsweep.loop import Trial, cut, precision, stepping, train
 from dirsweep.loop import frozen as frozen_layers
-from dirsweep.loop import precision
 from dirsweep.loop.frozen import through
 from dirsweep.loop.labels import evened
 from dirsweep.loop.phase import Phase
@@ -187,3 +188,35 @@ def test_a_balanced_phase_tells_its_loss_of_even_labels(tmp_path: Path, monkeypa
     assert set(even.share.tolist()) == {0.0, float(even.share.max())}
     rare_are_large = np.median(even.density.quantiles(99)) > np.median(natural.density.quantiles(99))
     assert rare_are_large
+
+
+def set_up(folder: Path) -> tuple[Trial, Phase]:
+    """A trial, and its stage 1."""
+    config = tiny.config(folder.parent, stage1__select="last")
+    own = Folder(folder)
+    journal = Journal(own, claim(own), lambda record: None, 0, lambda: False)
+    trial = pipeline.set_up(config, data.load(config.dataset), journal, 1.0)
+    return trial, stage1.phase(trial, settings(config.stage1)[0], 0, last=True)
+
+
+def test_steps_that_are_timed_are_those_of_training(tmp_path: Path):
+    (trained, whole), (stepped, alone) = (set_up(tmp_path / name) for name in ("trained", "stepped"))
+    train(trained, whole)
+    epoch = stepping(stepped, alone)
+    counted = [epoch() for _ in range(alone.epochs)]
+    assert counted == [steps(len(stepped.dataset.train.label), 64)] * 3
+    for one, other in zip(stepped.model.parameters(), trained.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_trial_that_is_cut_has_some_rows_each_with_its_own_label(tmp_path: Path):
+    trial, _ = set_up(tmp_path / "trial")
+    few = cut(trial, 50)
+    part, full = few.dataset.train, trial.dataset.train
+    assert few.samples == len(full.label)
+    places = [full.sample.tolist().index(sample) for sample in part.sample]
+    assert len(set(places)) == 50
+    assert part.label.tolist() == full.label[places].tolist()
+    assert torch.equal(few.rows[part], trial.rows[full][places])
+    assert few.rows[few.dataset.val] is trial.rows[trial.dataset.val]
+    assert len(cut(trial, 10_000).dataset.train.label) == len(full.label)

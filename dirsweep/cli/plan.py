@@ -25,6 +25,7 @@ def plan(
 ) -> None:
     """Say what a sweep would take: time a few steps of its first configurations, train none.
 
+    With --gpus-per-trial also how many trials are best to share a GPU, in a minute more.
     The report of the sweep will set the forecast beside what it took.
 
     Example: dirsweep plan search_spaces/all.yaml
@@ -36,7 +37,10 @@ def plan(
 
     from dirsweep import plan as plans
 
-    made = plans.make(space, storage, given_resources(workers, cpus_per_trial, gpus_per_trial))
+    resources = given_resources(workers, cpus_per_trial, gpus_per_trial)
+    made = plans.make(space, storage, resources)
     show(plans.page(made))
+    if found := plans.per_gpu(space, resources):
+        show(plans.sharing(found))
     for refusal in plans.refusals(made):
         typer.echo(refusal)

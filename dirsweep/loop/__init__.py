@@ -1,12 +1,13 @@
 """One phase of training, and prediction over a split; both stages use it."""
 
+from dirsweep.loop.cut import cut
 from dirsweep.loop.parts import encoded, part_size, resting
 from dirsweep.loop.phase import Phase, Term, Trial
 from dirsweep.loop.predict import errors, evaluate, precision, predict, rows_of
 from dirsweep.loop.schedule import rate, steps
 from dirsweep.loop.smoothing import Smoothing, smoothing
 from dirsweep.loop.state import restore_model
-from dirsweep.loop.train import Trained, train
+from dirsweep.loop.train import Trained, stepping, train
 
 __all__ = [
     "Phase",
@@ -14,6 +15,7 @@ __all__ = [
     "Term",
     "Trained",
     "Trial",
+    "cut",
     "encoded",
     "errors",
     "evaluate",
@@ -25,6 +27,7 @@ __all__ = [
     "restore_model",
     "rows_of",
     "smoothing",
+    "stepping",
     "steps",
     "train",
 ]

@@ -5,8 +5,9 @@ serves where several take parts of the batch through the encoder (`group`). Noth
 for the device inside a step (some methods do, and say so): losses are summed there and read once an epoch.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from dirsweep.loop.labels import labels_of
 from dirsweep.loop.parts import encoded, passed
 from dirsweep.loop.phase import Best, Phase, Trial, Work
 from dirsweep.loop.predict import evaluate, precision
-from dirsweep.loop.schedule import batches, order, rate
+from dirsweep.loop.schedule import batches, order, rate, steps
 from dirsweep.loop.state import restore, state
 from dirsweep.methods import Batch, base_loss, sample_weights
 from dirsweep.models import Model, Rows
@@ -73,6 +74,22 @@ def train(trial: Trial, phase: Phase) -> Trained:
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
     trial.model.load_state_dict(work.best.weights)
     return Trained(work.best.epoch, tensors, notes)
+
+
+def stepping(trial: Trial, phase: Phase) -> Callable[[], int]:
+    """What takes the steps of an epoch, one epoch a call, and gives their number: to time them alone.
+
+    It waits for the device, so that they are done when it returns.
+    """
+    work, epochs = _prepare(trial, phase), itertools.count()
+
+    def epoch() -> int:
+        _epoch(trial, phase, work, next(epochs), 0)
+        if trial.config.device == "cuda":
+            torch.cuda.synchronize()
+        return steps(len(work.target), phase.batch_size)
+
+    return epoch
 
 
 def _prepare(trial: Trial, phase: Phase) -> Work:

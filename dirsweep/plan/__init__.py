@@ -4,7 +4,8 @@
 """
 
 from dirsweep.plan.make import make
-from dirsweep.plan.page import page, refusals
+from dirsweep.plan.page import page, refusals, sharing
+from dirsweep.plan.per_gpu import per_gpu
 from dirsweep.plan.reckon import Plan
 
-__all__ = ["Plan", "make", "page", "refusals"]
+__all__ = ["Plan", "make", "page", "per_gpu", "refusals", "sharing"]

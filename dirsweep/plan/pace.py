@@ -10,16 +10,19 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dirsweep.checkpoint import Journal, Store, claim
 from dirsweep.config import TrialConfig, settings
-from dirsweep.data import Dataset, Split
-from dirsweep.device import NotCompiled, OutOfMemory, naming_trouble, set_up
-from dirsweep.shots import Ints
+from dirsweep.data import Dataset
+from dirsweep.device import NotCompiled, OutOfMemory, naming_trouble
+from dirsweep.sharing import peak_memory
 from dirsweep.storage import Folder, Record
+
+if TYPE_CHECKING:
+    from dirsweep.loop import Phase, Trial
 
 STEPS = 5
 """Steps of a timed epoch."""
@@ -116,44 +119,24 @@ def timed(job: Job) -> Pace:
             first, second, weights = _stages(config, dataset, job.gpu_share)
     except (OutOfMemory, NotCompiled) as error:
         return Pace(job.trial, job.params, refused=str(error))
-    return Pace(job.trial, job.params, first, second, stored / len(keys), weights, _peak_memory())
-
-
-def _peak_memory() -> int:
-    """Bytes. Not `getrusage`'s, which begins with what the parent process held when it started this one."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return Pace(job.trial, job.params, first, second, stored / len(keys), weights, peak_memory())
 
 
 def _stages(config: TrialConfig, dataset: Dataset, gpu_share: float) -> tuple[float, float, int]:
     """Trainer-seconds of both stages, and the bytes of the weights."""
-    import torch
-
-    from dirsweep import models, stage1, stage2
-    from dirsweep.data.target import target_unit
-    from dirsweep.loop import Phase, Trial, evaluate, rows_of, steps
-
-    set_up(config, gpu_share)
-    unit = target_unit(config.stage1.target_transform, dataset.train.label)
-    rows = rows_of(config, dataset, gpu_share)
-    built = models.build(config.encoder, rows[dataset.train], config.seed)
-    model = models.placed(built, config.device)
-
-    def trial_on(some: Dataset, folder: Path, emit: Callable[[Record], None]) -> Trial:
-        journal = Journal(Folder(folder), claim(Folder(folder)), emit, 0, lambda: False)
-        return Trial(config, some, unit, model, journal, 1, rows, len(dataset.train.label))
+    from dirsweep import pipeline, stage1, stage2
+    from dirsweep.loop import cut, evaluate, steps
 
     with tempfile.TemporaryDirectory() as place:
-        whole = trial_on(dataset, Path(place) / "whole", lambda record: None)
+        journal = _journal(Path(place) / "whole", lambda record: None)
+        whole = pipeline.set_up(config, dataset, journal, gpu_share)
         evaluation = median(_seconds(lambda: evaluate(whole, dataset.val)) for _ in range(LEAST))
         share = (len(dataset.train.label) + len(dataset.val.label)) / len(dataset.val.label)
 
-        def stage_seconds(phase: Phase) -> float:
-            chosen = _some(dataset.train, STEPS * phase.batch_size)
-            few = replace(dataset, train=_chosen(dataset.train, chosen))
-            rows[few.train] = models.take(rows[dataset.train], torch.as_tensor(chosen))
-            epoch = _epoch_seconds(trial_on, few, phase, Path(place))
-            counted = steps(len(few.train.label), phase.batch_size)
+        def stage_seconds(phase: "Phase") -> float:
+            few = cut(whole, STEPS * phase.batch_size)
+            epoch = _epoch_seconds(few, phase, Path(place))
+            counted = steps(len(few.dataset.train.label), phase.batch_size)
             step = max(0.0, epoch - evaluation) / counted
             return phase.epochs * (step * steps(len(dataset.train.label), phase.batch_size) + evaluation)
 
@@ -167,11 +150,15 @@ def _stages(config: TrialConfig, dataset: Dataset, gpu_share: float) -> tuple[fl
             fine_tune = stage2.phase(whole, config.stage2, chain[-1].main, line, 0)
             if fine_tune.epochs:
                 second = stage_seconds(replace(fine_tune, select="last")) + share * evaluation
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in whole.model.state_dict().values())
     return first, second, weights
 
 
-def _epoch_seconds(trial_on: Callable[..., Any], few: Dataset, phase: Any, place: Path) -> float:
+def _journal(folder: Path, emit: Callable[[Record], None]) -> Journal:
+    return Journal(Folder(folder), claim(Folder(folder)), emit, 0, lambda: False)
+
+
+def _epoch_seconds(few: "Trial", phase: "Phase", place: Path) -> float:
     """Median seconds of an epoch over a few steps, its evaluation included."""
     from dirsweep.loop import train
 
@@ -187,19 +174,8 @@ def _epoch_seconds(trial_on: Callable[..., Any], few: Dataset, phase: Any, place
 
     folder = Path(tempfile.mkdtemp(dir=place))
     with contextlib.suppress(Enough, FloatingPointError):  # one that diverges is timed as far as it goes
-        train(trial_on(few, folder, emit), replace(phase, epochs=MOST, warmup=0.0))
+        train(replace(few, journal=_journal(folder, emit)), replace(phase, epochs=MOST, warmup=0.0))
     return median(np.diff(times)) if len(times) > 1 else 0.0
-
-
-def _some(split: Split, count: int) -> Ints:
-    """(count,) rows of a split drawn at random, or all of them."""
-    return np.random.default_rng(0).permutation(len(split.label))[:count]
-
-
-def _chosen(split: Split, rows: Ints) -> Split:
-    """The split of these rows alone; its inputs are passed over, for what the encoder takes is there."""
-    fields = {name: value[rows] for name, value in vars(split).items() if name != "inputs"}
-    return Split(**fields, inputs=split.inputs)
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dirsweep.plan.parents import Range
+from dirsweep.plan.per_gpu import advice
 from dirsweep.plan.reckon import Plan
 from dirsweep.report.numbers import duration, written
+from dirsweep.sharing import Sharing
 
 WIDTH = 96
 UNITS = ("B", "KB", "MB", "GB", "TB")
@@ -39,6 +41,21 @@ def page(plan: Plan) -> RenderableType:
         table,
         Text("\nif"),
         Text("\n".join(lines)),
+    )
+
+
+def sharing(found: Sequence[Sharing]) -> RenderableType:
+    """How fast so many trials are that share a GPU, and what to make of it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for head in ("trials per GPU", "steps/s each", "steps/s in all", "memory each"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for one in found:
+        if not one.refused:
+            table.add_row(str(one.count), written(one.each), written(one.whole), size(one.memory))
+    return Group(
+        Text("\nThe default trial's stage 1, so many at once on one GPU:", style="bold"),
+        table,
+        Text(textwrap.fill(advice(found), WIDTH, break_on_hyphens=False)),
     )
 
 

@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dirsweep import data, device, loop, models, pipeline, stage1
+from dirsweep import data, device, loop, models, pipeline, sharing, stage1
 from dirsweep.checkpoint import Journal, claim
 from dirsweep.config import TrialConfig, settings
 from dirsweep.data import images
@@ -40,7 +40,8 @@ BATCH, SIDE, DRAWN = 256, 224, 250
 TRAIN, VAL = 14 * BATCH, 256
 ROUNDS = 3
 """Timed epochs of 14 steps, after one that warms up."""
-SMALL_SECONDS = 4.0
+SMALL_SECONDS = 120.0
+"""For so many small models at once to start and be timed, at most."""
 AT_ONCE = (1, 2, 4, 8)
 FORMATS = ("tf32", "float32")
 AIM = {"loop": 2.0, "alone": 0.9, "images": 2800.0, "term": 0.02}
@@ -113,12 +114,12 @@ def ours(dataset: dict[str, Any], precision: str | None = None, **encoder: Any) 
 class Stepper:
     """A trial whose steps are taken one epoch at a time, by the code that trains."""
 
-    def __init__(self, config: TrialConfig, share: float = 1.0) -> None:
+    def __init__(self, config: TrialConfig) -> None:
         dataset = data.load(config.dataset)
         self.folder = tempfile.TemporaryDirectory()
         own = Folder(Path(self.folder.name))
         journal = Journal(own, claim(own), lambda record: None, 0, lambda: False)
-        self.trial = pipeline._set_up(config, dataset, journal, share)
+        self.trial = pipeline.set_up(config, dataset, journal, 1.0)
         self.phase = stage1.phase(self.trial, settings(config.stage1)[0], 0, last=True)
         self.work = steps._prepare(self.trial, self.phase)
         self.done = 0
@@ -251,48 +252,15 @@ def usual(files: list[str], label: np.ndarray) -> float:
 def small(dataset: dict[str, Any]) -> dict[str, TrialConfig]:
     cnn = {"name": "small_cnn", "augmentation": {"name": "crop_flip", "pad": 4}}
     return {
-        "small CNN, 64 px, batch 128": TrialConfig.model_validate(
-            {"dataset": dataset, "encoder": cnn, "stage1": {"batch_size": 128, "norm_ordinality": TERM}}
-            | {"device": "cuda"}
-        ),
         "MLP, diamonds, batch 256": TrialConfig.model_validate(
             {"encoder": {"depth": 3}, "stage1": {"batch_size": 256, "norm_ordinality": TERM}}
             | {"device": "cuda"}
         ),
+        "small CNN, 64 px, batch 128": TrialConfig.model_validate(
+            {"dataset": dataset, "encoder": cnn, "stage1": {"batch_size": 128, "norm_ordinality": TERM}}
+            | {"device": "cuda"}
+        ),
     }
-
-
-def worker(dataset: dict[str, Any], share: float, gate: Any, found: Any) -> None:
-    """Train each small model for some seconds, all workers at the same time; samples a second."""
-    for name, config in small(dataset).items():
-        stepper = Stepper(config, share)
-        stepper.epoch()
-        torch.cuda.synchronize()
-        gate.wait(120)
-        begun, count = time.perf_counter(), 0
-        while time.perf_counter() - begun < SMALL_SECONDS:
-            count += stepper.epoch()
-        torch.cuda.synchronize()
-        found.put((name, count / (time.perf_counter() - begun)))
-        gate.wait(120)
-
-
-def together(dataset: dict[str, Any], count: int) -> dict[str, float]:
-    """Samples a second of so many trials on the GPU, summed."""
-    context = multiprocessing.get_context("spawn")
-    gate, found = context.Barrier(count), context.Queue()
-    workers = [
-        context.Process(target=worker, args=(dataset, 1 / count, gate, found)) for _number in range(count)
-    ]
-    for one in workers:
-        one.start()
-    total: dict[str, float] = {}
-    for _answer in range(2 * count):
-        name, speed = found.get(timeout=180)
-        total[name] = total.get(name, 0.0) + speed
-    for one in workers:
-        one.join(60)
-    return total
 
 
 # ---- FDS
@@ -397,16 +365,16 @@ def large(config: TrialConfig, plain: float, options: argparse.Namespace) -> lis
 
 
 def several(dataset: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The rows of small models, several at once."""
-    rows, first = [], dict[str, float]()
-    for count in AT_ONCE:
-        found = together(dataset, count)
-        first = first or found
-        for name, speed in found.items():
-            times = f"{speed:,.0f} ({speed / first[name]:.2f} times one)"
-            rows.append((f"{name}: {count} at once, samples/s", times, ""))
-        said(f"{count} at once: {found}")
-    return sorted(rows, key=lambda row: row[0].split(":")[0])
+    """The rows of small models, several at once: samples a second, summed."""
+    rows = []
+    for name, config in small(dataset).items():
+        found = [sharing.at_once(config, count, time.monotonic() + SMALL_SECONDS) for count in AT_ONCE]
+        said(f"{name}: {found}")
+        for one in found:
+            samples, times = one.whole * config.stage1.batch_size, one.whole / found[0].whole
+            cell = one.refused or f"{samples:,.0f} ({times:.2f} times one)"
+            rows.append((f"{name}: {one.count} at once, samples/s", cell, ""))
+    return rows
 
 
 def measured(place: Path, options: argparse.Namespace) -> list[tuple[str, str, str]]:

@@ -130,7 +130,7 @@ class Stepper:
         config = TrialConfig.model_validate(tree)
         folder = Folder(place)
         journal = Journal(folder, claim(folder), lambda record: None, 0, lambda: False)
-        self.trial = pipeline._set_up(config, data.load(config.dataset), journal, 1.0)
+        self.trial = pipeline.set_up(config, data.load(config.dataset), journal, 1.0)
         self.phase = stage1.phase(self.trial, settings(config.stage1)[0], 0, last=True)
         self.work = steps._prepare(self.trial, self.phase)
         steps._epoch(self.trial, self.phase, self.work, 0, 0)  # running means of all bins are there then
