@@ -52,8 +52,8 @@ def test_a_sweep_whose_driver_died_before_its_first_record_is_begun_by_the_same_
     (folder / half_written("ledger.jsonl", NO_PROCESS)).write_text("half a record")
     with pytest.raises(ValueError, match="there is something already"):
         sweep.run(sweeping.spec(tmp_path, budget={"trials": 9}), folder, tracking=False)
-    monkeypatch.setenv("RAY_ADDRESS", "nonsense")  # refused, but later than a folder that is taken
-    with pytest.raises(ValueError, match="Invalid address format"):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # refused, but later than a folder that is taken
+    with pytest.raises(OSError, match="no Ray answers there"):
         sweep.run(spec, folder, tracking=False)
     assert {file.name for file in folder.iterdir()} == {"spec.yaml", "driver.lock", "ledger.jsonl"}
 
@@ -76,12 +76,20 @@ def test_a_run_that_is_refused_leaves_nothing_that_would_take_its_name(
     assert not storage.exists()
 
 
-def test_workers_are_refused_for_a_cluster_before_there_is_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("address", "workers", "message"),
+    [
+        ("127.0.0.1:9", 2, "with RAY_ADDRESS set leave it out"),
+        ("nonsense", None, "RAY_ADDRESS=nonsense: is no address of a Ray"),
+    ],
+)
+def test_what_cannot_be_for_a_cluster_is_refused_before_there_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, workers: int | None, message: str
 ):
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    with pytest.raises(ValueError, match="with RAY_ADDRESS set leave it out"):
-        sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", resources=Resources(workers=2), tracking=False)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    resources = Resources(workers=workers)
+    with pytest.raises(ValueError, match=message):
+        sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", resources=resources, tracking=False)
     assert not (tmp_path / "sweep").exists()
 
 
@@ -213,7 +221,10 @@ ALONE = "from dirsweep.sweep.session import *\nwith ray_session(Resources(worker
 
 
 @pytest.mark.slow
-def test_a_sweep_without_an_address_has_a_ray_of_its_own_beside_one_of_ray_start(tmp_path: Path):
+@pytest.mark.parametrize("address", [{}, {"RAY_ADDRESS": ""}], ids=["none", "empty"])
+def test_a_sweep_without_an_address_has_a_ray_of_its_own_beside_one_of_ray_start(
+    tmp_path: Path, address: dict[str, str]
+):
     with tempfile.TemporaryDirectory(prefix="ray-") as short:  # for Ray's sockets
         for place in (Path(short), Path(short) / "ray"):
             place.mkdir(exist_ok=True)
@@ -221,9 +232,10 @@ def test_a_sweep_without_an_address_has_a_ray_of_its_own_beside_one_of_ray_start
         env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         done = subprocess.run(
             [sys.executable, "-c", ALONE],
-            env=env | {"RAY_TMPDIR": short},
+            env=env | {"RAY_TMPDIR": short} | address,
             cwd=tmp_path,
             capture_output=True,
             text=True,
+            timeout=120,  # joining the other takes a quarter of an hour
         )
     assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr

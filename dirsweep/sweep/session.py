@@ -1,13 +1,13 @@
 """Ray for the length of a sweep: its size, its settings, its start and its end.
 
 Without RAY_ADDRESS every driver starts a Ray of its own on this machine, so no worker of an earlier,
-dead driver can report to it. With RAY_ADDRESS the cluster there is used and left running.
+dead driver can report to it. With RAY_ADDRESS the cluster there is used and left running. To Ray an empty one
+is as none, and "local" asks for one of one's own.
 """
 
 import logging
 import math
 import os
-import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from dirsweep.config import Config, TrialConfig
 from dirsweep.storage import refusal
-from dirsweep.sweep import token
+from dirsweep.sweep import address, token
 
 WORKER_SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a config are relative to where the user is
@@ -37,8 +37,6 @@ SETTINGS = WORKER_SETTINGS | {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # they go to the ledger and the trial's folder
 }
 """Settings of the driver, where the user's environment does not say otherwise."""
-CONNECT_SECONDS = 10.0
-"""For a head to take a connection."""
 FINEST = 10_000
 """Into how many parts Ray divides a GPU at most."""
 
@@ -97,9 +95,8 @@ class Resources(Config):
     @property
     def facts(self) -> dict[str, Any]:
         """What the ledger and a forecast keep of it, as plain values; on a cluster its size decides."""
-        cluster = "RAY_ADDRESS" in os.environ
-        workers = None if cluster else self.local_workers
-        return {**self.model_dump(mode="json"), "workers": workers, "cluster": cluster}
+        workers = None if address.cluster() else self.local_workers
+        return {**self.model_dump(mode="json"), "workers": workers, "cluster": bool(address.cluster())}
 
     @property
     def reuses_actors(self) -> bool:
@@ -113,7 +110,7 @@ def at_once(resources: Resources) -> int:
     Raises:
         ValueError, refusal.Refused: as `ray_session`.
     """
-    if "RAY_ADDRESS" in os.environ:
+    if address.cluster():
         with ray_session(resources) as workers:
             return workers
     gpus = 0
@@ -156,14 +153,16 @@ def ray_session(resources: Resources) -> Iterator[int]:
 
 
 def check(resources: Resources) -> None:
-    """Refuse what can be known before Ray starts: no tokens, `workers` for a cluster, no room here."""
+    """Refuse what can be known before Ray starts: no tokens, no address, `workers` for a cluster, no room."""
     check_tokens()
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():  # the size of that one decides
         return
-    if "RAY_ADDRESS" not in os.environ:
+    if not address.cluster():
         at_once(resources)
-    elif resources.workers is not None:
+        return
+    if resources.workers is not None:
         raise ValueError("workers is for a sweep on one machine; with RAY_ADDRESS set leave it out")
+    address.host_and_port(address.cluster())
 
 
 def check_tokens() -> None:
@@ -179,8 +178,8 @@ def check_tokens() -> None:
 
 def _start(ray: Any, resources: Resources) -> None:
     where: dict[str, Any]
-    if "RAY_ADDRESS" in os.environ:
-        _reach(os.environ["RAY_ADDRESS"])
+    if there := address.cluster():
+        address.reach(there)
         where = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
     else:
         cpus = resources.local_workers * resources.cpus_per_trial
@@ -193,36 +192,19 @@ def _start(ray: Any, resources: Resources) -> None:
         raise _explained(ray, error) from error
 
 
-def _reach(address: str) -> None:
-    """See that something listens at HOST:PORT, for Ray itself tries for a quarter of an hour in silence.
-
-    Of an address of another form Ray is the judge. Raises refusal.Refused.
-    """
-    host, _, port = address.rpartition(":")
-    if "/" in host or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise refusal.Refused(
-            f"RAY_ADDRESS={address}: no Ray answers there ({error}); see that its head is up and that this "
-            "machine reaches it. Nothing is lost, `dirsweep resume` goes on from here"
-        ) from error
-
-
 def _explained(ray: Any, error: Exception) -> Exception:
     """Why there is no Ray: ValueError for a wrong address, token or version, else what may pass."""
-    address = os.environ.get("RAY_ADDRESS")
-    said = f"Ray cannot start ({address or 'on this machine'}): {' '.join(str(error).split())}"
+    there = address.cluster()
+    said = f"Ray cannot start ({there or 'on this machine'}): {' '.join(str(error).split())}"
     if "InvalidAuthToken" in str(error.__cause__):  # Ray itself says no more than that there is no connection
         return ValueError(
-            f"{address}: the Ray there refuses the token from {token.source()}; it must be the one that it "
+            f"{there}: the Ray there refuses the token from {token.source()}; it must be the one that it "
             "was started with"
         )
-    wrong_cluster = address and (isinstance(error, ValueError) or "Version mismatch" in said)
+    wrong_cluster = there and (isinstance(error, ValueError) or "Version mismatch" in said)
     if wrong_cluster or isinstance(error, ray.exceptions.AuthenticationError):
         return ValueError(said)
-    return refusal.Refused(f"{said}; nothing is lost, `dirsweep resume` goes on from here")
+    return refusal.Refused(f"{said}. {address.GOES_ON}")
 
 
 def room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
