@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -310,6 +311,19 @@ def test_a_run_that_diverges_is_left_out_and_said(sweep: Path, printed: str, tmp
     assert sentence.startswith(f"trial {row.name} with seed 1000001 has no result and is left out")
     assert "which flatters it: " in sentence
     assert not run.done
+
+
+def test_runs_that_are_given_a_gpu_have_a_process_each(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import ray
+
+    monkeypatch.setattr(ray, "init", partial(ray.init, num_gpus=1))  # Ray looks for none; it trains on a CPU
+    place, resources = Folder(tmp_path), Resources(workers=1, gpus_per_trial=1)
+    todo = training.runs([winner_of(sweep)], SEEDS[:3], place)
+    with ray_session(Resources(workers=1)):
+        assert training.train(todo, place, place / "store", resources, lambda line: None) == {}
+    assert len({json.loads(run.folder.read("attempts/001"))["pid"] for run in todo}) == 3
 
 
 @pytest.mark.parametrize(

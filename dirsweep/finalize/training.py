@@ -91,19 +91,17 @@ def train(
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     alone = {"num_cpus": resources.cpus_per_trial, "num_gpus": resources.gpus_per_trial}
     together = {"num_cpus": 0, "num_gpus": 0}  # its processes take what it is given
+    # on a GPU a process for each run, as for a sweep's trials: what one left there the next would lack
+    worker = ray.remote(max_calls=1 if resources.gpus_per_trial else 0)(_train)
 
     def start(run: Run) -> Any:
         takes = alone if run.config.processes == 1 else together
-        return (
-            ray.remote(_train)
-            .options(**takes, max_retries=RETRIES, retry_exceptions=[TrainingFailedError])
-            .remote(
-                run.config.model_dump_json(),
-                str(run.folder.absolute()),
-                str(store.absolute()),
-                resources.gpu_share,
-                resources.per_process(run.config.processes),
-            )
+        return worker.options(**takes, max_retries=RETRIES, retry_exceptions=[TrainingFailedError]).remote(
+            run.config.model_dump_json(),
+            str(run.folder.absolute()),
+            str(store.absolute()),
+            resources.gpu_share,
+            resources.per_process(run.config.processes),
         )
 
     failed: dict[Run, str] = {}
