@@ -183,7 +183,10 @@ def test_a_trial_is_known_by_its_first_attempt_wherever_its_folder_lies(tmp_path
     assert checkpoint.identity(other) != known
 
 
-def test_a_trial_whose_first_attempt_was_removed_is_known_by_its_folder(tmp_path: Path):
+def test_a_trial_whose_first_attempt_was_removed_or_does_not_name_it_is_known_by_its_folder(tmp_path: Path):
     checkpoint.claim(Folder(tmp_path))
-    (tmp_path / "attempts" / "001").unlink()
+    first = tmp_path / "attempts" / "001"
+    first.write_text('{"host": "here", "pid": 7}')  # as earlier versions left it, in each trial of a process
+    assert checkpoint.identity(Folder(tmp_path)) == str(tmp_path)
+    first.unlink()
     assert checkpoint.identity(Folder(tmp_path)) == str(tmp_path)

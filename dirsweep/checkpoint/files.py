@@ -51,11 +51,16 @@ def claim(folder: Folder) -> int:
 
 
 def identity(folder: Folder) -> str:
-    """What tells the trial in `folder` from all others, also once the folder has moved: its first attempt."""
+    """What tells the trial in `folder` from all others, also once the folder has moved: its first attempt.
+
+    Its folder where someone removed that, or an earlier version wrote it: that named the process alone, which
+    may have begun several trials.
+    """
     try:
-        return folder.read("attempts/001").decode(errors="replace")
-    except FileNotFoundError:  # someone removed it
-        return str(folder.absolute())
+        first = folder.read("attempts/001").decode(errors="replace")
+    except FileNotFoundError:
+        first = ""
+    return first if '"id"' in first else str(folder.absolute())
 
 
 def check_current(folder: Folder, attempt: int) -> None:
