@@ -1,5 +1,6 @@
 """What Ray Tune leaves in the temporary folder of a machine."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -50,3 +51,12 @@ def test_a_link_to_a_folder_is_not_followed(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "tmp" / "dirsweep-tune-a").symlink_to(tmp_path / "mine")
     with scratch():
         assert (tmp_path / "mine" / EXPERIMENT).is_dir()
+
+
+def test_what_belongs_to_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "dirsweep-tune-a"
+    (left / EXPERIMENT).mkdir(parents=True)
+    monkeypatch.setattr(os, "geteuid", lambda: left.stat().st_uid + 1)
+    with scratch():
+        assert (left / EXPERIMENT).is_dir()

@@ -1,5 +1,6 @@
 """The folder that Ray Tune is given for files of its own: nobody needs them once their driver is gone."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ def scratch() -> Iterator[Path]:
     """A folder that goes with the block; where its process is killed, as the next driver here begins."""
     for experiment in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{EXPERIMENT}"):
         left = experiment.parent
-        with suppress(OSError):  # another user's, or another driver removes it
-            if flock.holder(left / LOCK) is None:
+        with suppress(OSError):  # another driver removes it
+            # of another user nothing is opened: it may be anything, and root could remove it
+            if left.lstat().st_uid == os.geteuid() and flock.holder(left / LOCK) is None:
                 shutil.rmtree(left)
     with (
         tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
