@@ -46,28 +46,28 @@ class Sharing:
 def at_once(config: TrialConfig, count: int, ends: float) -> Sharing:
     """Time so many of the trial at once; they give up when `time.monotonic` comes to `ends`."""
     context, lines, processes = multiprocessing.get_context("spawn"), list[Connection](), []
-    try:
-        for _ in range(count):
-            line, other = context.Pipe()
-            lines.append(line)
-            process = context.Process(target=_work, args=(other, config.model_dump_json(), 1 / count, ends))
-            process.start()
-            processes.append(process)
-            other.close()  # so that its death is heard here
-        refused = next(filter(None, [_heard(line, ends) for line in lines]), None)
-        if refused is None:
-            for line in lines:
-                line.send("begin")
-            answers = [_heard(line, ends) for line in lines]
-            refused = next((answer for answer in answers if isinstance(answer, str)), None)
-    except (EOFError, ConnectionError):
-        refused = "a process that timed it died; if memory ran out, fewer may do"
-    finally:
-        for line in lines:
-            line.close()  # who waits for the others ends
-        for process in processes:
-            process.join(GRACE)
-            process.kill()
+    with tempfile.TemporaryDirectory() as place:  # of all: a process that is killed removes nothing
+        try:
+            for number in range(count):
+                line, other = context.Pipe()
+                lines.append(line)
+                told = (other, f"{place}/{number}", config.model_dump_json(), 1 / count, ends)
+                process = context.Process(target=_work, args=told)
+                process.start()
+                processes.append(process)
+                other.close()  # so that its death is heard here
+            refused = next(filter(None, [_heard(line, ends) for line in lines]), None)
+            if refused is None:
+                for line in lines:
+                    line.send("begin")
+                answers = [_heard(line, ends) for line in lines]
+                refused = next((answer for answer in answers if isinstance(answer, str)), None)
+        except (EOFError, ConnectionError):
+            refused = "a process that timed it died; if memory ran out, fewer may do"
+        finally:
+            for process in processes:  # whatever it is at: all that it had to say was heard
+                process.kill()
+                process.join()
     if refused is not None:
         return Sharing(count, refused=refused)
     each, memory = zip(*answers, strict=True)
@@ -79,10 +79,10 @@ def _heard(line: Connection, ends: float) -> Any:
     return line.recv() if line.poll(max(0.0, ends + GRACE - time.monotonic())) else LATE
 
 
-def _work(line: Connection, config: str, share: float, ends: float) -> None:
-    with contextlib.suppress(EOFError, ConnectionError):  # one of the others was refused
+def _work(line: Connection, place: str, config: str, share: float, ends: float) -> None:
+    with contextlib.suppress(EOFError, ConnectionError):  # whoever started it is gone
         try:
-            answer: Any = _timed(line, TrialConfig.model_validate_json(config), share, ends)
+            answer: Any = _timed(line, place, TrialConfig.model_validate_json(config), share, ends)
         except (ValueError, OutOfMemory) as error:
             answer = str(error)
         except Stopped:
@@ -90,7 +90,7 @@ def _work(line: Connection, config: str, share: float, ends: float) -> None:
         line.send(answer)
 
 
-def _timed(line: Connection, config: TrialConfig, share: float, ends: float) -> tuple[float, int]:
+def _timed(line: Connection, place: str, config: TrialConfig, share: float, ends: float) -> tuple[float, int]:
     import torch
 
     from dirsweep import data, device, pipeline, stage1
@@ -99,7 +99,7 @@ def _timed(line: Connection, config: TrialConfig, share: float, ends: float) -> 
     dataset = data.load(config.dataset)
     pipeline.check(config, dataset)
     device.check(config, 1)
-    with tempfile.TemporaryDirectory() as place, naming_trouble(config, share):
+    with naming_trouble(config, share):
         folder = Folder(place)
         journal = Journal(folder, claim(folder), lambda record: None, 0, lambda: time.monotonic() > ends)
         trial = pipeline.set_up(config, dataset, journal, share)

@@ -1,5 +1,6 @@
 """How many trials are to share a device: real processes on a CPU, and what is made of their numbers."""
 
+import tempfile
 import time
 from pathlib import Path
 
@@ -94,6 +95,7 @@ def test_what_is_not_timed_in_time_is_not_waited_for(tmp_path: Path):
 ENCODER = """\
 import os
 import signal
+import time
 
 from torch import nn
 
@@ -104,6 +106,8 @@ class Stem(nn.Linear):
     how = ""
 
     def forward(self, rows):
+        if self.training and self.how == "hangs":
+            time.sleep(600)
         if self.training and self.how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.training:
@@ -132,6 +136,24 @@ def test_trials_that_find_no_memory_are_too_many(
     encoder = {"name": "custom", "path": "large_network:Large", "options": {"how": how}}
     found = sharing.at_once(tiny.config(tmp_path, encoder=encoder), 2, time.monotonic() + 300)
     assert found.refused.startswith(said)
+
+
+@pytest.mark.slow
+def test_several_that_hang_are_not_waited_for_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(sweeping.MARK, tmp_path.name)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "large_network.py").write_text(ENCODER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sharing, "GRACE", 1.0)
+    encoder = {"name": "custom", "path": "large_network:Large", "options": {"how": "hangs"}}
+    found = sharing.at_once(tiny.config(tmp_path, encoder=encoder), 2, time.monotonic())
+    assert found == Sharing(2, refused=LATE)
+    left = [line for line in sweeping.left_behind(tmp_path.name) if "resource_tracker" not in line]
+    assert left == []
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 @pytest.mark.gpu
