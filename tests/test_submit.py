@@ -27,7 +27,7 @@ from ray._raylet import AuthenticationTokenLoader
 from sweeping import wait_for
 
 from dirsweep import cli, data, sweep
-from dirsweep.cluster import check, head, inside, kuberay, seen, slurm
+from dirsweep.cluster import check, head, inside, kubectl, kuberay, seen, slurm
 from dirsweep.cluster.job import Job, read_job, space_text
 from dirsweep.cluster.package import pack
 from dirsweep.ledger import Ledger
@@ -338,9 +338,9 @@ def test_kubectl_lists_reads_and_stops_jobs_and_without_it_its_command_is_told(
         2,
         f"error: no kubectl is on the PATH; where there is one, run: kubectl {handed}\n",
     )
-    stand_in("kubectl", "not found", status=1)
+    stand_in("kubectl", "Error from server (NotFound): no", status=1)
     done = run("jobs", *words.split(), "--to", "kuberay")
-    assert (done.status, done.err) == (2, "error: kubectl: not found\n")
+    assert (done.status, done.err) == (2, "error: kubectl: Error from server (NotFound): no\n")
     assert (tmp_path / "kubectl.arguments").read_text() == f"{handed}\n"
 
 
@@ -380,6 +380,17 @@ def test_what_kubectl_says_beside_its_answer_is_shown_too(capfd, tmp_path, monke
         cli.main(["jobs", "list", "--to", "kuberay"])
     assert ended.value.code == 0
     assert capfd.readouterr() == ("the answer\n", "No resources found\n")
+
+
+def test_a_login_that_kubectl_asks_for_is_shown_while_it_waits(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    file, made = tmp_path / "kubectl", tmp_path / "login"
+    waits = f"for _ in $(seq 300); do [ -e {made} ] && exit 0; sleep 0.1; done; exit 1"
+    file.write_text(f"#!/bin/sh\necho open https://login >&2; {waits}\n")
+    file.chmod(0o755)
+    told = []
+    assert kubectl.run(lambda line: (told.append(line), made.touch()), "get", "rayjobs")
+    assert told == ["open https://login"]
 
 
 # ---- Slurm

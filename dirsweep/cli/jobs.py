@@ -207,16 +207,14 @@ def _show(name: str, status: str, began: float | None, ended: float | None) -> N
 def _kubectl(namespace: str | None, *words: str) -> None:
     """Let kubectl do it. ValueError that says why it did not, or what to run elsewhere if there is none."""
     import shlex
+    from functools import partial
 
     from dirsweep.cluster import kubectl
 
     words = (*words, *(["--namespace", namespace] if namespace else []))
-    said = kubectl.run(*words)
-    if said is None:
+    if not kubectl.run(partial(typer.echo, err=True), *words):
         command = shlex.join(["kubectl", *words])
         raise ValueError(f"no kubectl is on the PATH; where there is one, run: {command}")
-    if said:
-        typer.echo(said, err=True)  # no failure: "No resources found in default namespace."
 
 
 @jobs.command()

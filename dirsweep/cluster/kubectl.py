@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 
 PATIENCE = 60
 """Seconds for it to take a job."""
@@ -10,6 +11,8 @@ LOG = re.compile(r"[IWEF]\d{4} [\d:.]+ +(\d+ )?\S+:\d+\] ")
 """How a line of its log begins: "E1126 12:00:00.000000 265 memcache.go:265] "."""
 AWAY = ("The connection to the server", "Unable to connect to the server")
 """How it begins to say that no cluster answers."""
+FAILED = (*AWAY, "error:", "Error from server")
+"""How it begins to say why it fails."""
 
 
 def apply(text: str) -> str | None:
@@ -31,20 +34,28 @@ def apply(text: str) -> str | None:
     return done.stdout.strip()
 
 
-def run(*words: str) -> str | None:
-    """Let kubectl print on stdout as it goes; what it said beside that, or None if there is no kubectl.
+def run(tell: Callable[[str], None], *words: str) -> bool:
+    """Let kubectl print on stdout as it goes; whether there is a kubectl.
+
+    `tell` is handed each line that it says beside that, as it comes, for it may be a login to be made.
 
     Raises:
         ValueError: it failed.
     """
     program = shutil.which("kubectl")
     if program is None:
-        return None
-    done = subprocess.run([program, *words], stderr=subprocess.PIPE, text=True)
-    said = _said(done.stderr)
-    if done.returncode:
-        raise ValueError(f"kubectl: {said or f'it ended with status {done.returncode}'}")
-    return said
+        return False
+    kept = []
+    with subprocess.Popen([program, *words], stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            if LOG.match(line) or line.startswith(FAILED):
+                kept.append(line)
+            elif line.strip():
+                tell(line.rstrip())
+    if process.returncode:
+        said = _said("".join(kept)) or f"it ended with status {process.returncode}"
+        raise ValueError(f"kubectl: {said}")
+    return True
 
 
 def _said(stderr: str) -> str:
