@@ -5,6 +5,7 @@ What is timed are the steps of stage 1, without evaluation. All processes warm u
 
 import contextlib
 import multiprocessing
+import signal
 import tempfile
 import time
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ def _heard(line: Connection, ends: float) -> Any:
 
 
 def _work(line: Connection, place: str, config: str, share: float, ends: float) -> None:
-    with contextlib.suppress(EOFError, ConnectionError):  # whoever started it is gone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it hears of Ctrl-C, and ends it
+    with contextlib.suppress(EOFError, ConnectionError):  # or is gone
         try:
             answer: Any = _timed(line, place, TrialConfig.model_validate_json(config), share, ends)
         except (ValueError, OutOfMemory) as error:
