@@ -142,7 +142,8 @@ if action == "run":
 else:
     outcome = sweep.resume(folder, extra_trials=1, **common)
 seconds = time.perf_counter() - begun
-print(json.dumps({"why": outcome.why, "held": held, "seconds": seconds, "calls": during}))
+found = {"why": outcome.why, "held": held, "seconds": seconds}
+print(json.dumps({**found, "callers": list(calls), "callers while trials train": list(during)}))
 """
 
 
@@ -214,7 +215,8 @@ def test_a_slow_server_and_one_that_is_down_for_a_while_cost_no_time_and_miss_no
 def check_cost_nothing(found: dict[str, Any]) -> None:
     """See that the sweep ended well, that what trained made no call, and that it handed over in no time."""
     assert found["why"] == "finished"
-    assert found["calls"].keys() == {"tracking"}
+    assert "tracking" in found["callers"]
+    assert {*found["callers while trials train"]} <= {"tracking"}  # none if they train faster than it begins
     assert found["held"] < 0.05 * found["seconds"]
 
 

@@ -54,8 +54,8 @@ def session() -> Iterator[None]:
 
 
 def kill_first_process(trial: Path) -> bool:
-    """Kill the process of a trial that writes, if it has a checkpoint by now; whether it had."""
-    if not any((trial / "checkpoints").glob("*")):
+    """Kill the process of a trial that writes, if it has saved a whole epoch by now; whether it had."""
+    if not any(int(file.name[:6]) for file in (trial / "checkpoints").glob("[0-9]*")):
         return False
     os.kill(json.loads((trial / "attempts" / "001").read_text())["pid"], signal.SIGKILL)
     return True
