@@ -18,7 +18,7 @@ DISTRIBUTIONS = (("Uniform", "ends"), ("Log", "ends"), ("Int", "ends"), ("Choice
 READERS = (
     *(f"config/{name}.py" for name in ("dataset", "encoder", "files", "ordinality", "overrides", "plain")),
     *(f"config/{name}.py" for name in ("stages", "training", "trial")),
-    *(f"search/{name}.py" for name in ("check", "distribution", "model", "parts", "reach", "spec")),
+    *(f"search/{name}.py" for name in ("check", "distribution", "known", "model", "parts", "reach", "spec")),
     *(f"cluster/{name}.py" for name in ("job", "kuberay", "parts", "slurm")),
     *(f"data/{name}.py" for name in ("csv", "encoding", "image_decoding", "image_store", "images", "inputs")),
     *(f"data/{name}.py" for name in ("labelled", "split", "table", "target")),

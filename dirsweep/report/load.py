@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dirsweep.ledger import FILE, Ledger, TrialRecord, budget, of_drivers, trials
+from dirsweep.ledger import FILE, Ledger, TrialRecord, budget, of_drivers
 from dirsweep.report import forecast
 from dirsweep.report.forecast import Forecast
 from dirsweep.report.spent import Spent, spent
 from dirsweep.search.best import complete_seeds, pareto, ranked
+from dirsweep.search.known import known_trials
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import read_own_spec
 from dirsweep.storage import Folder, Place
@@ -73,7 +74,7 @@ def load(folder: Place) -> SweepReport:
     folder = Folder(folder)
     ledger = Ledger.open(folder)
     spec = read_own_spec(folder)
-    found = trials(ledger.records)
+    found = known_trials(spec, ledger, folder)
     costs = spent(list(found.values()), ledger.records)
     extended = budget(ledger.records) != ledger.opening["trials"]  # a plan knows nothing of later trials
     last = of_drivers(ledger.records)[-1]

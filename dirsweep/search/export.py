@@ -23,9 +23,10 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dirsweep.ledger import Ledger, TrialRecord, trials
+from dirsweep.ledger import Ledger, TrialRecord
 from dirsweep.search.core import Search
 from dirsweep.search.distribution import Choice
+from dirsweep.search.known import known_trials
 from dirsweep.search.model import SweepSpec
 from dirsweep.search.spec import read_own_spec
 from dirsweep.storage import Folder, Place, Record
@@ -68,7 +69,7 @@ def export(folder: Place, uri: str) -> Exported:
     name = folder.absolute().name
     file = _file(uri)
     _check_free(file, name)
-    known = trials(ledger.records)
+    known = known_trials(spec, ledger, folder)
     search = Search(spec, ledger)
     search.close()
     earlier = len(search.trials) - search.asked

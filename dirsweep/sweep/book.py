@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from dirsweep.config import TrialConfig
 from dirsweep.kinds import State
-from dirsweep.ledger import Ledger, TrialRecord, budget, trials
+from dirsweep.ledger import Ledger, TrialRecord, budget
 from dirsweep.search.core import Search
+from dirsweep.search.known import known_trials
 from dirsweep.search.model import SweepSpec
 from dirsweep.storage import TRIALS, Folder
 from dirsweep.sweep import told
@@ -42,7 +43,7 @@ class Book:
             logged: metrics of an epoch that are kept; the rest is in the trial's own records.
         """
         self.spec, self.folder, self.ledger = spec, folder, ledger
-        self.records = trials(ledger.records)
+        self.records = known_trials(spec, ledger, folder)
         self.total = budget(ledger.records)
         self._search = Search(spec, ledger)
         self._tracker = tracker
