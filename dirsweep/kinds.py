@@ -4,6 +4,7 @@ A record with a right checksum may still be none of ours: written by hand, by an
 version. It is refused when the ledger is read, by number and key, not where the value would be wanted.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Literal, get_args
@@ -40,6 +41,8 @@ MAY_HAVE: Needed = {
     "forked_at": float,
 }
 """What a record need not have; where it is there it is of this kind."""
+TIMES = ("time", "seconds", "reused_seconds", "forked_at")
+"""Of a record or of its metrics, in seconds."""
 
 
 def first_problem(records: Iterable[Record]) -> str:
@@ -65,7 +68,7 @@ def _problem(record: Record) -> str:
     kind = record["kind"]
     if kind not in NEEDED:
         return f"there is no kind {kind[:40]!r} here (a later dirsweep may have written it)"
-    found = misfit(record, NEEDED[kind]) or misfit(record, _present(record))
+    found = misfit(record, NEEDED[kind]) or misfit(record, _present(record)) or _no_time(record)
     if found:
         return found
     if kind in ("ask", "control") and not KEY.fullmatch(record["trial"]):
@@ -73,6 +76,15 @@ def _problem(record: Record) -> str:
     if kind == "tell" and record["state"] not in get_args(State):
         return f"'state' is {record['state'][:40]!r}, and not one of {', '.join(get_args(State))}"
     return ""
+
+
+def _no_time(record: Record) -> str:
+    """What of its times is none; "" if all are. Other numbers may be NaN: of shots without samples."""
+    metrics = record.get("metrics", {})
+    times = {name: record[name] for name in TIMES if name in record}
+    times |= {f"metrics.{name}": metrics[name] for name in TIMES if name in metrics}
+    wrong = next((name for name, value in times.items() if not math.isfinite(value)), None)
+    return f"'{wrong}' is {times[wrong]}, and no time" if wrong else ""
 
 
 def _present(record: Record) -> Needed:
