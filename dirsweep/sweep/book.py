@@ -21,6 +21,7 @@ from dirsweep.sweep import told
 from dirsweep.sweep.controls import Control, record_config
 from dirsweep.sweep.progress import Sums
 from dirsweep.sweep.store import store_of
+from dirsweep.trainable import Assignment
 
 if TYPE_CHECKING:
     from dirsweep.tracking import Tracker
@@ -63,6 +64,18 @@ class Book:
     def config(self, key: str) -> TrialConfig:
         """The configuration of a trial or control. ValueError if its values do not go together."""
         return record_config(self.spec, self.records[key])
+
+    def assignment(self, key: str) -> Assignment:
+        """What a worker needs to run a trial or control, or to go on with it. ValueError as `config`."""
+        return Assignment(
+            key=key,
+            config=self.config(key).model_dump_json(),
+            folder=str(self.trial_folder(key).absolute()),
+            emitted=self.records[key].epoch,
+            data=self.ledger.opening["data"],
+            store=str(self.store.absolute()),
+            sweep=str(self.folder.absolute()),
+        )
 
     def trial_folder(self, key: str) -> Folder:
         """The folder that the trial owns."""

@@ -115,23 +115,14 @@ class Driver:
 
     def _hand_out(self, key: str) -> Assignment | None:
         try:
-            config = self._book.config(key)
+            assignment = self._book.assignment(key)
         except ValueError as error:  # searched values that do not go together
             self._book.tell(key, "FAIL", str(error))
             return None
         self._handed[key] = 0.0
-        every = self._silence.alive_every
-        signs: Any = {} if every is None else {"alive_every": every}
-        return Assignment(
-            key=key,
-            config=config.model_dump_json(),
-            folder=str(self._book.trial_folder(key).absolute()),
-            emitted=self._book.records[key].epoch,
-            data=self._book.ledger.opening["data"],
-            store=str(self._book.store.absolute()),
-            sweep=str(self._book.folder.absolute()),
-            **signs,
-        )
+        if self._silence.alive_every is not None:
+            assignment["alive_every"] = self._silence.alive_every
+        return assignment
 
     # ---- what trials say
 
