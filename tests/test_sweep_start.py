@@ -52,8 +52,8 @@ def test_a_sweep_whose_driver_died_before_its_first_record_is_begun_by_the_same_
     (folder / half_written("ledger.jsonl", NO_PROCESS)).write_text("half a record")
     with pytest.raises(ValueError, match="there is something already"):
         sweep.run(sweeping.spec(tmp_path, budget={"trials": 9}), folder, tracking=False)
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # refused, but later than a folder that is taken
-    with pytest.raises(OSError, match="no Ray answers there"):
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:9")  # which Ray refuses, once the sweep has begun
+    with pytest.raises(ValueError, match="Ray cannot start"):
         sweep.run(spec, folder, tracking=False)
     assert {file.name for file in folder.iterdir()} == {"spec.yaml", "driver.lock", "ledger.jsonl"}
 
@@ -213,6 +213,15 @@ def test_actors_are_reused_on_cpu_only():
 def test_a_ray_without_tokens_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(ValueError, match=r"^RAY_AUTH_MODE=disabled: .* set it to token$"):
+        sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", tracking=False)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_sweep_for_a_cluster_that_does_not_answer_begins_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(OSError, match="no Ray answers there"):
         sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", tracking=False)
     assert not (tmp_path / "sweep").exists()
 

@@ -10,7 +10,7 @@ from dirsweep.storage import refusal
 
 CONNECT_SECONDS = 10.0
 """For a head to take a connection."""
-GOES_ON = "Nothing is lost: `dirsweep resume` goes on with a sweep, the same command with anything else"
+GOES_ON = "Nothing is lost: `dirsweep resume` goes on with a sweep that began, the same command with all else"
 
 
 def cluster() -> str:

@@ -153,7 +153,10 @@ def ray_session(resources: Resources) -> Iterator[int]:
 
 
 def check(resources: Resources) -> None:
-    """Refuse what can be known before Ray starts: no tokens, no address, `workers` for a cluster, no room."""
+    """Refuse what can be known before Ray starts: no tokens, no address, `workers` for a cluster, no room.
+
+    Raises refusal.Refused where nothing answers at RAY_ADDRESS.
+    """
     check_tokens()
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():  # the size of that one decides
         return
@@ -162,7 +165,7 @@ def check(resources: Resources) -> None:
         return
     if resources.workers is not None:
         raise ValueError("workers is for a sweep on one machine; with RAY_ADDRESS set leave it out")
-    address.host_and_port(address.cluster())
+    address.reach(address.cluster())
 
 
 def check_tokens() -> None:
@@ -178,8 +181,7 @@ def check_tokens() -> None:
 
 def _start(ray: Any, resources: Resources) -> None:
     where: dict[str, Any]
-    if there := address.cluster():
-        address.reach(there)
+    if address.cluster():
         where = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
     else:
         cpus = resources.local_workers * resources.cpus_per_trial
