@@ -1,5 +1,10 @@
 """What decides how a trial computes: the number format and the GPU's share; the GPU itself is in test_gpu."""
 
+import os
+import resource
+import subprocess
+import sys
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -8,7 +13,7 @@ from dirsweep import device, models
 from dirsweep.checkpoint import load_optimizer, optimizer_tensors
 from dirsweep.config import MLP, TrialConfig
 from dirsweep.loop.feed import feed, in_order
-from dirsweep.sweep import Resources
+from dirsweep.sweep import Resources, session
 
 IMAGES = {"dataset": "agedb_dir", "encoder": "resnet18"}
 
@@ -46,6 +51,42 @@ def test_fewer_gpus_than_processes_are_refused(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(("gpus", "share"), [(0.0, 1.0), (0.25, 0.25), (1.0, 1.0), (2.0, 1.0)])
 def test_a_trial_has_its_part_of_a_shared_gpu_alone(gpus, share):
     assert Resources(gpus_per_trial=gpus).gpu_share == share
+
+
+NEW_PAGES = """
+import resource, threading, torch
+from dirsweep import device
+from dirsweep.config import TrialConfig
+
+def measure():
+    device.set_up(TrialConfig(), 1.0)
+    print(-after(40) + after(40))
+
+def after(times):
+    for _ in range(times):
+        torch.ones(64 << 20, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("run", "settings"),
+    [
+        ("measure()", {}),
+        ("thread = threading.Thread(target=measure); thread.start(); thread.join()", session.WORKER_SETTINGS),
+    ],
+    ids=["alone", "in a thread, as Ray's workers run it"],
+)
+def test_a_large_tensor_takes_the_memory_that_another_gave_back(run, settings):
+    told = subprocess.run(
+        [sys.executable, "-c", NEW_PAGES + run],
+        env=os.environ | settings,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(told.stdout) < 40 * (64 << 20) / resource.getpagesize() / 10
 
 
 def test_the_head_is_float32_also_under_autocast():

@@ -20,6 +20,7 @@ from dirsweep.storage import refusal
 from dirsweep.sweep import address, token
 
 WORKER_SETTINGS = {
+    "MALLOC_ARENA_MAX": "1",  # a trial runs in a thread of its worker; glibc keeps memory for the first alone
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a config are relative to where the user is
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",  # for a stopped trial to let go of its actor
 }
