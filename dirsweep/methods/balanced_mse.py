@@ -80,7 +80,8 @@ def gai(prediction: Tensor, target: Tensor, weight: Tensor, sigma: Deviation, mi
         prediction, target, weight, sigma: as for `bmc`.
         mixture: of the training labels.
     """
-    variance = torch.as_tensor(sigma, dtype=prediction.dtype, device=prediction.device) ** 2
+    deviation = sigma if isinstance(sigma, Tensor) else prediction.new_full((), sigma)  # made on the device
+    variance = deviation**2
     own = (prediction - target) ** 2 / (2 * variance) + variance.log() / 2  # (B,)
     wide = mixture.variance + variance  # (M,)
     distance = (prediction[:, None] - mixture.mean[None, :]) ** 2 / (2 * wide)  # (B, M)
