@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-METHOD_VERSION = 4
+METHOD_VERSION = 5
 """Changes whenever the numbers of a trial change for the same config, data and seed."""
 
 

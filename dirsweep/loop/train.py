@@ -233,11 +233,10 @@ def _optimizer(phase: Phase, model: Model, own: dict[str, nn.Parameter]) -> torc
     ]
     if isinstance(phase.loss, BalancedMSE) and "sigma" in own:
         groups.append({"params": [own["sigma"]], "own_lr": phase.loss.sigma_lr, "weight_decay": 0.0})
-    fused = next(model.parameters()).is_cuda or None  # one kernel for all weights; None: PyTorch's choice
     if isinstance(config, Adam):
-        return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+        return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     return torch.optim.SGD(
-        groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused
+        groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
     )
 
 

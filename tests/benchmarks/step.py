@@ -109,6 +109,7 @@ def methods() -> list[tuple[str, float, float, float]]:
             with_gradient(lambda leaf: conr(leaf, *pairs), two),
             5.0,
         ),
+        ("Adam on the demo's network, weight by weight", adam(fused=False), adam(fused=True), 1.0),
         (
             f"FDS statistics, {SAMPLES:,} x {FEATURES:,}, {BINS} bins",
             lambda: plain_loops.statistics(epoch, of_epoch, BINS),
@@ -117,6 +118,15 @@ def methods() -> list[tuple[str, float, float, float]]:
         ),
     ]
     return [(name, *in_turns(plain, ours), least) for name, plain, ours, least in cases]
+
+
+def adam(*, fused: bool) -> Callable[[], object]:
+    """A step of it."""
+    config = TrialConfig.model_validate({"encoder": {"width": 256, "depth": 3}})
+    model = models.build(config.encoder, torch.empty(1, 26), seed=0)
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    return torch.optim.Adam(model.parameters(), lr=1e-4, fused=fused).step
 
 
 class Stepper:
