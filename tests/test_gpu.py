@@ -201,6 +201,8 @@ def test_predictions_in_bf16_are_not_rounded_to_three_digits(colours, tmp_path):
 
 METHODS: dict[str, dict[str, Any]] = {
     "fds": {"stage1.feature_method.name": "fds"},
+    "fds gathered": {"stage1.feature_method": {"name": "fds", "gather": "during"}},
+    "accumulated": {"stage1.accumulate": 2},
     "vir": {"stage1.feature_method.name": "vir", "stage1.loss.name": "nig"},
     "ranksim": {"stage1.feature_method.name": "ranksim"},
     "ordinal_entropy": {"stage1.feature_method.name": "ordinal_entropy"},
@@ -234,12 +236,14 @@ def test_no_step_waits_for_the_gpu(colours, tmp_path, kind, method):
     }
     trial, phase, work = set_up(on_gpu(colours, **values), tmp_path / "trial")
     chosen = torch.arange(8, device="cuda")
+    if phase.after_epoch is not None:  # only then are features moved
+        phase.after_epoch(lambda: steps._features(trial, work), work.bin, 0)
     for number in range(3):
         if number:  # the first one sets things up
             torch.cuda.set_sync_debug_mode("error")
         try:
             inputs = models.take(work.inputs, chosen.repeat(phase.views))
-            steps._step(trial, phase, work, chosen, inputs, 1e-3, (0, number))
+            steps._step(trial, phase, work, chosen, inputs, 1e-3, (1, number))
         finally:
             torch.cuda.set_sync_debug_mode("default")
     torch.cuda.synchronize()

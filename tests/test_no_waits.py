@@ -42,6 +42,7 @@ from dirsweep.methods import Batch, Labels, base_loss, feature_term, fixed_shape
 from dirsweep.methods.balanced_mse import Mixture
 from dirsweep.methods.dist_loss import density
 from dirsweep.methods.fds import FeatureStatistics, Gathered
+from dirsweep.methods.majority_fit import norm_term
 from dirsweep.methods.norm_ordinality import RunningNorms, feature_norm, norm_ordinality
 from dirsweep.methods.ordinal_entropy import ordinal_entropy
 from dirsweep.methods.vir import PosteriorStatistics, divergence, variance
@@ -134,15 +135,26 @@ def of_entropy() -> Tensor:
 
 
 def of_fds() -> Tensor:
-    given = batch()
-    Gathered.empty(BINS, FEATURES, "cuda").add(given.z.detach(), given.bin)
-    return FeatureStatistics.empty(BINS, FEATURES, "cuda").move(given.z, given.bin, 0.1, 10.0)
+    given, kept = batch(), FeatureStatistics.empty(BINS, FEATURES, "cuda")
+    gathered = Gathered.empty(BINS, FEATURES, "cuda")
+    gathered.add(given.z.detach(), given.bin)
+    kept.update(given.z.detach(), given.bin, 0.9)
+    kept.take_in(gathered, 0.9)
+    kept.freeze(np.ones(3), with_empty=False)
+    return kept.move(given.z, given.bin, 0.1, 10.0)
 
 
 def of_vir() -> Tensor:
-    given = batch()
+    given, kept = batch(), PosteriorStatistics.empty(BINS, FEATURES, "cuda")
     wide = variance(given.z, on_gpu(FEATURES, FEATURES), on_gpu(FEATURES), 0.1)
-    return divergence(*PosteriorStatistics.empty(BINS, FEATURES, "cuda").move(given.z, wide, given.bin))
+    kept.update(given.z.detach(), wide.detach(), given.bin, 0.9, np.ones(3))
+    return divergence(*kept.move(given.z, wide, given.bin))
+
+
+def of_line() -> Tensor:
+    """Stage 2's norm term."""
+    given = batch()
+    return norm_term(feature_norm(given.z), given.bin, on_gpu(BINS), 0.7, "mean")
 
 
 def of_images() -> Tensor:
@@ -177,6 +189,7 @@ CASES: dict[str, Callable[[], Tensor]] = {
     "ordinal entropy": of_entropy,
     "FDS": of_fds,
     "VIR": of_vir,
+    "the majority line": of_line,
     "crop and flip": of_images,
     "resized crop": of_crops,
 }

@@ -96,8 +96,7 @@ class FeatureStatistics:
 
     def update(self, z: Tensor, bin: Tensor, momentum: float) -> None:
         """Take in an epoch's (N, d) features; a bin seen before keeps `momentum` of its statistics."""
-        bins = len(self.seen)
-        count = torch.bincount(bin, minlength=bins).to(z.dtype)[:, None]  # (K, 1)
+        count = torch.zeros_like(self.mean[:, :1]).index_add_(0, bin, torch.ones_like(z[:, :1]))  # (K, 1)
         mean = torch.zeros_like(self.mean).index_add_(0, bin, z) / count.clamp(min=1)
         squares = torch.zeros_like(mean)
         size = len(z) if z.is_cuda else PART
@@ -144,8 +143,7 @@ class FeatureStatistics:
 
 def over_neighbours(values: Tensor, share: NDArray[np.float64]) -> Tensor:
     """(K, d) values summed over neighbouring bins with (2 h + 1,) shares, mirrored beyond the ends."""
-    half = len(share) // 2
-    place = np.pad(np.arange(len(values)), half, mode="reflect" if len(values) > 1 else "edge")
-    padded = values[torch.as_tensor(place, device=values.device)]  # (K + 2 h, d)
-    factor = torch.as_tensor(share, dtype=values.dtype, device=values.device)
-    return torch.stack([factor[k] * padded[k : k + len(values)] for k in range(len(share))]).sum(0)
+    half, last = len(share) // 2, len(values) - 1
+    place = torch.arange(-half, len(values) + half, device=values.device) % max(2 * last, 1)
+    padded = values[torch.minimum(place, 2 * last - place)]  # (K + 2 h, d)
+    return torch.stack([float(share[k]) * padded[k : k + len(values)] for k in range(len(share))]).sum(0)

@@ -95,7 +95,7 @@ class PosteriorStatistics:
             bin: (N,) label bins.
             window: (2 h + 1,) how much the neighbours count.
         """
-        count = torch.bincount(bin, minlength=len(self.seen)).to(z.dtype)[:, None]  # (K, 1)
+        count = torch.zeros_like(self.mean[:, :1]).index_add_(0, bin, torch.ones_like(z[:, :1]))  # (K, 1)
         each = count.clamp(min=1)
 
         def of_bins(values: Tensor) -> Tensor:
