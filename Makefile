@@ -41,8 +41,8 @@ ui: .venv/installed  ## MLflow's pages of the newest sweep in ./sweeps, or of SW
 bench: .venv/installed-test  ## measure, as ratios of one run; takes about half an hour
 	@status=0; for script in $(filter-out %/gpu.py,$(wildcard tests/benchmarks/*.py)); do echo; echo "$$script"; $(BIN)/python $$script || status=1; done; exit $$status
 
-bench-gpu: .venv/installed-test  ## the same of a GPU, where there is one; a few minutes
-	@$(BIN)/python tests/benchmarks/gpu.py
+bench-gpu:  ## the same of a GPU, where there is one; at most eight minutes, installs nothing
+	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) tests/benchmarks/gpu.py
 
 bench-scaling: .venv/installed-test  ## measure 1,000 trials on 16 simulated nodes; the figures of docs/scaling.md, half an hour
 	$(BIN)/python tests/benchmarks/scaling/simulate.py docs/scaling/simulated.csv

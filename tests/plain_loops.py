@@ -1,6 +1,8 @@
 """Methods as they are usually written, label by label or sample by sample, in PyTorch with gradients.
 
-What the committed forms are tested against, and timed against (`tests/benchmarks/step.py`).
+What the committed forms are tested against, and timed against (`tests/benchmarks/step.py`). Those that are
+not timed stand in float64 in the tests of their methods: norm ordinality and its running means, ordinal
+entropy, LDS, Balanced MSE, Rank-N-Contrast.
 """
 
 from typing import Any
