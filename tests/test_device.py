@@ -32,6 +32,15 @@ def test_a_precision_that_nobody_named_follows_the_device():
     assert named.with_overrides({"device": "cuda"}).precision == "float32"
 
 
+@pytest.mark.parametrize("values", [{"device": "cpu"}, {"dataset": "diamonds", "encoder": "mlp"}])
+def test_bf16_that_nobody_named_goes_with_the_gpu_or_the_images(values):
+    plain = TrialConfig.model_validate({**IMAGES, "device": "cuda"})
+    assert plain.with_overrides({"seed": 1}).with_overrides(values).precision == "float32"
+    named = TrialConfig.model_validate({**IMAGES, "device": "cuda", "precision": "bf16"})
+    assert named.with_overrides(values).precision == "bf16"
+    assert TrialConfig.model_validate_json(plain.model_dump_json()) == named  # as a worker is told of it
+
+
 def test_tf32_is_refused_on_a_cpu():
     with pytest.raises(ValidationError, match="precision tf32 is a GPU's, and device is cpu"):
         TrialConfig.model_validate({"precision": "tf32"})

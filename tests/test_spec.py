@@ -467,6 +467,13 @@ def test_the_hash_does_not_depend_on_where_the_table_lies():
     assert len(hashes) == 1
 
 
+def test_the_hash_tells_bf16_on_a_gpu_whether_it_was_named_or_not():
+    fixed = {"dataset": "agedb_dir", "device": "cuda"}
+    named = [{}, {"precision": "bf16"}, {"precision": "float32"}]
+    one, same, other = (parse_spec(changed(fixed=fixed | values), "a.yaml").hash for values in named)
+    assert one == same != other
+
+
 def test_a_spec_that_is_written_and_read_is_the_same(tmp_path: Path):
     spec = parse_spec(GOOD, "space.yaml")
     file = tmp_path / "spec.yaml"

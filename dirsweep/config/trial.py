@@ -59,10 +59,15 @@ class TrialConfig(Config):
             encoder = {**encoder, "name": "backbone", "backbone": encoder["name"]}
         if isinstance(dataset, dict) and isinstance(encoder, dict) and "name" not in encoder:
             encoder = {"name": USUAL[KINDS.get(str(dataset.get("name")), "tables")], **encoder}
-        filled = {**data, "dataset": dataset, "encoder": encoder}
-        if data.get("device") == "cuda" and "precision" not in data and _holds_images(dataset):
-            filled["precision"] = "bf16"
-        return filled
+        return {**data, "dataset": dataset, "encoder": encoder}
+
+    @model_validator(mode="after")
+    def _usual_precision(self) -> "TrialConfig":
+        """Images on a GPU get bf16; it does not count as set, and goes when the device or the data do."""
+        said = "precision" in self.model_fields_set
+        if not said and self.device == "cuda" and self.dataset.kind == "images":
+            object.__setattr__(self, "precision", "bf16")  # the model is frozen, and not yet anybody's
+        return self
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "TrialConfig":
@@ -165,7 +170,7 @@ class TrialConfig(Config):
         below = next((name for name in values if name.startswith("stage2.")), None)
         if self.stage2 is None and below is not None and "stage2" not in values:
             raise ValueError(f"'{below}' would do nothing, for stage2 is null; take `stage2: null` out")
-        unsaid = {"precision"} - self.model_fields_set  # the usual one of the device, which may change
+        unsaid = {"precision"} - self.model_fields_set  # the usual one, which is found anew
         return TrialConfig.model_validate(merged(self.model_dump(mode="json", exclude=unsaid), values))
 
     def plain(self) -> "TrialConfig":
@@ -180,8 +185,3 @@ class TrialConfig(Config):
     def without_norm_term(self) -> "TrialConfig":
         """Control 2 (METHOD section 6): the same stage 2 with mu = 0."""
         return self if self.stage2 is None else self.with_overrides({"stage2.norm_weight": 0.0})
-
-
-def _holds_images(dataset: Any) -> bool:
-    name = dataset.get("name") if isinstance(dataset, dict) else getattr(dataset, "name", None)
-    return KINDS.get(str(name)) == "images"

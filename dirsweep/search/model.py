@@ -164,7 +164,10 @@ class SweepSpec(Config):
             or getattr(self, name) != SweepSpec.model_fields[name].default
         }
         content = self.model_dump(mode="json", by_alias=True, include=told)
-        fixed = self.default_config().model_dump(mode="json", exclude_unset=True)
+        default = self.default_config()
+        fixed = default.model_dump(mode="json", exclude_unset=True)
+        if default.precision != "float32":  # also where nobody set it
+            fixed["precision"] = default.precision
         for key in PLACES:
             fixed.get("dataset", {}).pop(key, None)
         canonical = json.dumps({**content, "fixed": fixed}, sort_keys=True, separators=(",", ":"))
