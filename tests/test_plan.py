@@ -243,6 +243,13 @@ def test_repeats_are_counted_with_both_stages(tmp_path):
     assert found.seconds[1] == 4 * 4.0 + 8 + 4 * 4.0
 
 
+def test_resources_that_a_sweep_is_refused_are_refused_a_plan(tmp_path):
+    spec = sweeping.spec(tmp_path, {"processes": 2})
+    with pytest.raises(ValueError, match="a trial of 2 processes is given 1 CPUs and 0 GPUs"):
+        plan.make(spec, Folder(tmp_path / "sweeps"), Resources())
+    assert not (tmp_path / "sweeps").exists()
+
+
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory) -> tuple[Path, str, plan.Plan, SweepSpec]:
     """A plan, then the sweep."""

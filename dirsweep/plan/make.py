@@ -20,9 +20,11 @@ def make(spec: SweepSpec, storage: Folder, resources: Resources) -> Plan:
     Leaves one line in `storage/plans.jsonl`, which the report of the sweep sets beside what it took.
 
     Raises:
-        ValueError: an earlier sweep to start warm from does not fit, there is no room for a trial, or none
-            of the configurations that were sampled can be trained.
+        ValueError: an earlier sweep to start warm from does not fit, there is no room for a trial, the
+            sweep would be refused such resources, or none of the configurations that were sampled can be
+            trained.
     """
+    resources.check(spec.default_config())
     workers = at_once(resources)
     dataset = data.load(spec.default_config().dataset)
     asked = first_asked(spec, dataset)
