@@ -147,6 +147,17 @@ def test_a_scheduler_of_a_staged_sweep_saves_nothing_of_stage_1(tmp_path):
     assert found.seconds == (2 * 3 + 4 * 0.75 + 5, 2 * 3 + 4 * 0.875 + 5, 2 * 3 + 4 + 5)
 
 
+def test_a_forecast_for_several_processes_says_that_one_was_timed(tmp_path):
+    alone, together = (
+        reckoned(sweeping.spec(tmp_path, {"processes": processes}), [pace(0, 3.0, 1.0)]).assumptions
+        for processes in (1, 2)
+    )
+    assert not any("processes" in said for said in alone)
+    (said,) = (said for said in together if said not in alone)
+    assert said.startswith("the 2 processes of a trial take as long together, and as much memory, as the one")
+    assert said.endswith("for Ray Train to start them, perhaps half a minute a trial, is not counted")
+
+
 def test_trials_that_are_refused_cost_nothing(tmp_path):
     refused = Pace(1, {"stage2.norm_weight": 1.0}, refused="no")
     found = reckoned(sweeping.spec(tmp_path), [pace(0, 3.0, 1.0), refused])

@@ -195,6 +195,11 @@ def _assumptions(
         if timed == workers
         else f"steps take as long with {workers} trials at once as the few that were timed, {timed} at once",
     ]
+    if (processes := spec.default_config().processes) > 1:
+        said.append(
+            f"the {processes} processes of a trial take as long together, and as much memory, as the one "
+            "that was timed; for Ray Train to start them, perhaps half a minute a trial, is not counted"
+        )
     if cluster:
         said.append(
             "a machine of the cluster at RAY_ADDRESS takes as long as this one, where they were timed"
