@@ -76,6 +76,12 @@ def test_a_run_that_is_refused_leaves_nothing_that_would_take_its_name(
     assert not storage.exists()
 
 
+def test_a_gpu_for_trials_that_train_on_a_cpu_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"'fixed\.device' is cpu, but .* 0\.5 GPUs, which would be idle"):
+        sweep.run(sweeping.spec(tmp_path), tmp_path / "sweep", resources=Resources(gpus_per_trial=0.5))
+    assert not (tmp_path / "sweep").exists()
+
+
 @pytest.mark.parametrize(
     ("address", "workers", "message"),
     [

@@ -85,7 +85,12 @@ class Resources(Config):
         return {"CPU": self.cpus_per_trial // processes, "GPU": self.gpus_per_trial / processes}
 
     def check(self, config: TrialConfig) -> None:
-        """Refuse what cannot serve a sweep's trials: as `per_process`, and no GPU for those that want one."""
+        """Refuse what cannot serve a sweep's trials: as `per_process`, no GPU or one that they do not use."""
+        if config.device == "cpu" and self.gpus_per_trial:
+            raise ValueError(
+                f"'fixed.device' is cpu, but a trial is given {self.gpus_per_trial:g} GPUs, which would be "
+                "idle; set the device to cuda, or leave --gpus-per-trial out"
+            )
         self.per_process(config.processes)
         if config.device == "cuda" and not self.gpus_per_trial:
             raise ValueError(
