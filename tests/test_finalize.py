@@ -351,6 +351,11 @@ def test_less_than_one_is_refused(sweep: Path, capsys, option):
         Settings(**{option[2:]: 0})
 
 
+def test_resources_that_do_not_serve_the_trials_are_refused(sweep: Path):
+    with pytest.raises(ValueError, match=r"'fixed\.device' is cpu, but a trial is given 1 GPUs"):
+        finalize(sweep, Settings(seeds=9), Resources(gpus_per_trial=1), lambda line: None)
+
+
 def test_a_sweep_that_runs_is_left_alone(sweep: Path):
     with lock.held(sweep):
         with pytest.raises(ValueError, match="another driver runs this sweep"):

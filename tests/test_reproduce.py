@@ -25,6 +25,7 @@ from dirsweep.reproduce.run import _require_pairs
 from dirsweep.reproduce.tuning import Line, Table
 from dirsweep.search.spec import check_data
 from dirsweep.storage import Folder
+from dirsweep.sweep import Resources
 
 MAIN = {"vanilla", "sqinv", "lds", "fds", "lds+fds", "rrt", "focal_r", "bmse", "ranksim", "conr"}
 
@@ -201,6 +202,13 @@ def test_what_is_not_there_is_refused_by_name():
         reproduce.chosen(reproduce.read("diamonds"), "rnc,conr")
     with pytest.raises(ValueError, match=r"no published table of 'nyud2'; there are agedb_dir"):
         reproduce.published_page("nyud2")
+
+
+def test_resources_that_do_not_serve_the_trials_are_refused_before_there_is_a_folder(tmp_path: Path):
+    recipe, folder = reproduce.read("diamonds"), tmp_path / "there"
+    with pytest.raises(ValueError, match=r"'fixed\.device' is cpu, but a trial is given 1 GPUs"):
+        reproduce.reproduce(recipe, "smoke", folder, Resources(gpus_per_trial=1), print)
+    assert not folder.exists()
 
 
 def test_absent_faces_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

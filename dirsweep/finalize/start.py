@@ -44,7 +44,8 @@ def finalize(
 
     Raises:
         ValueError: nothing to finalize, a driver that runs the sweep, other data than the sweep's, a control
-            or shot that does not apply, test rows that cannot be read, runs that all failed.
+            or shot that does not apply, test rows that cannot be read, resources that do not serve its
+            trials, runs that all failed.
     """
     sweep = Folder(sweep)
     sweep = sweep.absolute()
@@ -63,6 +64,7 @@ def finalize(
         elsewhere(sweep, dataset)  # a ledger beside it that cannot be read is better known now
         with ExitStack() as stack:  # Ray takes seconds to start, and where all is trained it is not needed
             if base is not None and not tuned.ended(base, place):
+                resources.check(base.default_config())
                 stack.enter_context(ray_session(resources))
                 on_done("the base method is tuned on val, for as long as the sweep took")
                 tuned.search(base, place, resources, _told(on_done))
@@ -72,6 +74,7 @@ def finalize(
             todo = [run for run in runs if not run.done]
             failed = {}
             if todo:
+                resources.check(report.spec.default_config())
                 stack.enter_context(ray_session(resources))
                 failed = training.train(todo, sweep, store_of(sweep.parent), resources, on_done)
         done = [run for run in runs if run.done]

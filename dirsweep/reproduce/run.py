@@ -46,12 +46,13 @@ def reproduce(
         told: is handed a line for each search and run.
 
     Raises:
-        ValueError: another recipe was begun in the folder, the data are missing or do not fit, or the primary
-            comparison has no seed on both sides.
+        ValueError: another recipe was begun in the folder, the data are missing or do not fit, the resources
+            do not serve its trials, or the primary comparison has no seed on both sides.
         KeyboardInterrupt: stopped; the same call goes on.
     """
     scale = recipe.scales[scale_name]
     check(recipe, scale)
+    resources.check(alone(recipe, scale, "vanilla").default_config())
     labels = to_draw(recipe, scale)
     if labels is None:
         data.load(alone(recipe, scale, "vanilla").default_config().dataset)  # before a folder is made for it
