@@ -221,6 +221,8 @@ def test_a_forecast_is_found_by_all_that_decides_the_costs_if_it_came_before_the
     )  # as an older one wrote
     opening = {"data": "d", "resources": two, "time": 3}
     assert forecast.found(Folder(tmp_path / "sweep"), spec, opening).middle == 20
+    reusing = {**opening, "resources": Resources(workers=2, reuse_actors=True).facts}
+    assert forecast.found(Folder(tmp_path / "sweep"), spec, reusing).middle == 20
     assert forecast.found(Folder(tmp_path / "sweep"), spec, {**opening, "data": "f"}) is None
     said = forecast.in_words(forecast.found(Folder(tmp_path / "sweep"), spec, opening), 25.0)
     assert (

@@ -14,7 +14,9 @@ import sweeping
 import yaml
 from sweeping import NO_PROCESS
 
-from dirsweep import sweep
+from dirsweep import METHOD_VERSION, sweep
+from dirsweep.cli import main
+from dirsweep.data import load
 from dirsweep.ledger import FILE, Ledger
 from dirsweep.storage import Folder
 from dirsweep.storage.disk import half_written
@@ -22,13 +24,13 @@ from dirsweep.sweep import stopping
 from dirsweep.sweep.session import Resources
 
 
-def begin(folder: Path, **fields: Any) -> None:
+def begin(folder: Path, config: dict[str, Any] | None = None, **fields: Any) -> None:
     """A sweep that was begun and is gone."""
-    spec = sweeping.spec(folder.parent)
+    spec = sweeping.spec(folder.parent, config)
     sweeping.write(spec, folder)
     folder.mkdir()
     folder.with_suffix(".yaml").rename(folder / "spec.yaml")
-    opening = {"spec": spec.hash, "data": "none", "method_version": 1, "trials": 4, **fields}
+    opening = {"spec": spec.hash, "data": "none", "method_version": METHOD_VERSION, "trials": 4, **fields}
     Ledger.create(Folder(folder), **opening)
 
 
@@ -214,6 +216,20 @@ def test_actors_are_reused_on_cpu_only():
     assert Resources().reuses_actors
     assert not Resources(gpus_per_trial=0.5).reuses_actors
     assert Resources(gpus_per_trial=1, reuse_actors=True).reuses_actors
+
+
+@pytest.mark.parametrize("command", ["run SPACE", "run SPACE --name sweep --or-resume", "resume FOLDER"])
+def test_workers_that_are_to_be_reused_are_refused_for_trials_of_several_processes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+):
+    spec, folder = sweeping.spec(tmp_path, {"processes": 2}), tmp_path / "sweep"
+    begin(folder, data=load(spec.default_config().dataset).hash, config={"processes": 2})
+    words = command.replace("SPACE", str(folder / "spec.yaml")).replace("FOLDER", str(folder)).split()
+    common = ["--storage", str(tmp_path), "--cpus-per-trial", "2", "--reuse-actors", "--no-tracking"]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, *common])
+    assert ended.value.code == 2
+    assert "the 2 processes of a trial are started for it alone" in capsys.readouterr().err
 
 
 def test_a_ray_without_tokens_is_refused_before_anything_is_written(tmp_path, monkeypatch):

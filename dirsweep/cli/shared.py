@@ -160,8 +160,10 @@ def read_dataset(name: str) -> "DatasetConfig":
         raise ValueError(explain(error, name)) from None
 
 
-def given_resources(workers: int | None, cpus: int, gpus: float) -> "Resources":
+def given_resources(
+    workers: int | None, cpus: int, gpus: float, reuse_actors: bool | None = None
+) -> "Resources":
     """What a command's options ask for each trial."""
     from dirsweep.sweep import Resources
 
-    return Resources(workers=workers, cpus_per_trial=cpus, gpus_per_trial=gpus)
+    return Resources(workers=workers, cpus_per_trial=cpus, gpus_per_trial=gpus, reuse_actors=reuse_actors)

@@ -51,6 +51,14 @@ SystemMetrics = Annotated[
     ),
 ]
 
+ReuseActors = Annotated[
+    bool | None,
+    typer.Option(
+        "--reuse-actors/--no-reuse-actors",
+        help="Let a worker process run one trial after another  [default: on CPUs, and not on GPUs]",
+    ),
+]
+
 
 @app.command()
 def run(
@@ -69,6 +77,7 @@ def run(
     workers: Workers = None,
     cpus_per_trial: Cpus = 1,
     gpus_per_trial: Gpus = 0.0,
+    reuse_actors: ReuseActors = None,
 ) -> None:
     """Run a sweep and print its leaderboard. Ctrl-C leaves one that `dirsweep resume` finishes.
 
@@ -101,13 +110,14 @@ def run(
             workers=workers,
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
+            reuse_actors=reuse_actors,
         )
         return
     with _interruptible(folder), watching() as on_change:
         outcome = sweep.run(
             space,
             folder,
-            resources=given_resources(workers, cpus_per_trial, gpus_per_trial),
+            resources=given_resources(workers, cpus_per_trial, gpus_per_trial, reuse_actors),
             tracking_uri=tracking_uri,
             tracking=not no_tracking,
             system_metrics=system_metrics,
@@ -127,6 +137,7 @@ def resume(
     workers: Workers = None,
     cpus_per_trial: Cpus = 1,
     gpus_per_trial: Gpus = 0.0,
+    reuse_actors: ReuseActors = None,
 ) -> None:
     """Go on with a sweep, or add trials to it.
 
@@ -145,7 +156,7 @@ def resume(
         outcome = sweeps.resume(
             folder,
             extra_trials=extra,
-            resources=given_resources(workers, cpus_per_trial, gpus_per_trial),
+            resources=given_resources(workers, cpus_per_trial, gpus_per_trial, reuse_actors),
             tracking_uri=tracking_uri,
             tracking=not no_tracking,
             system_metrics=system_metrics,

@@ -33,8 +33,11 @@ def deciding(spec: SweepSpec, data: str | None, resources: dict[str, Any] | None
 
     Args:
         data: the dataset's hash, as the ledger's first record has it.
-        resources: `sweep.Resources.facts`, as the ledger's first record has them.
+        resources: `sweep.Resources.facts`, as the ledger's first record has them; whether workers are reused
+            is no part of a trial's seconds.
     """
+    if resources and "reuse_actors" in resources:
+        resources = {**resources, "reuse_actors": None}
     said = spec.model_dump(mode="json", include={"budget", "repeats", "warm_start"})
     return {"spec": spec.hash, "data": data, "resources": resources, **said}
 

@@ -85,7 +85,7 @@ class Resources(Config):
         return {"CPU": self.cpus_per_trial // processes, "GPU": self.gpus_per_trial / processes}
 
     def check(self, config: TrialConfig) -> None:
-        """Refuse what cannot serve a sweep's trials: as `per_process`, no GPU or one that they do not use."""
+        """Refuse what cannot serve a sweep's trials: as `per_process`, no GPU or what they would not use."""
         if config.device == "cpu" and self.gpus_per_trial:
             raise ValueError(
                 f"'fixed.device' is cpu, but a trial is given {self.gpus_per_trial:g} GPUs, which would be "
@@ -96,6 +96,11 @@ class Resources(Config):
             raise ValueError(
                 f"'fixed.device' is cuda, but a trial is given no GPU; give it {config.processes} "
                 "(--gpus-per-trial), or set the device to cpu"
+            )
+        if self.reuse_actors and config.processes > 1:
+            raise ValueError(
+                f"the {config.processes} processes of a trial are started for it alone, so none runs one "
+                "trial after another; leave --reuse-actors out"
             )
 
     @property
