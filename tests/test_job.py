@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from dirsweep import cli
+from dirsweep.cluster.inside import check_command, sweep_command
 from dirsweep.cluster.job import json_schema, read_job, space_text
 from dirsweep.search.spec import read_spec
 
@@ -96,6 +97,23 @@ def test_trials_that_get_gpus_train_on_cuda_and_others_must_not(write, tmp_path)
         ValueError, match=r"space.yaml: 'fixed.device' is cuda, but 'resources.gpus_per_trial'"
     ):
         read_job(file).rendered()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"), [("", []), ("true", ["--reuse-actors"]), ("false", ["--no-reuse-actors"])]
+)
+def test_a_job_says_whether_workers_are_reused(write, said, words):
+    job = read_job(write(f"resources: {{reuse_actors: {said}}}"))
+    command = sweep_command(job, "sweeps", ("dirsweep",), "space.yaml").split()
+    assert [word for word in command if "reuse" in word] == words
+    assert "reuse" not in check_command(job, "sweeps", ("dirsweep",), 1)
+
+
+def test_what_a_sweep_would_be_refused_is_refused_before_it_is_sent(write, tmp_path):
+    job = read_job(write("resources: {reuse_actors: true, cpus_per_trial: 2}"))
+    (tmp_path / "space.yaml").write_text(SPACE + "fixed: {processes: 2}\n")
+    with pytest.raises(ValueError, match="the 2 processes of a trial are started for it alone"):
+        job.rendered()
 
 
 def test_an_unknown_key_is_named_with_those_that_are_allowed(refused):

@@ -39,7 +39,8 @@ def sweep_command(job: Job, storage: str, program: tuple[str, ...], space: str) 
     """Shell: begin the sweep, or go on with it."""
     words = [*program, "run", space, "--name", job.name, "--storage", storage, "--or-resume"]
     words += ["--tracking-uri", job.tracking_uri] if job.tracking_uri else []
-    return shlex.join([*words, *_per_trial(job)])
+    reuse = {None: [], True: ["--reuse-actors"], False: ["--no-reuse-actors"]}
+    return shlex.join([*words, *_per_trial(job), *reuse[job.resources.reuse_actors]])
 
 
 def script(

@@ -116,8 +116,8 @@ class Job(Config):
         """The search space as it is to run: with this job's budget, on cuda where trials get GPUs.
 
         Raises:
-            ValueError: the space is not right, it wants cuda and trials get no GPU, or a trial's processes
-                cannot share what it gets.
+            ValueError: the space is not right, it wants cuda and trials get no GPU, or what a trial gets
+                does not serve its processes.
         """
         spec = read_spec(Path(self.space))
         fixed, gpus = dict(spec.fixed), self.resources.gpus_per_trial
@@ -128,11 +128,12 @@ class Job(Config):
                 f"{self.space}: 'fixed.device' is cuda, but 'resources.gpus_per_trial' of the job is 0; "
                 "raise it"
             )
-        self.resources.per_trial.per_process(spec.default_config().processes)
         tree = spec.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"fixed": fixed}
         if self.budget is not None:
             tree["budget"] = self.budget.model_dump(mode="json")
-        return SweepSpec.model_validate(tree)
+        rendered = SweepSpec.model_validate(tree)
+        self.resources.per_trial.check(rendered.default_config())
+        return rendered
 
 
 def space_text(spec: SweepSpec) -> str:

@@ -31,6 +31,8 @@ class Resources(Config):
     workers: PositiveInt | None = None
     """Trials that must have room at once, where a cluster may be too small: by default as many as the nodes
     hold, or 1 where these are not given. A larger cluster is used whole."""
+    reuse_actors: bool | None = None
+    """Let a worker process run one trial after another; left out: on CPUs, and not on GPUs."""
 
     @model_validator(mode="after")
     def _has_room(self) -> "Resources":
@@ -66,7 +68,11 @@ class Resources(Config):
     @property
     def per_trial(self) -> sweep.Resources:
         """What a trial takes, as the sweep knows it."""
-        return sweep.Resources(cpus_per_trial=self.cpus_per_trial, gpus_per_trial=self.gpus_per_trial)
+        return sweep.Resources(
+            cpus_per_trial=self.cpus_per_trial,
+            gpus_per_trial=self.gpus_per_trial,
+            reuse_actors=self.reuse_actors,
+        )
 
 
 class Variable(Config):
