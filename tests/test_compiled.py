@@ -11,7 +11,7 @@ from torch import nn
 
 from dirsweep import device, pipeline
 from dirsweep.checkpoint import journal, unpack
-from dirsweep.config import CropFlip
+from dirsweep.config import CropFlip, ResizedCrop
 from dirsweep.models.on_images import Augment, Fuse, OnPixels, Scale
 from dirsweep.storage import Folder
 
@@ -65,9 +65,10 @@ def test_a_compiled_trial_ends_as_the_plain_one_but_for_rounding(
 
 
 @pytest.mark.slow
-def test_the_crop_and_what_stands_behind_it_are_compiled_as_one_piece():
+@pytest.mark.parametrize("augmentation", [CropFlip(), ResizedCrop()], ids=lambda config: config.name)
+def test_an_augmentation_and_what_stands_behind_it_are_compiled_as_one_piece(augmentation):
     """As PyTorch takes the layers apart, without its compiler of what comes out."""
-    stem = OnPixels(Augment(CropFlip()), Scale((0.5,) * 3, (0.5,) * 3), nn.Conv2d(3, 4, 3))
+    stem = OnPixels(Augment(augmentation), Scale((0.5,) * 3, (0.5,) * 3), nn.Conv2d(3, 4, 3))
     layers = nn.Sequential(stem, Fuse(nn.AdaptiveAvgPool2d(1), nn.Flatten())).train()
     whole = torch.compile(layers, dynamic=False, fullgraph=True, backend="eager")
     for count in (16, 9, 16):

@@ -83,10 +83,9 @@ class Augment(nn.Module):
                 return pixels
             case CropFlip():
                 return _crop_flip(self.config, pixels)
-            case ResizedCrop() if pixels.is_cuda:
-                return many_crops.resized_crop(self.config, pixels)
-            case ResizedCrop():
-                return _resized_crop(self.config, pixels)
+            case ResizedCrop(area=area, flip=flip, jitter=jitter, grey=grey):
+                cropped: Tensor = _resized_crop(pixels, area, flip, jitter, grey)
+                return cropped
 
 
 def _crop_flip(config: CropFlip, pixels: Tensor) -> Tensor:
@@ -103,23 +102,35 @@ def _crop_flip(config: CropFlip, pixels: Tensor) -> Tensor:
     return moved(pixels, turned, top, left, config.pad)
 
 
-def _resized_crop(config: ResizedCrop, pixels: Tensor) -> Tensor:
+@torch.library.custom_op("dirsweep::resized_crop", mutates_args=(), tags=torch.Tag.nondeterministic_seeded)
+def _resized_crop(pixels: Tensor, area: float, flip: bool, jitter: float, grey: float) -> Tensor:
     """A random part of each image at its full size, flipped, in other colours or in none.
 
     As Rank-N-Contrast has it (Zha et al., 2023, after SimCLR): area from a fifth on, jitter of 0.4, 0.4, 0.4
     and 0.1. Torchvision draws once a call, so that each image has a call of its own; on a GPU, where so many
     small calls take longer than the step, `many_crops` does it for all at once.
+
+    To PyTorch's compiler it is an operator like its own, called as it is: what it does to an image, or in
+    which order, depends on the draws, and would be compiled anew for others.
     """
-    jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+    config = ResizedCrop(area=area, flip=flip, jitter=jitter, grey=grey)
+    if pixels.is_cuda:
+        return many_crops.resized_crop(config, pixels)
+    colours = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
     change = v2.Compose(
         [
             v2.RandomResizedCrop(pixels.shape[2:], scale=(config.area, 1.0), antialias=True),
             v2.RandomHorizontalFlip(p=0.5 * config.flip),
-            v2.RandomApply([jitter], p=config.jitter),
+            v2.RandomApply([colours], p=config.jitter),
             v2.RandomGrayscale(p=config.grey),
         ]
     )
     return torch.stack([change(image) for image in pixels])
+
+
+@_resized_crop.register_fake
+def _(pixels: Tensor, area: float, flip: bool, jitter: float, grey: float) -> Tensor:
+    return pixels.new_empty(pixels.shape)
 
 
 def augment(config: Augmentation) -> list[nn.Module]:
