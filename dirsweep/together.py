@@ -8,7 +8,8 @@ processes of a trial are on one machine, each with CPU cores, and on GPUs a card
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
@@ -139,16 +140,33 @@ def _messages(line: Line, training: Future[Any]) -> Iterator[Message]:
 
 
 def _cause(error: Any) -> Exception:
-    """What a worker raised of its own, where one did; others only find it gone.
+    """What a worker raised of its own, where one did; else a TrainingFailedError that says who was lost.
 
     Ray hands on an exception with its traceback around it, in a field that is not public: should that have
     another name one day, the error counts as a lost worker's, and the trial is tried again.
     """
+    from ray.train import TrainingFailedError
+
     from dirsweep import pipeline
 
     own = (ValueError, FloatingPointError, OSError, pipeline.OutOfMemory, pipeline.Stopped)
     failures = [getattr(failure, "_base_exc", failure) for failure in error.worker_failures.values()]
-    return next((failure for failure in failures if isinstance(failure, own)), error)
+    return next(
+        (failure for failure in failures if isinstance(failure, own)),
+        TrainingFailedError(_lost(error.worker_failures)),
+    )
+
+
+def _lost(failures: Mapping[int, Exception]) -> str:
+    """Which processes were lost, and why, on one line; of none, what the others raised.
+
+    Where Ray knows why a process is gone, it says so in a line with "because"; the others only find it gone.
+    """
+    told = {rank: traceback.format_exception_only(failure) for rank, failure in failures.items()}
+    lines = {rank: "".join(text).strip().splitlines() for rank, text in told.items()}
+    lost = {rank: line for rank, said in lines.items() for line in said if " because " in line}
+    last = {rank: said[-1] for rank, said in lines.items()}
+    return "; ".join(f"process {rank}: {line}" for rank, line in (lost or last).items())
 
 
 def _work(told: dict[str, Any]) -> dict[str, float]:

@@ -80,7 +80,8 @@ def test_a_sweep_of_trials_of_two_processes_goes_on_from_a_checkpoint_when_one_i
     outcome = sweep.run(space, folder, resources=RESOURCES, tracking=False, on_change=kill_once)
 
     assert outcome.why == "finished"
-    assert [text for text in messages if "attempt 1 of 3 failed" in text]
+    [failed] = [text for text in messages if "attempt 1 of 3 failed" in text]
+    assert "process 0: The actor is dead because its worker process has died." in failed
     records = read_records(Folder(first))
     assert [record["epoch"] for record in records] == list(range(1, EPOCHS + 1))
     assert [records[0]["attempt"], records[-1]["attempt"]] == [1, 2]
@@ -187,3 +188,10 @@ def test_what_workers_say_is_heard_to_the_end_and_a_warning_of_several_once():
     training.set_result(None)
     del said[2]
     assert list(together._messages(line, training)) == said
+
+
+def test_where_ray_does_not_know_why_a_process_is_gone_what_the_others_raised_is_told():
+    raised = {0: TypeError("no number"), 1: ConnectionError("Read error\nconnection reset")}
+    assert together._lost(raised) == "process 0: TypeError: no number; process 1: connection reset"
+    gone = RuntimeError("The actor died.\n\tpid: 7\nThe actor is dead because its node has died.")
+    assert together._lost({**raised, 2: gone}) == "process 2: The actor is dead because its node has died."
