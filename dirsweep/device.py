@@ -149,14 +149,28 @@ def naming_trouble(config: "TrialConfig", share: float) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(_held(config, share)) from error
-    except RuntimeError as error:
-        if not config.compiled or not isinstance(error, torch._dynamo.exc.TorchDynamoException):
-            raise
+    except Exception as error:
+        if config.compiled and (reason := _not_compiled(error)):
+            raise NotCompiled(f"compiled is true, but {reason}, or set compiled to false") from error
+        raise
+
+
+def _not_compiled(error: Exception) -> str:
+    """What PyTorch's compiler could not do, and what to do about it; "" if the error is not its own."""
+    from torch._dynamo import exc
+
+    if isinstance(error, exc.FailOnRecompileLimitHit):
+        return (
+            "PyTorch's compiler has to compile the encoder over and over, as for batches of many shapes or a "
+            "layer that goes by numbers outside of tensors; mend such a layer"
+        )
+    if isinstance(error, exc.TorchDynamoException):
         said = next((line for line in str(error).splitlines() if line.strip()), "")
-        raise NotCompiled(
-            f"compiled is true, but PyTorch's compiler cannot compile the encoder here ({said:.200}); see "
-            "that a C++ compiler and Python's headers are installed, or set compiled to false"
-        ) from error
+        return (
+            f"PyTorch's compiler cannot compile the encoder here ({said:.200}); see that a C++ compiler and "
+            "Python's headers are installed"
+        )
+    return ""
 
 
 def _held(config: "TrialConfig", share: float) -> str:

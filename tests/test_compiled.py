@@ -108,3 +108,17 @@ def test_a_compiler_that_fails_is_told_by_its_word(tmp_path: Path, monkeypatch: 
         device.NotCompiled, match=r"cannot compile the encoder here \(CppCompileError: .*false"
     ):
         run(tiny.config(tmp_path, compiled=True), tmp_path / "trial")
+
+
+def test_layers_that_are_compiled_over_and_over_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As PyTorch takes them apart, without its compiler of what comes out."""
+    monkeypatch.setattr("torch._dynamo.config.fail_on_recompile_limit_hit", True)
+    layers = torch.compile(lambda batch, times: batch * times, dynamic=False, backend="eager")
+
+    def train() -> None:
+        with device.naming_trouble(tiny.config(tmp_path, compiled=True), 1.0):
+            for times in range(torch._dynamo.config.recompile_limit + 1):
+                layers(torch.ones(2), times)
+
+    with pytest.raises(device.NotCompiled, match=r"compile the encoder over and over, .* compiled to false"):
+        train()
