@@ -7,6 +7,7 @@ CPU. Convolutions are not timed to choose their algorithm, for another start mig
 
 import ctypes
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +28,14 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Settings of glibc's malloc.h: what may lie free before it goes back, and blocks that are mapped alone."""
 
 
+GPU_IS_FULL = re.compile(r"CUDA.*\bout of memory|CU\w+_(ALLOC|DEVICE_ALLOCATION)_FAILED", re.IGNORECASE)
+"""How CUDA and its libraries say so; only PyTorch's own allocator has an error for it."""
+CPU_IS_FULL = "DefaultCPUAllocator: "
+"""With what PyTorch begins to say so."""
+
+
 class OutOfMemory(RuntimeError):
-    """A trial asked for more memory than its share of the GPU has left; it would again."""
+    """A trial asked for more memory than its share of the GPU, or the machine, has left; it would again."""
 
 
 class NotCompiled(ValueError):
@@ -140,16 +147,14 @@ def room(share: float) -> int:
 def naming_trouble(config: "TrialConfig", share: float) -> Iterator[None]:
     """Say in the words of a trial what PyTorch cannot do inside the block.
 
-    Raises OutOfMemory, which says what the trial held, where there is no more memory on the GPU, and
-    NotCompiled, with the compiler's reason.
+    Raises OutOfMemory, which says what the trial held, where there is no more memory, and NotCompiled, with
+    the compiler's reason.
     """
-    import torch
-
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(_held(config, share)) from error
     except Exception as error:
+        if isinstance(error, RuntimeError) and (reason := _no_memory(config, share, error)):
+            raise OutOfMemory(reason) from error
         if config.compiled and (reason := _not_compiled(error)):
             raise NotCompiled(f"compiled is true, but {reason}, or set compiled to false") from error
         raise
@@ -173,14 +178,38 @@ def _not_compiled(error: Exception) -> str:
     return ""
 
 
-def _held(config: "TrialConfig", share: float) -> str:
+def _no_memory(config: "TrialConfig", share: float, error: RuntimeError) -> str:
+    """What memory ran out, and what to do about it; "" if none did."""
     import torch
 
-    most, (free, total) = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()
+    said, batch = str(error), f"with stage1.batch_size {config.stage1.batch_size}"
+    if isinstance(error, torch.OutOfMemoryError) or GPU_IS_FULL.search(said):
+        return (
+            f"the GPU's memory ran out{_held(share)}, {batch} and precision {config.precision}; lower the "
+            "batch size, or give each trial more of a GPU (--gpus-per-trial)"
+        )
+    if CPU_IS_FULL in said:
+        wanted = said.partition(CPU_IS_FULL)[2]
+        return (
+            f"the machine's memory ran out ({wanted:.200}), {batch}; lower the batch size, or train fewer "
+            "trials at once (--workers)"
+        )
+    return ""
+
+
+def _held(share: float) -> str:
+    """What this process took of its GPU; "" of one so full that it cannot even be asked."""
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return ""
+    try:
+        most, (free, total) = torch.cuda.max_memory_allocated() / 2**30, torch.cuda.mem_get_info()
+    except RuntimeError:
+        return ""
     gpu = f"{torch.cuda.get_device_name()}, {total / 2**30:.1f} GiB"
     allowed = f"; {CAP * share * total / 2**30:.1f} GiB were its own" if share < 1 else ""
     return (
-        f"the GPU's memory ran out: this trial's tensors took up to {most:.1f} GiB of it ({gpu}{allowed}; "
-        f"{free / 2**30:.1f} GiB are free), with stage1.batch_size {config.stage1.batch_size} and precision "
-        f"{config.precision}; lower the batch size, or give each trial more of a GPU (--gpus-per-trial)"
+        f": this trial's tensors took up to {most:.1f} GiB of it ({gpu}{allowed}; {free / 2**30:.1f} GiB are "
+        "free)"
     )
