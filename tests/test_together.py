@@ -127,6 +127,8 @@ def test_processes_that_cannot_share_evenly_what_a_trial_is_given_are_refused(tm
     assert not (tmp_path / "sweep").exists()
     with pytest.raises(ValueError, match=r"given 4 GPUs, but .* set `processes: 4` in `fixed`"):
         Resources(gpus_per_trial=4).per_process(1)
+    with pytest.raises(ValueError, match=r"given 1.5 GPUs, but .* one process uses one; give it one GPU$"):
+        Resources(gpus_per_trial=1.5).per_process(1)
     assert Resources(cpus_per_trial=8, gpus_per_trial=4).per_process(4) == {"CPU": 2, "GPU": 1.0}
 
 

@@ -72,9 +72,11 @@ class Resources(Config):
         Raises ValueError where they cannot share evenly, or a GPU would be idle: each has one, or none has.
         """
         if processes == 1 and self.gpus_per_trial > 1:
+            whole = self.gpus_per_trial.is_integer()
+            many = f"set `processes: {self.gpus_per_trial:g}` in `fixed`, or " if whole else ""
             raise ValueError(
                 f"a trial is given {self.gpus_per_trial:g} GPUs, but its knob `processes` is 1, and one "
-                f"process uses one; set `processes: {self.gpus_per_trial:g}` in `fixed`, or give it one GPU"
+                f"process uses one; {many}give it one GPU"
             )
         if processes > 1 and (self.cpus_per_trial % processes or self.gpus_per_trial not in (0, processes)):
             raise ValueError(
