@@ -235,8 +235,11 @@ def room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
         held += int(min(cpus // resources.cpus_per_trial, by_gpu))
     if held < 1:
         cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
+        there, advice = f"{gpus:g} GPUs", "ask for less per trial"
+        if each and not gpus:
+            there, advice = "no GPU", "leave out --gpus-per-trial (in a job's file: gpus_per_trial)"
         raise ValueError(
             f"a trial asks for {resources.cpus_per_trial} CPUs and {each:g} GPUs on one machine, but "
-            f"there are {cpus:g} CPUs and {gpus:g} GPUs; ask for less per trial"
+            f"there are {cpus:g} CPUs and {there}; {advice}"
         )
     return held
