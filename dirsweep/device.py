@@ -25,9 +25,7 @@ CAP = 0.9
 """Of its share of a GPU, what a trial's tensors may take where others share it; CUDA itself needs some."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Settings of glibc's malloc.h: what may lie free before it goes back, and blocks that are mapped alone."""
-
-
+"""Settings of glibc (malloc.h): bytes that may lie free before they go back; large blocks with a map each."""
 GPU_IS_FULL = re.compile(r"CUDA.*\bout of memory|CU\w+_(ALLOC|DEVICE_ALLOCATION)_FAILED", re.IGNORECASE)
 """How CUDA and its libraries say so; only PyTorch's own allocator has an error for it."""
 CPU_IS_FULL = "DefaultCPUAllocator: "
@@ -92,15 +90,16 @@ def set_up(config: "TrialConfig", share: float) -> None:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep the memory of large tensors for later ones, for as long as the process lives.
+    """Let glibc keep the memory of large tensors for later ones, until another trial begins in this process.
 
     Else it goes back to the kernel, which clears its pages anew for the next tensor: a fifth of a step of
     images. Other C libraries have no such setting.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, -1)
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_MAX, 0)
+        library.mallopt(M_TRIM_THRESHOLD, -1)
+        library.malloc_trim(0)  # what an earlier trial has left
 
 
 def compiled(config: "TrialConfig", layers: "nn.Module") -> "nn.Module":
@@ -153,7 +152,7 @@ def naming_trouble(config: "TrialConfig", share: float) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, RuntimeError) and (reason := _no_memory(config, share, error)):
+        if isinstance(error, RuntimeError | MemoryError) and (reason := _no_memory(config, share, error)):
             raise OutOfMemory(reason) from error
         if config.compiled and (reason := _not_compiled(error)):
             raise NotCompiled(f"compiled is true, but {reason}, or set compiled to false") from error
@@ -178,7 +177,7 @@ def _not_compiled(error: Exception) -> str:
     return ""
 
 
-def _no_memory(config: "TrialConfig", share: float, error: RuntimeError) -> str:
+def _no_memory(config: "TrialConfig", share: float, error: Exception) -> str:
     """What memory ran out, and what to do about it; "" if none did."""
     import torch
 
@@ -188,11 +187,11 @@ def _no_memory(config: "TrialConfig", share: float, error: RuntimeError) -> str:
             f"the GPU's memory ran out{_held(share)}, {batch} and precision {config.precision}; lower the "
             "batch size, or give each trial more of a GPU (--gpus-per-trial)"
         )
-    if CPU_IS_FULL in said:
-        wanted = said.partition(CPU_IS_FULL)[2]
+    if CPU_IS_FULL in said or isinstance(error, MemoryError):
+        wanted = said.partition(CPU_IS_FULL)[2] or said
         return (
             f"the machine's memory ran out ({wanted:.200}), {batch}; lower the batch size, or train fewer "
-            "trials at once (--workers)"
+            "trials at once"
         )
     return ""
 

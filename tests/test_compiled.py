@@ -110,6 +110,7 @@ def test_a_compiler_that_fails_is_told_by_its_word(tmp_path: Path, monkeypatch: 
         run(tiny.config(tmp_path, compiled=True), tmp_path / "trial")
 
 
+@pytest.mark.slow
 def test_layers_that_are_compiled_over_and_over_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """As PyTorch takes them apart, without its compiler of what comes out."""
     monkeypatch.setattr("torch._dynamo.config.fail_on_recompile_limit_hit", True)

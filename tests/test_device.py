@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -28,6 +29,7 @@ def test_images_on_a_gpu_get_bf16_unless_told_otherwise():
 def test_a_precision_that_nobody_named_follows_the_device():
     plain = TrialConfig.model_validate(IMAGES)
     assert plain.with_overrides({"seed": 1}).with_overrides({"device": "cuda"}).precision == "bf16"
+    assert TrialConfig.model_validate({**IMAGES, "device": "cuda"}).plain().precision == "bf16"
     named = plain.with_overrides({"precision": "float32"})
     assert named.with_overrides({"device": "cuda"}).precision == "float32"
 
@@ -83,7 +85,7 @@ def after(times):
     ("run", "settings"),
     [
         ("measure()", {}),
-        ("thread = threading.Thread(target=measure); thread.start(); thread.join()", session.WORKER_SETTINGS),
+        ("thread = threading.Thread(target=measure); thread.start(); thread.join()", session.ONE_ARENA),
     ],
     ids=["alone", "in a thread, as Ray's workers run it"],
 )
@@ -130,10 +132,12 @@ def test_a_full_gpu_is_told_in_the_words_of_a_trial_whoever_finds_it_full(error)
 def test_a_full_machine_is_told_in_the_words_of_a_trial():
     told = (
         r"^the machine's memory ran out \(can't allocate memory: you tried to allocate 40{15} bytes.*\), "
-        r"with stage1.batch_size 256; lower the batch size, or train fewer trials at once \(--workers\)$"
+        r"with stage1.batch_size 256; lower the batch size, or train fewer trials at once$"
     )
     with pytest.raises(device.OutOfMemory, match=told), device.naming_trouble(TrialConfig(), 1.0):
         torch.empty(10**15)
+    with pytest.raises(device.OutOfMemory, match="memory ran out"), device.naming_trouble(TrialConfig(), 1.0):
+        np.empty(10**15)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: invalid argument"), ValueError("out of memory")])

@@ -59,12 +59,12 @@ def run(config: TrialConfig, folder: Path, **options: Any) -> list[float]:
 
 
 def set_up(config: TrialConfig, folder: Path) -> tuple[Any, Any, Any]:
-    """A trial, the first phase of its stage 1, and what its steps work on."""
+    """A trial, the last phase of its stage 1, and what its steps work on."""
     dataset = data.load(config.dataset)
     own = Folder(folder)
     journal = Journal(own, checkpoint.claim(own), lambda record: None, 0, lambda: False)
     trial = pipeline.set_up(config, dataset, journal, 1.0)
-    phase = stage1.phase(trial, settings(config.stage1)[0], 0, last=True)
+    phase = stage1.phase(trial, settings(config.stage1)[-1], 0, last=True)
     return trial, phase, steps._prepare(trial, phase)
 
 

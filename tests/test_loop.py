@@ -1,5 +1,6 @@
 """Learning rates, sample orders and the frozen part of a model."""
 
+import importlib
 import math
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from dirsweep import data, models, pipeline, stage1
 from dirsweep.checkpoint import Journal, claim
-from dirsweep.config import MLP, SGD, Constant, Cosine, StepDecay, TrialConfig, Unweighted, settings
+from dirsweep.config import MLP, SGD, Adam, Constant, Cosine, StepDecay, TrialConfig, Unweighted, settings
 from dirsweep.loop import Trial, cut, precision, stepping, train
 from dirsweep.loop import frozen as frozen_layers
 from dirsweep.loop.frozen import through
@@ -21,6 +22,8 @@ from dirsweep.loop.labels import evened
 from dirsweep.loop.phase import Phase
 from dirsweep.loop.schedule import batches, order, rate, steps
 from dirsweep.storage import Folder
+
+training = importlib.import_module("dirsweep.loop.train")  # its name in the package is the function
 
 
 def phase(**fields: Any) -> Phase:
@@ -220,3 +223,19 @@ def test_a_trial_that_is_cut_has_some_rows_each_with_its_own_label(tmp_path: Pat
     assert torch.equal(few.rows[part], trial.rows[full][places])
     assert few.rows[few.dataset.val] is trial.rows[trial.dataset.val]
     assert len(cut(trial, 10_000).dataset.train.label) == len(full.label)
+
+
+@pytest.mark.parametrize("config", [Adam(lr=0.1), SGD(lr=0.1)])
+def test_of_a_weight_that_is_a_part_of_a_tensor_the_rest_stays(config):
+    """PyTorch's single kernel for a CPU takes weights for dense, and would change what lies between."""
+    whole = torch.ones(3, 4)
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(whole[:, :2])
+    model.weight.grad = torch.ones(3, 2)
+    training._optimizer(phase(optimizer=config), model, {}).step()
+    assert torch.allclose(whole, torch.tensor([[0.9, 0.9, 1.0, 1.0]]).expand(3, 4))
+
+
+def test_of_plain_weights_adam_is_one_kernel():
+    model = models.build(MLP(width=16), torch.empty(1, 4), seed=0)
+    assert training._optimizer(phase(optimizer=Adam()), model, {}).defaults["fused"] is True

@@ -6,7 +6,7 @@ copies between the two are caught. The way back through the gradients is for a G
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,18 +21,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dirsweep.config import (
+    FDS,
     KL,
     L1,
     MSE,
     NIG,
+    VIR,
     BalancedMSE,
     ConR,
     CropFlip,
     DistLoss,
+    FeatureMethod,
     FocalR,
     Hinge,
     Huber,
     Isotonic,
+    Loss,
+    NoFeatureMethod,
+    NoLoss,
+    NoNormOrdinality,
+    NormOrdinality,
     OrdinalEntropy,
     Rank,
     RankNContrast,
@@ -121,6 +129,9 @@ FEATURE_TERMS = [
 ]
 
 
+KINDS = [KL(), KL(direction="free"), Hinge(), Rank(direction="decreasing"), Isotonic()]
+
+
 def of_norms(config: Any, running: bool) -> Tensor:
     kept = RunningNorms.empty(BINS, "cuda")
     given = batch()
@@ -183,7 +194,7 @@ CASES: dict[str, Callable[[], Tensor]] = {
         f"{config!r}, {'running' if running else 'batch'}": lambda config=config, running=running: of_norms(
             config, running
         )
-        for config in (KL(), KL(direction="free"), Hinge(), Rank(direction="decreasing"), Isotonic())
+        for config in KINDS
         for running in (True, False)
     },
     "ordinal entropy": of_entropy,
@@ -199,6 +210,19 @@ CASES: dict[str, Callable[[], Tensor]] = {
 @pytest.mark.usefixtures("watched")
 def test_no_method_waits_for_the_gpu(case):
     assert case().device.type == "cuda"
+
+
+def test_no_method_is_left_out():
+    """Dist Loss waits; FDS and VIR have cases of their own."""
+    losses, features, kinds = ({type(one) for one in cases} for cases in (LOSSES, FEATURE_TERMS, KINDS))
+    assert losses == members(Loss) - {NoLoss, DistLoss}
+    assert features == members(FeatureMethod) - {NoFeatureMethod, FDS, VIR}
+    assert kinds == members(NormOrdinality) - {NoNormOrdinality}
+
+
+def members(union: Any) -> set[Any]:
+    """The classes of a union that is told apart by a field."""
+    return set(get_args(get_args(union)[0]))
 
 
 @pytest.mark.parametrize(

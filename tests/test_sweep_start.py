@@ -64,7 +64,7 @@ def test_a_sweep_whose_driver_died_before_its_first_record_is_begun_by_the_same_
     ("gpus", "message"),
     [
         (0, "'fixed.device' is cuda, but a trial is given no GPU"),
-        (1, "asks for 1 CPUs and 1 GPUs on one machine, but .* CPUs and no GPU; leave out --gpus-per-trial"),
+        (1, "asks for 1 CPUs and 1 GPUs on one machine, but .* and no GPU; go where there is one, or set"),
         (2, "set `processes: 2` in `fixed`, or give it one GPU"),
     ],
 )

@@ -63,7 +63,7 @@ class TrialConfig(Config):
 
     @model_validator(mode="after")
     def _usual_precision(self) -> "TrialConfig":
-        """Images on a GPU get bf16; it does not count as set, and goes when the device or the data do."""
+        """Images on a GPU get bf16. It does not count as set, so `with_overrides` finds it anew."""
         said = "precision" in self.model_fields_set
         if not said and self.device == "cuda" and self.dataset.kind == "images":
             object.__setattr__(self, "precision", "bf16")  # the model is frozen, and not yet anybody's
@@ -170,18 +170,19 @@ class TrialConfig(Config):
         below = next((name for name in values if name.startswith("stage2.")), None)
         if self.stage2 is None and below is not None and "stage2" not in values:
             raise ValueError(f"'{below}' would do nothing, for stage2 is null; take `stage2: null` out")
-        unsaid = {"precision"} - self.model_fields_set  # the usual one, which is found anew
-        return TrialConfig.model_validate(merged(self.model_dump(mode="json", exclude=unsaid), values))
+        return TrialConfig.model_validate(merged(self._tree(), values))
 
     def plain(self) -> "TrialConfig":
         """Control 1 (METHOD section 6): beta = 0 in every phase and no stage 2."""
         off = NoNormOrdinality()
         then = tuple(phase.model_copy(update={"norm_ordinality": None}) for phase in self.stage1.then)
         stage1 = self.stage1.model_copy(update={"norm_ordinality": off, "then": then})
-        return TrialConfig.model_validate(
-            self.model_copy(update={"stage1": stage1, "stage2": None}).model_dump(mode="json")
-        )
+        return TrialConfig.model_validate(self.model_copy(update={"stage1": stage1, "stage2": None})._tree())
 
     def without_norm_term(self) -> "TrialConfig":
         """Control 2 (METHOD section 6): the same stage 2 with mu = 0."""
         return self if self.stage2 is None else self.with_overrides({"stage2.norm_weight": 0.0})
+
+    def _tree(self) -> dict[str, Any]:
+        """Of which a like config is made; a precision that was not set is found anew."""
+        return self.model_dump(mode="json", exclude={"precision"} - self.model_fields_set)

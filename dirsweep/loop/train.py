@@ -233,11 +233,19 @@ def _optimizer(phase: Phase, model: Model, own: dict[str, nn.Parameter]) -> torc
     ]
     if isinstance(phase.loss, BalancedMSE) and "sigma" in own:
         groups.append({"params": [own["sigma"]], "own_lr": phase.loss.sigma_lr, "weight_decay": 0.0})
+    on_gpu = next(model.parameters()).is_cuda
     if isinstance(config, Adam):
-        return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        one = on_gpu or all(_is_plain(weight) for weight in model.parameters())
+        return torch.optim.Adam(groups, lr=config.lr, weight_decay=config.weight_decay, fused=one or None)
     return torch.optim.SGD(
-        groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+        groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=on_gpu or None
     )
+
+
+def _is_plain(weight: nn.Parameter) -> bool:
+    """Whether PyTorch's kernel for a CPU is right for it: of a part of a tensor it would change the rest."""
+    dense = weight.is_contiguous() or weight.is_contiguous(memory_format=torch.channels_last)
+    return dense and weight.is_floating_point()
 
 
 @contextmanager

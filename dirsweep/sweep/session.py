@@ -20,11 +20,13 @@ from dirsweep.storage import refusal
 from dirsweep.sweep import address, token
 
 WORKER_SETTINGS = {
-    "MALLOC_ARENA_MAX": "1",  # a trial runs in a thread of its worker; glibc keeps memory for the first alone
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in a config are relative to where the user is
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",  # for a stopped trial to let go of its actor
 }
 """Settings that Ray's workers read."""
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""What glibc reads in workers that train on a CPU: a trial runs in a thread there, and of several arenas a
+thread gets one in which large blocks cannot be kept (`device`)."""
 SETTINGS = WORKER_SETTINGS | {
     "RAY_AUTH_MODE": "token",  # also for a cluster at RAY_ADDRESS, where Ray's default is off
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table whatever its verbosity
@@ -145,7 +147,8 @@ def ray_session(resources: Resources) -> Iterator[int]:
         refusal.Refused: Ray does not start, or none answers at RAY_ADDRESS; the same again, later, may do.
     """
     check(resources)
-    ours = {name: value for name, value in SETTINGS.items() if name not in os.environ}
+    wanted = SETTINGS if resources.gpus_per_trial else SETTINGS | ONE_ARENA
+    ours = {name: value for name, value in wanted.items() if name not in os.environ}
     if "ray" in sys.modules:
         # Ray has read its mode at its import: set now, it would reach Ray's processes and not this one. A
         # Ray started here has tokens anyway.
@@ -156,7 +159,7 @@ def ray_session(resources: Resources) -> Iterator[int]:
     owner = not ray.is_initialized()
     try:
         if owner:
-            _start(ray, resources)
+            _start(ray, resources, {name: ours[name] for name in ONE_ARENA if name in ours})
         yield room([node["Resources"] for node in ray.nodes() if node["Alive"]], resources)
     finally:
         if owner:
@@ -192,10 +195,11 @@ def check_tokens() -> None:
     token.check_private()
 
 
-def _start(ray: Any, resources: Resources) -> None:
+def _start(ray: Any, resources: Resources, further: dict[str, str]) -> None:
+    """`further` settings are for workers too; Ray refuses those that its job has been given already."""
     where: dict[str, Any]
     if address.cluster():
-        where = {"runtime_env": {"env_vars": WORKER_SETTINGS}}
+        where = {"runtime_env": {"env_vars": WORKER_SETTINGS | further}}
     else:
         cpus = resources.local_workers * resources.cpus_per_trial
         # local: without an address Ray would join the one that `ray start` may have left on this machine
@@ -237,7 +241,8 @@ def room(nodes: Sequence[Mapping[str, float]], resources: Resources) -> int:
         cpus, gpus = (sum(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
         there, advice = f"{gpus:g} GPUs", "ask for less per trial"
         if each and not gpus:
-            there, advice = "no GPU", "leave out --gpus-per-trial (in a job's file: gpus_per_trial)"
+            there = "no GPU"
+            advice = "go where there is one, or set the device to cpu and leave --gpus-per-trial out"
         raise ValueError(
             f"a trial asks for {resources.cpus_per_trial} CPUs and {each:g} GPUs on one machine, but "
             f"there are {cpus:g} CPUs and {there}; {advice}"

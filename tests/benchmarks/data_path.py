@@ -67,7 +67,8 @@ def main() -> None:
         ways = {"usual": usual(files, label), **ours(dataset)}
         rate(ways["usual"])  # warms up; its processes start before a trial's settings
         device.set_up(TrialConfig(threads=WORKERS), 1.0)
-        rate(ways["bytes"]), rate(ways["numbers"])
+        rate(ways["bytes"])
+        rate(ways["numbers"])
         turns = [{name: rate(batches) for name, batches in ways.items()} for _turn in range(ROUNDS)]
     found = {name: median(turn[name] for turn in turns) for name in ways}
     ratios = {name: median(turn[name] / turn["usual"] for turn in turns) for name in LEAST}

@@ -25,7 +25,7 @@ BATCH, STEPS, EPOCHS, TURNS = 64, 3, 3, 3
 
 
 def measure(dataset: dict[str, Any], kept: bool) -> None:
-    """Print seconds of an epoch and the most memory, in GB; in a process of its own."""
+    """Print seconds of an epoch and the most memory, in GiB; in a process of its own."""
     tree = {
         "dataset": dataset,
         "encoder": {"name": "resnet18", "augmentation": {"name": "crop_flip"}},

@@ -52,7 +52,7 @@ def nothing(given: dict[str, Any]) -> None:
         return
     folder = Path(given["folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:  # as any trial leaves them, for the tracker to show
+    for name in FILES:  # that any trial leaves, for the tracker to show; what is in them does not matter
         (folder / name).write_text(given["config"])
     ordinality = json.loads(given["config"])["stage1"]["norm_ordinality"]
     metrics = {"val/all/mae": ordinality.get("weight", 1.0), "epoch": 1, "seconds": 1.0e-3}
