@@ -33,7 +33,7 @@ CPU_IS_FULL = "DefaultCPUAllocator: "
 
 
 class OutOfMemory(RuntimeError):
-    """A trial asked for more memory than its share of the GPU, or the machine, has left; it would again."""
+    """A trial asked for more memory than its share of the GPU has left; it would again."""
 
 
 class NotCompiled(ValueError):
@@ -146,14 +146,16 @@ def room(share: float) -> int:
 def naming_trouble(config: "TrialConfig", share: float) -> Iterator[None]:
     """Say in the words of a trial what PyTorch cannot do inside the block.
 
-    Raises OutOfMemory, which says what the trial held, where there is no more memory, and NotCompiled, with
-    the compiler's reason.
+    Raises OutOfMemory, which says what the trial held, where the GPU has no more memory, MemoryError where
+    the machine has none, which may pass, and NotCompiled, with the compiler's reason.
     """
     try:
         yield
     except Exception as error:
-        if isinstance(error, RuntimeError | MemoryError) and (reason := _no_memory(config, share, error)):
+        if isinstance(error, RuntimeError) and (reason := _full_gpu(config, share, error)):
             raise OutOfMemory(reason) from error
+        if reason := _full_machine(config, error):
+            raise MemoryError(reason) from error
         if config.compiled and (reason := _not_compiled(error)):
             raise NotCompiled(f"compiled is true, but {reason}, or set compiled to false") from error
         raise
@@ -177,23 +179,29 @@ def _not_compiled(error: Exception) -> str:
     return ""
 
 
-def _no_memory(config: "TrialConfig", share: float, error: Exception) -> str:
-    """What memory ran out, and what to do about it; "" if none did."""
+def _full_gpu(config: "TrialConfig", share: float, error: RuntimeError) -> str:
+    """What the trial held of a GPU that is full, and what to do about it; "" if none is."""
     import torch
 
-    said, batch = str(error), f"with stage1.batch_size {config.stage1.batch_size}"
-    if isinstance(error, torch.OutOfMemoryError) or GPU_IS_FULL.search(said):
-        return (
-            f"the GPU's memory ran out{_held(share)}, {batch} and precision {config.precision}; lower the "
-            "batch size, or give each trial more of a GPU (--gpus-per-trial)"
-        )
-    if CPU_IS_FULL in said or isinstance(error, MemoryError):
-        wanted = said.partition(CPU_IS_FULL)[2] or said
-        return (
-            f"the machine's memory ran out ({wanted:.200}), {batch}; lower the batch size, or train fewer "
-            "trials at once"
-        )
-    return ""
+    if not isinstance(error, torch.OutOfMemoryError) and not GPU_IS_FULL.search(str(error)):
+        return ""
+    return (
+        f"the GPU's memory ran out{_held(share)}, with stage1.batch_size {config.stage1.batch_size} and "
+        f"precision {config.precision}; lower the batch size, or give each trial more of a GPU "
+        "(--gpus-per-trial)"
+    )
+
+
+def _full_machine(config: "TrialConfig", error: Exception) -> str:
+    """What there was no memory for, and what to do about it; "" if there was."""
+    said = str(error)
+    if CPU_IS_FULL not in said and not isinstance(error, MemoryError):
+        return ""
+    wanted = said.partition(CPU_IS_FULL)[2] or said
+    return (
+        f"the machine's memory ran out ({wanted:.200}), with stage1.batch_size {config.stage1.batch_size}; "
+        "lower the batch size, or train fewer trials at once"
+    )
 
 
 def _held(share: float) -> str:

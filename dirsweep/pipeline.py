@@ -60,8 +60,8 @@ def run_trial(
         group: the processes that train it together, `config.processes` of them.
 
     Raises ValueError for what cannot be trained (a threshold that leaves no line, a folder of another
-    trial), FloatingPointError when training diverges, OutOfMemory where its part of a GPU, or the machine,
-    has too little, Stopped, and Superseded when a later attempt has begun.
+    trial), FloatingPointError when training diverges, OutOfMemory where its part of a GPU has too
+    little, MemoryError where the machine has, Stopped, and Superseded when a later attempt has begun.
     """
     _check_processes(config, group)
     dataset = data.load(config.dataset)

@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except ValueError as error:
         _end(str(error), 2)
-    except (FloatingPointError, OutOfMemory) as error:
+    except (FloatingPointError, OutOfMemory, MemoryError) as error:
         _end(str(error), 1)
     except OSError as error:
         _end(_what_the_system_says(error), 1)
