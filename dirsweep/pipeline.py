@@ -20,7 +20,6 @@ from dirsweep.checkpoint import Journal, Stopped, Store, claim, clear, read_reco
 from dirsweep.config import BalancedMSE, TrialConfig, explain, settings
 from dirsweep.data import Dataset, Inputs
 from dirsweep.data.target import TargetUnit, target_unit
-from dirsweep.device import OutOfMemory, naming_trouble
 from dirsweep.group import ALONE, Group
 from dirsweep.loop import Trial, restore_model, rows_of, train
 from dirsweep.profile import Profile
@@ -29,6 +28,7 @@ from dirsweep.reuse import MEASURED, deposit, shared_stage1
 from dirsweep.shots import check_threshold
 from dirsweep.storage import Folder, Record
 from dirsweep.trial_folder import claim_folder, naming_damaged, read_json
+from dirsweep.trouble import OutOfMemory, naming_trouble
 
 __all__ = ["ALONE", "OutOfMemory", "Stopped", "check", "predict", "predict_encoded", "run_trial", "set_up"]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from dirsweep.checkpoint import Journal, Stopped, claim
 from dirsweep.config import TrialConfig, settings
-from dirsweep.device import OutOfMemory, naming_trouble
 from dirsweep.storage import Folder
+from dirsweep.trouble import OutOfMemory, naming_trouble
 
 STEPS, TIMED_SECONDS = 20, 3.0
 """Of the warm-up, and between two looks at the clock; how long each process then trains."""

@@ -9,7 +9,7 @@ import tiny
 import torch
 from torch import nn
 
-from dirsweep import device, pipeline
+from dirsweep import device, pipeline, trouble
 from dirsweep.checkpoint import journal, unpack
 from dirsweep.config import CropFlip, ResizedCrop
 from dirsweep.models.on_images import Augment, Fuse, OnPixels, Scale
@@ -105,7 +105,7 @@ def test_a_compiler_that_fails_is_told_by_its_word(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(broken)))  # of CXX, as it is imported
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "code"))
     with pytest.raises(
-        device.NotCompiled, match=r"cannot compile the encoder here \(CppCompileError: .*false"
+        trouble.NotCompiled, match=r"cannot compile the encoder here \(CppCompileError: .*false"
     ):
         run(tiny.config(tmp_path, compiled=True), tmp_path / "trial")
 
@@ -117,9 +117,9 @@ def test_layers_that_are_compiled_over_and_over_are_told(tmp_path: Path, monkeyp
     layers = torch.compile(lambda batch, times: batch * times, dynamic=False, backend="eager")
 
     def train() -> None:
-        with device.naming_trouble(tiny.config(tmp_path, compiled=True), 1.0):
+        with trouble.naming_trouble(tiny.config(tmp_path, compiled=True), 1.0):
             for times in range(torch._dynamo.config.recompile_limit + 1):
                 layers(torch.ones(2), times)
 
-    with pytest.raises(device.NotCompiled, match=r"compile the encoder over and over, .* compiled to false"):
+    with pytest.raises(trouble.NotCompiled, match=r"compile the encoder over and over, .* compiled to false"):
         train()

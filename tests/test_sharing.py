@@ -99,7 +99,7 @@ import time
 
 from torch import nn
 
-from dirsweep.device import OutOfMemory
+from dirsweep.trouble import OutOfMemory
 
 
 class Stem(nn.Linear):

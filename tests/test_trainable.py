@@ -72,7 +72,7 @@ def test_what_would_come_again_is_reported_as_a_failure(
 MEMORY = """\
 from torch import nn
 
-from dirsweep.device import OutOfMemory
+from dirsweep.trouble import OutOfMemory
 
 
 class Stem(nn.Linear):

@@ -29,8 +29,8 @@ from dirsweep.cli import (
     tracked,
     trials,
 )
-from dirsweep.device import OutOfMemory
 from dirsweep.storage import refusal
+from dirsweep.trouble import OutOfMemory
 
 app = typer.Typer(
     no_args_is_help=True,

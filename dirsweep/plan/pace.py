@@ -17,9 +17,9 @@ import numpy as np
 from dirsweep.checkpoint import Journal, Store, claim
 from dirsweep.config import TrialConfig, settings
 from dirsweep.data import Dataset
-from dirsweep.device import NotCompiled, OutOfMemory, naming_trouble
 from dirsweep.sharing import peak_memory
 from dirsweep.storage import Folder, Record
+from dirsweep.trouble import NotCompiled, OutOfMemory, naming_trouble
 
 if TYPE_CHECKING:
     from dirsweep.loop import Phase, Trial

@@ -104,7 +104,7 @@ class Resources(Config):
         if self.reuse_actors and config.processes > 1:
             raise ValueError(
                 f"the {config.processes} processes of a trial are started for it alone, so none runs one "
-                "trial after another; leave --reuse-actors out"
+                "trial after another; leave reuse_actors (--reuse-actors) out"
             )
 
     @property
